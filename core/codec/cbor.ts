@@ -1,0 +1,56 @@
+/**
+ * Values and bytes: deterministic CBOR out, scanned CBOR in. cbor-x does the work on both sides; the scan stands before it, so
+ * no foreign byte reaches it unseen. Must never be used to re-encode an object that is about to be verified.
+ */
+import { Decoder, Encoder } from "cbor-x/index-no-eval";
+import { assertInvariant, type Result } from "#core/result.ts";
+import { CBOR_LIMITS, type CborLimits } from "./limits.ts";
+import { type CborCode, scanCbor } from "./scan.ts";
+
+/** What our subset holds. Integers beyond 2^53 are bigint; maps have unsigned integer keys. */
+export type CborValue =
+	| number
+	| bigint
+	| string
+	| boolean
+	| null
+	| Uint8Array
+	| readonly CborValue[]
+	| ReadonlyMap<number, CborValue>;
+
+const options = {
+	useRecords: false,
+	mapsAsObjects: false,
+	tagUint8Array: false,
+	variableMapSize: true,
+	copyBuffers: true,
+} as const;
+const encoder = new Encoder(options);
+const decoder = new Decoder(options);
+
+/** cbor-x writes an integer above 2^32 as a float; as a bigint it writes the 8-byte head that is then the shortest. */
+function prepared(value: CborValue): unknown {
+	if (typeof value === "number") {
+		assertInvariant(Number.isSafeInteger(value), "only safe integers are encoded");
+		return value > 0xffff_ffff || value < -0x1_0000_0000 ? BigInt(value) : value;
+	}
+	if (typeof value === "bigint") return value >= -0x1_0000_0000n && value <= 0xffff_ffffn ? Number(value) : value;
+	if (Array.isArray(value)) return value.map(prepared);
+	if (value instanceof Map) {
+		const keys = [...value.keys()].sort((a: number, b: number) => a - b);
+		return new Map(keys.map((key) => [key, prepared(value.get(key) as CborValue)]));
+	}
+	return value;
+}
+
+/** The one deterministic encoding of a value (RFC 8949 §4.2). */
+export function encodeCbor(value: CborValue): Uint8Array {
+	return new Uint8Array(encoder.encode(prepared(value)));
+}
+
+/** Decodes one object of the subset; the bytes may come from anyone. */
+export function decodeCbor(bytes: Uint8Array, limits: CborLimits = CBOR_LIMITS): Result<CborValue, CborCode> {
+	const scanned = scanCbor(bytes, limits);
+	if (!scanned.ok) return scanned;
+	return { ok: true, value: decoder.decode(bytes) as CborValue };
+}

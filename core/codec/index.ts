@@ -1,0 +1,25 @@
+/** The codec's public face. */
+export { type CborValue, decodeCbor, encodeCbor } from "./cbor.ts";
+export { CBOR_LIMITS, type CborLimits } from "./limits.ts";
+export { type CborCode, scanCbor } from "./scan.ts";
+export {
+	bool,
+	bytes,
+	decodeAs,
+	encodeAs,
+	field,
+	fixedBytes,
+	int32,
+	list,
+	oneOf,
+	optional,
+	type RecordOf,
+	readAs,
+	record,
+	type Shape,
+	type ShapeCode,
+	type TypeOf,
+	text,
+	uint,
+	uint64,
+} from "./schema.ts";

@@ -1,0 +1,208 @@
+/**
+ * Shapes over CBOR: a `Shape<T>` writes a typed value and reads it back with every bound checked. A record is a map with the
+ * integer keys its fields name; unknown keys are refused, so that a signature never covers something nobody looked at. Key
+ * numbers are append-only. Reading never throws: the path to the first wrong field is in the detail.
+ */
+import { fail, ok, type Result } from "#core/result.ts";
+import { type CborValue, decodeCbor, encodeCbor } from "./cbor.ts";
+import { CBOR_LIMITS, type CborLimits } from "./limits.ts";
+import type { CborCode } from "./scan.ts";
+
+export type ShapeCode = CborCode | "shape_mismatch";
+
+/** Thrown and caught inside this file only. */
+class Mismatch extends Error {}
+
+export interface Shape<T> {
+	write(value: T): CborValue;
+	/** Throws inside the codec only; use `decodeAs`. */
+	read(value: CborValue, path: string): T;
+}
+
+export interface Field<T> {
+	readonly key: number;
+	readonly shape: Shape<T>;
+	readonly isOptional: boolean;
+}
+
+type OptionalNames<F> = { [K in keyof F]: F[K] extends { isOptional: true } ? K : never }[keyof F];
+type FieldValue<F> = F extends { shape: Shape<infer T> } ? T : never;
+/** The value type of a record's fields: optional fields may be absent, never undefined. */
+export type RecordOf<F> = { readonly [K in Exclude<keyof F, OptionalNames<F>>]: FieldValue<F[K]> } & {
+	readonly [K in OptionalNames<F>]?: FieldValue<F[K]>;
+};
+
+export type TypeOf<S> = S extends Shape<infer T> ? T : never;
+
+function refuse(path: string, expected: string): never {
+	throw new Mismatch(`${path === "" ? "object" : path}: expected ${expected}`);
+}
+
+/** Unsigned integer up to `max` (default 2^53 − 1). */
+export function uint(max: number = Number.MAX_SAFE_INTEGER): Shape<number> {
+	return {
+		write: (value) => value,
+		read(value, path) {
+			const number = typeof value === "bigint" ? Number(value) : value;
+			if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 0 || number > max)
+				refuse(path, `an unsigned integer up to ${max}`);
+			return number;
+		},
+	};
+}
+
+/** Signed integer within ±(2^31). */
+export function int32(): Shape<number> {
+	return {
+		write: (value) => value,
+		read(value, path) {
+			if (typeof value !== "number" || !Number.isSafeInteger(value) || Math.abs(value) > 0x8000_0000)
+				refuse(path, "a 32-bit integer");
+			return value;
+		},
+	};
+}
+
+/** Unsigned 64-bit integer as bigint; kernel time in nanoseconds. */
+export function uint64(): Shape<bigint> {
+	return {
+		write: (value) => value,
+		read(value, path) {
+			if (typeof value !== "number" && typeof value !== "bigint") refuse(path, "a 64-bit unsigned integer");
+			const big = BigInt(value);
+			if (big < 0n || big > 0xffff_ffff_ffff_ffffn) refuse(path, "a 64-bit unsigned integer");
+			return big;
+		},
+	};
+}
+
+/** Text of at most `lengthMax` UTF-16 units, optionally of a pattern. */
+export function text(lengthMax: number, pattern?: RegExp): Shape<string> {
+	return {
+		write: (value) => value,
+		read(value, path) {
+			if (typeof value !== "string" || value.length > lengthMax) refuse(path, `text of at most ${lengthMax}`);
+			if (pattern !== undefined && !pattern.test(value)) refuse(path, `text like ${pattern.source}`);
+			return value;
+		},
+	};
+}
+
+/** Bytes of at most `lengthMax`. */
+export function bytes(lengthMax: number): Shape<Uint8Array> {
+	return {
+		write: (value) => value,
+		read(value, path) {
+			if (!(value instanceof Uint8Array) || value.length > lengthMax) refuse(path, `bytes of at most ${lengthMax}`);
+			return new Uint8Array(value);
+		},
+	};
+}
+
+/** Exactly `length` bytes. */
+export function fixedBytes(length: number): Shape<Uint8Array> {
+	return {
+		write: (value) => value,
+		read(value, path) {
+			if (!(value instanceof Uint8Array) || value.length !== length) refuse(path, `${length} bytes`);
+			return new Uint8Array(value);
+		},
+	};
+}
+
+export function bool(): Shape<boolean> {
+	return {
+		write: (value) => value,
+		read(value, path) {
+			if (typeof value !== "boolean") refuse(path, "true or false");
+			return value;
+		},
+	};
+}
+
+/** One of an append-only list of names, written as its index. */
+export function oneOf<const Names extends readonly string[]>(names: Names): Shape<Names[number]> {
+	return {
+		write: (value) => names.indexOf(value),
+		read(value, path) {
+			const name = typeof value === "number" ? names[value] : undefined;
+			if (name === undefined) refuse(path, `one of ${names.join(", ")}`);
+			return name;
+		},
+	};
+}
+
+/** At most `lengthMax` items of one shape. */
+export function list<T>(item: Shape<T>, lengthMax: number): Shape<readonly T[]> {
+	return {
+		write: (value) => value.map((each) => item.write(each)),
+		read(value, path) {
+			if (!Array.isArray(value) || value.length > lengthMax) refuse(path, `a list of at most ${lengthMax}`);
+			return value.map((each: CborValue, index) => item.read(each, `${path}[${index}]`));
+		},
+	};
+}
+
+export function field<T>(key: number, shape: Shape<T>): { key: number; shape: Shape<T>; isOptional: false } {
+	return { key, shape, isOptional: false };
+}
+
+export function optional<T>(key: number, shape: Shape<T>): { key: number; shape: Shape<T>; isOptional: true } {
+	return { key, shape, isOptional: true };
+}
+
+/** A map with the integer keys that its fields name; any other key is refused. */
+export function record<F extends Record<string, Field<never> | Field<unknown>>>(fields: F): Shape<RecordOf<F>> {
+	const entries = Object.entries(fields) as [string, Field<unknown>][];
+	return {
+		write(value) {
+			const out = new Map<number, CborValue>();
+			for (const [name, { key, shape }] of entries) {
+				const member = (value as Record<string, unknown>)[name];
+				if (member !== undefined) out.set(key, shape.write(member));
+			}
+			return out;
+		},
+		read(value, path) {
+			if (!(value instanceof Map)) refuse(path, "a map");
+			const out: Record<string, unknown> = {};
+			let seen = 0;
+			for (const [name, { key, shape, isOptional }] of entries) {
+				const member = value.get(key) as CborValue | undefined;
+				if (member === undefined) {
+					if (!isOptional) refuse(`${path}.${name}`, "a value");
+					continue;
+				}
+				seen++;
+				out[name] = shape.read(member, `${path}.${name}`);
+			}
+			if (seen !== value.size) refuse(path, "no unknown keys");
+			return out as RecordOf<F>;
+		},
+	};
+}
+
+export function encodeAs<T>(shape: Shape<T>, value: T): Uint8Array {
+	return encodeCbor(shape.write(value));
+}
+
+/** Reads foreign bytes as a shape, or names what is wrong and where. */
+export function decodeAs<T>(
+	shape: Shape<T>,
+	encoded: Uint8Array,
+	limits: CborLimits = CBOR_LIMITS,
+): Result<T, ShapeCode> {
+	const decoded = decodeCbor(encoded, limits);
+	if (!decoded.ok) return decoded;
+	return readAs(shape, decoded.value);
+}
+
+/** Reads an already decoded value as a shape. */
+export function readAs<T>(shape: Shape<T>, value: CborValue): Result<T, "shape_mismatch"> {
+	try {
+		return ok(shape.read(value, ""));
+	} catch (error) {
+		if (error instanceof Mismatch) return fail("shape_mismatch", error.message);
+		throw error;
+	}
+}

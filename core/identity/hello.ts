@@ -1,0 +1,119 @@
+/**
+ * The hello: how a node proves itself to the node it connects to, on the first frames of every link. TLS has let it in, but TLS
+ * tells the Worker no name. Guarantees: fresh (the server's nonce), meant for this server (its URI is signed), bound to the
+ * certificate. Must never be accepted twice: the caller makes one nonce per socket.
+ */
+import { equalBytes } from "#core/bytes/bytes.ts";
+import {
+	bytes,
+	decodeAs,
+	encodeAs,
+	field,
+	fixedBytes,
+	list,
+	optional,
+	record,
+	type ShapeCode,
+	type TypeOf,
+	text,
+	uint,
+} from "#core/codec/index.ts";
+import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
+import { laneShape } from "#core/model/batch.ts";
+import { hashShape, signatureShape, streamIdShape } from "#core/model/ids.ts";
+import { fail, ok, type Result } from "#core/result.ts";
+import { ed25519Sign, ed25519Verify } from "#crypto";
+import { type IdentityCode, nodeProofShape, type ProvenNode, proveNode } from "./binding.ts";
+
+/** Raised when a frame changes meaning; both sides name theirs when they differ. */
+export const PROTOCOL_VERSION = 1;
+
+export const HELLO_LIMITS = {
+	/** Clocks in an enclave drift; a replayed hello is stopped by the nonce, not by time. */
+	clockSkewMsMax: 10 * 60_000,
+} as const;
+
+/** What an agent says about its collector; shown on the fleet page. */
+export const agentStatusShape = record({
+	hostName: field(1, text(255)),
+	tier: field(2, text(16)),
+	missing: field(3, text(2000)),
+	siteTag: field(4, text(64)),
+	softwareVersion: field(5, text(32)),
+	addresses: field(6, list(bytes(16), 64)),
+	/** Why a lower tier runs; empty for `ebpf`. */
+	cause: field(7, text(500)),
+});
+export type AgentStatus = TypeOf<typeof agentStatusShape>;
+
+const helloPayloadShape = record({
+	protocol: field(1, uint(65_535)),
+	serverNonce: field(2, fixedBytes(32)),
+	clientNonce: field(3, fixedBytes(32)),
+	serverUri: field(4, text(200)),
+	certFingerprint: field(5, hashShape),
+	timeMs: field(6, uint()),
+	/** Streams the sender will go on with, and the highest sequence it has made in each. */
+	streams: field(
+		7,
+		list(record({ lane: field(1, laneShape), stream: field(2, streamIdShape), head: field(3, uint()) }), 8),
+	),
+	status: optional(8, agentStatusShape),
+});
+export type HelloPayload = TypeOf<typeof helloPayloadShape>;
+
+export const helloShape = record({
+	payload: field(1, bytes(16_384)),
+	signature: field(2, signatureShape),
+	proof: field(3, nodeProofShape),
+});
+
+export type HelloCode =
+	| IdentityCode
+	| ShapeCode
+	| "hello_protocol"
+	| "hello_nonce"
+	| "hello_wrong_server"
+	| "hello_certificate"
+	| "hello_clock"
+	| "hello_signature_invalid";
+
+export interface HelloContext {
+	readonly serverNonce: Uint8Array;
+	readonly serverUri: string;
+	readonly root: Uint8Array;
+	readonly nowMs: number;
+}
+
+export function signHello(payload: HelloPayload, seed: Uint8Array, proof: TypeOf<typeof nodeProofShape>): Uint8Array {
+	const encoded = encodeAs(helloPayloadShape, payload);
+	const signature = ed25519Sign(seed, preAuthEncoding(PAYLOAD_TYPES.hello, encoded));
+	return encodeAs(helloShape, { payload: encoded, signature, proof });
+}
+
+/** Judges a hello; a refusal names the reason and the link is dropped. */
+export async function verifyHello(
+	hello: Uint8Array,
+	context: HelloContext,
+): Promise<Result<{ node: ProvenNode; payload: HelloPayload; proof: TypeOf<typeof nodeProofShape> }, HelloCode>> {
+	const outer = decodeAs(helloShape, hello);
+	if (!outer.ok) return outer;
+	const decoded = decodeAs(helloPayloadShape, outer.value.payload);
+	if (!decoded.ok) return decoded;
+	const payload = decoded.value;
+	if (payload.protocol !== PROTOCOL_VERSION)
+		return fail("hello_protocol", `the client speaks protocol ${payload.protocol}, this node ${PROTOCOL_VERSION}`);
+	if (!equalBytes(payload.serverNonce, context.serverNonce)) return fail("hello_nonce", "the nonce is not this link's");
+	if (payload.serverUri !== context.serverUri)
+		return fail("hello_wrong_server", `it was made for ${payload.serverUri}, this is ${context.serverUri}`);
+	const node = await proveNode(outer.value.proof, { root: context.root, nowMs: context.nowMs, usage: "client" });
+	if (!node.ok) return node;
+	if (!equalBytes(payload.certFingerprint, node.value.certFingerprint))
+		return fail("hello_certificate", "it names another certificate than it shows");
+	if (Math.abs(payload.timeMs - context.nowMs) > HELLO_LIMITS.clockSkewMsMax)
+		return fail("hello_clock", `the clocks differ by ${payload.timeMs - context.nowMs} ms`);
+	const message = preAuthEncoding(PAYLOAD_TYPES.hello, outer.value.payload);
+	if (!ed25519Verify(node.value.signingKey, message, outer.value.signature))
+		return fail("hello_signature_invalid", "it is not signed by the bound key");
+	return ok({ node: node.value, payload, proof: outer.value.proof });
+}

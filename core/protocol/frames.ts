@@ -1,0 +1,154 @@
+/**
+ * The frames of every link, both directions: one CBOR array `[type, body]` per WebSocket message. The same frames run between
+ * agent and proxy and between proxy and Security Center. Guarantees that a frame is read whole or refused by name. Types and
+ * keys are append-only; PROTOCOL_VERSION changes when a meaning does.
+ */
+import {
+	bool,
+	bytes,
+	type CborCode,
+	type CborValue,
+	decodeCbor,
+	encodeCbor,
+	field,
+	list,
+	oneOf,
+	optional,
+	readAs,
+	record,
+	type Shape,
+	type TypeOf,
+	text,
+	uint,
+} from "#core/codec/index.ts";
+import { nodeProofShape } from "#core/identity/binding.ts";
+import { agentStatusShape } from "#core/identity/hello.ts";
+import { laneShape } from "#core/model/batch.ts";
+import { commandIdShape, nodeIdShape, streamIdShape } from "#core/model/ids.ts";
+import { MODEL_LIMITS } from "#core/model/limits.ts";
+import { fail, ok, type Result } from "#core/result.ts";
+import { LINK_LIMITS } from "./limits.ts";
+
+/** A1: fsynced at the next hop. A2: stored at the Security Center and under a signed checkpoint (DESIGN §6). */
+export const CUSTODY_LEVELS = ["a1", "a2"] as const;
+
+const streamHeadShape = record({ lane: field(1, laneShape), stream: field(2, streamIdShape), head: field(3, uint()) });
+
+const watermarkShape = record({
+	stream: field(1, streamIdShape),
+	/** Highest sequence durable at this hop, without holes below it; 0 = none. */
+	a1: field(2, uint()),
+	/** Highest sequence in custody of the Security Center as far as this hop knows. */
+	a2: field(3, uint()),
+});
+
+export const healthShape = record({
+	/** The sender's wall clock. */
+	timeMs: field(1, uint()),
+	streams: field(2, list(streamHeadShape, 8)),
+	outboxBytes: field(3, uint()),
+	/** Age of the oldest batch without the receipt that frees it. */
+	oldestUnackedMs: field(4, uint()),
+	rssBytes: field(5, uint()),
+	/** Events since start, by the agent's count. */
+	eventCount: field(6, uint()),
+	gapCount: field(7, uint()),
+});
+export type Health = TypeOf<typeof healthShape>;
+
+const FRAME_SHAPES = {
+	/** First frame from the server after the hello was accepted (the hello itself rides in the upgrade request). */
+	welcome: record({
+		timeMs: field(1, uint()),
+		watermarks: field(2, list(watermarkShape, 64)),
+		/** Trust documents after genesis, oldest first. */
+		trust: field(3, list(bytes(70_000), LINK_LIMITS.trustDocumentsMax)),
+	}),
+	/** One batch, verbatim. */
+	batch: record({ bytes: field(1, bytes(MODEL_LIMITS.batchBytesMax)) }),
+	/** Everything of the stream up to `seq` has reached the level. */
+	receipt: record({
+		agent: field(1, nodeIdShape),
+		stream: field(2, streamIdShape),
+		level: field(3, oneOf(CUSTODY_LEVELS)),
+		seq: field(4, uint()),
+		/** a2 only: the signed note that covers it. */
+		checkpoint: optional(5, text(4096)),
+	}),
+	/** One item was refused; the link goes on. */
+	reject: record({
+		agent: optional(1, nodeIdShape),
+		stream: optional(2, streamIdShape),
+		seq: optional(3, uint()),
+		code: field(4, text(64)),
+		detail: field(5, text(MODEL_LIMITS.sentenceLengthMax)),
+	}),
+	/** A signed TraceCommand on its way down. */
+	command: record({
+		agent: field(1, nodeIdShape),
+		commandId: field(2, commandIdShape),
+		envelope: field(3, bytes(LINK_LIMITS.commandBytesMax)),
+		/** Copied from inside so that no hop delivers it late; the agent judges the signed one. */
+		expiresAtMs: field(4, uint()),
+	}),
+	/** The agent holds the command (its answer follows in the alert lane): hops forget it. */
+	command_received: record({ agent: field(1, nodeIdShape), commandId: field(2, commandIdShape) }),
+	/** Agent → its hop, every few seconds. */
+	heartbeat: record({ health: field(1, healthShape) }),
+	/** Proxy → Security Center: an agent came, went, or said how it is. `proof` comes with every arrival. */
+	agent_state: record({
+		agent: field(1, nodeIdShape),
+		isUp: field(2, bool()),
+		proof: optional(3, nodeProofShape),
+		status: optional(4, agentStatusShape),
+		health: optional(5, healthShape),
+		/** When the proxy heard it. */
+		heardAtMs: field(6, uint()),
+	}),
+	/** Proxy → Security Center: many batches of one lane, compressed. */
+	carrier: record({
+		lane: field(1, laneShape),
+		compression: field(2, oneOf(["none", "zstd"])),
+		/** Size before compression; the reader never inflates beyond it or beyond its own cap. */
+		rawBytes: field(3, uint(LINK_LIMITS.carrierRawBytesMax)),
+		/** The `carriedShape` list, perhaps compressed. */
+		data: field(4, bytes(LINK_LIMITS.carrierRawBytesMax)),
+	}),
+	/** Trust documents after genesis, oldest first, when a new one appears. */
+	trust: record({ documents: field(1, list(bytes(70_000), LINK_LIMITS.trustDocumentsMax)) }),
+	/** Last frame before the sender drops the link. */
+	bye: record({ code: field(1, text(64)), detail: field(2, text(MODEL_LIMITS.sentenceLengthMax)) }),
+} as const;
+
+/** What a carrier's data decodes to. */
+export const carriedShape = list(
+	record({ agent: field(1, nodeIdShape), bytes: field(2, bytes(MODEL_LIMITS.batchBytesMax)) }),
+	LINK_LIMITS.carrierBatchesMax,
+);
+
+export type FrameType = keyof typeof FRAME_SHAPES;
+export type FrameBody<T extends FrameType> = TypeOf<(typeof FRAME_SHAPES)[T]>;
+export type Frame = { [T in FrameType]: { readonly type: T; readonly body: FrameBody<T> } }[FrameType];
+
+/** Append-only: the index is on the wire. */
+const FRAME_TYPES = Object.keys(FRAME_SHAPES) as FrameType[];
+
+export type FrameCode = CborCode | "shape_mismatch" | "frame_type_unknown" | "frame_malformed";
+
+export function encodeFrame<T extends FrameType>(type: T, body: FrameBody<T>): Uint8Array {
+	const shape = FRAME_SHAPES[type] as unknown as Shape<FrameBody<T>>;
+	return encodeCbor([FRAME_TYPES.indexOf(type), shape.write(body)]);
+}
+
+/** Reads one message from a link, or names what is wrong with it. */
+export function decodeFrame(message: Uint8Array): Result<Frame, FrameCode> {
+	const decoded = decodeCbor(message, LINK_LIMITS.frame);
+	if (!decoded.ok) return decoded;
+	const pair = decoded.value;
+	if (!Array.isArray(pair) || pair.length !== 2) return fail("frame_malformed", "a frame is a pair of type and body");
+	const type = typeof pair[0] === "number" ? FRAME_TYPES[pair[0]] : undefined;
+	if (type === undefined) return fail("frame_type_unknown", "the frame's type is not known to this protocol version");
+	const body = readAs(FRAME_SHAPES[type] as unknown as Shape<unknown>, pair[1] as CborValue);
+	if (!body.ok) return body;
+	return ok({ type, body: body.value } as Frame);
+}

@@ -1,0 +1,15 @@
+/** The protocol's public face. */
+export {
+	CUSTODY_LEVELS,
+	carriedShape,
+	decodeFrame,
+	encodeFrame,
+	type Frame,
+	type FrameBody,
+	type FrameCode,
+	type FrameType,
+	type Health,
+	healthShape,
+} from "./frames.ts";
+export { LINK_LIMITS } from "./limits.ts";
+export { EMPTY_STREAM, judgeSequence, type SequenceVerdict, type StreamState } from "./sequence.ts";

@@ -1,0 +1,13 @@
+/** What a link carries at most, each with its reason. */
+export const LINK_LIMITS = {
+	/** A command is a few hundred bytes and up to 16 signatures. */
+	commandBytesMax: 20_000,
+	/** One carrier before compression: bounds what inflating may cost a Security Center. */
+	carrierRawBytesMax: 4 * 1024 * 1024,
+	/** Small batches of many agents share a carrier. */
+	carrierBatchesMax: 1024,
+	/** Versions after genesis that a link hands over. */
+	trustDocumentsMax: 64,
+	/** The largest frame: a carrier that did not compress, or a batch. */
+	frame: { bytesMax: 4 * 1024 * 1024 + 65_536, depthMax: 16, itemsMax: 100_000 },
+} as const;

@@ -1,0 +1,251 @@
+/**
+ * What the console's routes answer, as JSON. Bytes are lower-case hex, times milliseconds of UTC unless the name says `Ns`
+ * (decimal text of a 64-bit number). Every answer that lists evidence carries `completeness`. Types only: nothing here runs.
+ */
+import type { EventKind, SourceTier } from "#core/model/event.ts";
+import type { Role } from "#core/trust/trust-document.ts";
+
+/** RFC 9457. `code` is a member of the route's closed union. */
+export interface Problem {
+	type: string;
+	title: string;
+	status: number;
+	code: string;
+	detail: string;
+}
+
+/** GET /api/session → who the cookie is, or what the visitor can do next. */
+export interface SessionAnswer {
+	enclave: string;
+	mode: "solo" | "two_person";
+	trustVersion: number;
+	/** True until every invitation of genesis is redeemed: no command can be signed yet. */
+	isAwaitingOperators: boolean;
+	operator: { id: string; name: string; roles: Role[] } | null;
+	/** For the trace form. */
+	ceilings: { depthMax: number; durationSecsMax: number; approvals: number };
+	serverTimeMs: number;
+}
+
+/**
+ * POST /api/invitations/redeem {token, publicKey, signature}: pins the key into trust version 1. `signature` is Ed25519 over
+ * DSSE PAE(signIn, utf8(token)). When the last invitation is redeemed, version 1 is signed and sent down the tree.
+ * POST /api/session/challenge {publicKey} → {challenge}; POST /api/session {publicKey, challenge, signature over
+ * PAE(signIn, challenge bytes)} sets the cookie; DELETE /api/session ends it.
+ */
+export interface RedeemAnswer {
+	operatorId: string;
+	isTrustComplete: boolean;
+	trustVersion: number;
+}
+
+/** GET /api/fleet */
+export interface FleetAnswer {
+	nodes: FleetNode[];
+}
+export interface FleetNode {
+	id: string;
+	role: "agent" | "px";
+	isUp: boolean;
+	hostName: string;
+	siteTag: string;
+	tier: SourceTier | "";
+	/** What the collector cannot see, and why. */
+	missing: string;
+	cause: string;
+	via: string;
+	lastHeardMs: number;
+	/** Age of the oldest unacknowledged batch. */
+	behindMs: number;
+	outboxBytes: number;
+	clockOffsetMs: number;
+	rssBytes: number;
+	eventCount: number;
+	gapCount: number;
+	storedBatches: number;
+	softwareVersion: string;
+	addresses: string[];
+}
+
+/** GET /api/hits?limit= (newest first) */
+export interface HitsAnswer {
+	hits: Hit[];
+}
+export interface Hit {
+	id: number;
+	ruleId: string;
+	ruleTitle: string;
+	severity: "low" | "medium" | "high";
+	agent: string;
+	process: string;
+	pid: number;
+	/** One line for a person: `apache2 → bash`. */
+	summary: string;
+	eventTimeMs: number;
+	/** Kernel time of the event to the hit being stored. */
+	latencyMs: number;
+	traceId: string | null;
+	ancestry: { process: string; pid: number; name: string; exe: string }[];
+}
+
+/** GET /api/traces (newest first) and GET /api/traces/:id */
+export interface TracesAnswer {
+	traces: TraceSummary[];
+}
+export interface TraceSummary {
+	id: string;
+	state: "awaiting_approval" | "sent" | "running" | "sealed" | "refused" | "expired";
+	reason: string;
+	initiatedBy: string;
+	startedAtMs: number;
+	eventCount: number;
+	hosts: string[];
+	hitId: number | null;
+}
+export interface TraceAnswer {
+	trace: TraceSummary;
+	commands: TraceCommandView[];
+	hosts: TraceHost[];
+	hops: Hop[];
+	completeness: Completeness;
+}
+export interface TraceCommandView {
+	commandId: string;
+	act: "start" | "stop";
+	agent: string;
+	targetProcess: string;
+	targetPid: number;
+	initiatedBy: string;
+	approvedBy: string[];
+	approvalsNeeded: number;
+	state: "awaiting_approval" | "sent" | "accepted" | "refused" | "expired";
+	/** The agent's named cause of a refusal, else empty. */
+	cause: string;
+	sentAtMs: number | null;
+	answeredAtMs: number | null;
+	expiresAtMs: number;
+	maxDurationSecs: number;
+	/** Base64 of the signed payload, for an approver to check and sign. */
+	payload: string;
+	parentLink: { agent: string; process: string } | null;
+}
+export interface TraceHost {
+	agent: string;
+	hostName: string;
+	clockOffsetMs: number;
+	seal: { cause: string; eventCount: number; gapCount: number; timeMs: number } | null;
+}
+
+/** A connection of a traced process that may be seen from its other end. */
+export interface Hop {
+	id: string;
+	from: { agent: string; process: string; pid: number; name: string };
+	/** null: no mirror-image accept is stored (the host may not be watched). */
+	to: { agent: string; process: string; pid: number; name: string } | null;
+	/** Where Follow would put the trace: the child that serves the connection, else the acceptor. */
+	followTarget: { agent: string; process: string; pid: number; name: string } | null;
+	local: string;
+	remote: string;
+	timeMs: number;
+	/** 0 to 1, with the reasons in words. */
+	confidence: number;
+	reasons: string[];
+	/** The trace already runs on the other host. */
+	isFollowed: boolean;
+}
+
+/** Holes are part of every answer. */
+export interface Completeness {
+	isComplete: boolean;
+	gaps: { agent: string; scope: "cpu" | "stream"; from: string; to: string; cause: string; atMs: number }[];
+}
+
+/** GET /api/traces/:id/events?after=ROWID&limit= (ascending row id; poll or follow /api/live) */
+export interface EventsAnswer {
+	events: EventRow[];
+	nextAfter: number;
+	hasMore: boolean;
+	completeness: Completeness;
+}
+export interface EventRow {
+	row: number;
+	agent: string;
+	kind: EventKind;
+	process: string;
+	traceId: string | null;
+	kernelTimeNs: string;
+	/** By the agent's wall clock. */
+	timeMs: number;
+	/** By the Security Center's clock: `timeMs` less the estimated offset. */
+	alignedTimeMs: number;
+	seq: number;
+	stream: string;
+	batchSeq: number;
+	tier: SourceTier;
+	/** What the Security Center proved when it stored it. */
+	verdict: "event_signed" | "batch_signed";
+	pid: number | null;
+	ppid: number | null;
+	parent: string | null;
+	creatorParent: string | null;
+	name: string | null;
+	exe: string | null;
+	filename: string | null;
+	cmdline: string[] | null;
+	isMasked: boolean;
+	uid: number | null;
+	euid: number | null;
+	exitCode: number | null;
+	exitSignal: number | null;
+	local: string | null;
+	remote: string | null;
+	result: number | null;
+	path: string | null;
+	pathTo: string | null;
+	cause: string | null;
+	depth: number | null;
+}
+
+/** GET /api/agents/:agent/processes/:process → for the trace form: the process and its ancestry, from stored events. */
+export interface ProcessAnswer {
+	agent: string;
+	process: string;
+	pid: number;
+	name: string;
+	exe: string;
+	isAlive: boolean;
+	ancestry: { process: string; pid: number; name: string; exe: string }[];
+}
+
+/**
+ * POST /api/commands {envelope: base64 of SignedEnvelope, hitId?} → CommandAnswer (202; state awaiting_approval or sent).
+ * POST /api/commands/:commandId/approvals {signature: hex} by the signed-in operator, over the same payload.
+ * GET /api/commands?state=awaiting_approval
+ */
+export interface CommandAnswer {
+	command: TraceCommandView;
+	traceId: string;
+}
+export interface CommandsAnswer {
+	commands: (TraceCommandView & { traceId: string; reason: string })[];
+}
+
+/** GET /api/ledger → the newest signed checkpoint. */
+export interface LedgerAnswer {
+	origin: string;
+	size: number;
+	root: string;
+	checkpoint: string;
+	signedAtMs: number;
+}
+
+/**
+ * POST /api/traces/:id/export → the package bytes (application/zip, Content-Disposition attachment).
+ * GET /api/live → text/event-stream; each event's data is a LiveNote.
+ */
+export type LiveNote =
+	| { kind: "fleet"; agent: string }
+	| { kind: "hit"; id: number }
+	| { kind: "trace"; id: string }
+	| { kind: "events"; traceId: string; lastRow: number }
+	| { kind: "ledger"; size: number };
