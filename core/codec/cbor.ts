@@ -52,5 +52,6 @@ export function encodeCbor(value: CborValue): Uint8Array {
 export function decodeCbor(bytes: Uint8Array, limits: CborLimits = CBOR_LIMITS): Result<CborValue, CborCode> {
 	const scanned = scanCbor(bytes, limits);
 	if (!scanned.ok) return scanned;
-	return { ok: true, value: decoder.decode(bytes) as CborValue };
+	// A view of its own, because cbor-x leaves a property on the array it reads.
+	return { ok: true, value: decoder.decode(bytes.subarray()) as CborValue };
 }
