@@ -20,7 +20,7 @@ import { type NodeName, parseNodeUri } from "./node-uri.ts";
 const EKU = { client: "1.3.6.1.5.5.7.3.2", server: "1.3.6.1.5.5.7.3.1" } as const;
 /** Subject and authority key id, basic constraints, key usage, EKU, SAN: what we issue. Any other critical extension refuses. */
 const KNOWN_EXTENSIONS = new Set(["2.5.29.14", "2.5.29.35", "2.5.29.19", "2.5.29.15", "2.5.29.37", "2.5.29.17"]);
-/** Leaf and issuing CA; the root is the reader's. */
+/** What a node may show: leaf, issuing CA and one more; the root is the reader's and not counted. */
 export const CHAIN_LENGTH_MAX = 3;
 
 export type ChainCode =
@@ -96,24 +96,26 @@ function verifyLeaf(leaf: X509Certificate, usage: keyof typeof EKU): Result<Node
 	return ok({ ...name.value, uri });
 }
 
-function parseChain(chain: readonly Uint8Array[]): Result<X509Certificate[], ChainCode> {
-	if (chain.length < 1 || chain.length > CHAIN_LENGTH_MAX)
-		return fail("chain_length", `${chain.length} certificates, 1 to ${CHAIN_LENGTH_MAX} are read`);
-	try {
-		return ok(chain.map((der) => new X509Certificate(der as Uint8Array<ArrayBuffer>)));
-	} catch (error) {
-		return fail("chain_malformed", `a certificate does not parse: ${(error as Error).message}`);
-	}
-}
-
 /** Validates leaf-first DER certificates (without the root) against the reader's root. */
 export async function validateChain(
 	chain: readonly Uint8Array[],
 	context: ChainContext,
 ): Promise<Result<CertifiedNode, ChainCode>> {
-	const parsed = parseChain([...chain, context.root]);
-	if (!parsed.ok) return parsed;
-	const certificates = parsed.value;
+	if (chain.length < 1 || chain.length > CHAIN_LENGTH_MAX)
+		return fail("chain_length", `${chain.length} certificates, 1 to ${CHAIN_LENGTH_MAX} are read`);
+	try {
+		const certificates = [...chain, context.root].map((der) => new X509Certificate(der as Uint8Array<ArrayBuffer>));
+		return await validateCertificates(certificates, context);
+	} catch (error) {
+		// The parser reads extensions and keys late and throws on hostile bytes wherever it meets them.
+		return fail("chain_malformed", `a certificate does not parse: ${(error as Error).message}`);
+	}
+}
+
+async function validateCertificates(
+	certificates: readonly X509Certificate[],
+	context: ChainContext,
+): Promise<Result<CertifiedNode, ChainCode>> {
 	const leaf = certificates[0] as X509Certificate;
 	for (const [index, certificate] of certificates.entries()) {
 		const dates = verifyDates(certificate, context.nowMs);

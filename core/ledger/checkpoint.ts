@@ -1,7 +1,8 @@
 /**
- * Checkpoints (C2SP tlog-checkpoint): the origin, size and root of a log as the text of a signed note. Guarantees one spelling:
- * sizes without leading zeros, canonical base64. Our logs write no extension lines; those of other logs are read and kept. What
- * a checkpoint says must never be used before a log key has been seen to sign it: `openCheckpoint` does both.
+ * Checkpoints (C2SP tlog-checkpoint): the origin, size and root of a log as the text of a signed note. Guarantees
+ * one spelling: sizes without leading zeros, canonical base64. Our logs write no extension lines; those of other
+ * logs are read and kept. What a checkpoint says must never be used before a log key has been seen to sign it:
+ * `openCheckpoint` does both.
  */
 import { base64Of, bytesOfBase64 } from "#core/bytes/bytes.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
@@ -71,7 +72,10 @@ export function signCheckpoint(checkpoint: Checkpoint, log: NoteSigner): Uint8Ar
 	return signNote(formatCheckpoint(checkpoint), log);
 }
 
-/** The log whose checkpoints are accepted. Keys of witnesses do not belong here: they vouch for a log, they are not it. */
+/**
+ * The log whose checkpoints are accepted. Keys of witnesses do not belong here: they vouch for a log, they are
+ * not it.
+ */
 export interface LogIdentity {
 	readonly origin: string;
 	/** Keys of the log, more than one only while one replaces another. */

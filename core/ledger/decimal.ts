@@ -1,5 +1,6 @@
 /**
- * The decimal numbers of checkpoints and proofs: ASCII digits, no leading zero, within the integers a number holds exactly.
+ * The decimal numbers of checkpoints and proofs: ASCII digits, no leading zero, within the integers a number holds
+ * exactly.
  */
 
 /** The number, or null for any other spelling of it and for numbers above 2^53 - 1. */

@@ -1,8 +1,8 @@
 /**
- * The bytes of a ledger leaf: who did what to whom, when, and the salted hash of the body that says how. A deterministic CBOR
- * map with integer keys, append-only. Guarantees that equal leaves have equal bytes. Must never hold a command line, an
- * environment, a path or any other captured text: those stay outside behind `bodyHash`, so that purging a body and its salt
- * leaves nothing to guess and the tree whole.
+ * The bytes of a ledger leaf: who did what to whom, when, and the salted hash of the body that says how. A
+ * deterministic CBOR map with integer keys, append-only. Guarantees that equal leaves have equal bytes. Must never
+ * hold a command line, an environment, a path or any other captured text: those stay outside behind `bodyHash`, so
+ * that purging a body and its salt leaves nothing to guess and the tree whole.
  */
 import {
 	type CborLimits,

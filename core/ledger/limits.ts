@@ -1,9 +1,12 @@
 /**
- * What the readers of ledger text and leaves accept at most, each with its reason. Sizes and indexes of trees are JavaScript
- * numbers and end at 2^53 - 1: at 10,000 leaves a second that is 28,000 years.
+ * What the readers of ledger text and leaves accept at most, each with its reason. Sizes and indexes of trees are
+ * JavaScript numbers and end at 2^53 - 1: at 10,000 leaves a second that is 28,000 years.
  */
 export const LEDGER_LIMITS = {
-	/** signed-note asks for at least 16 signatures; a rotation doubles the log's, and a large enclave has some 50 witnesses. */
+	/**
+	 * signed-note asks for at least 16 signatures; a rotation doubles the log's, and a large enclave has some 50
+	 * witnesses.
+	 */
 	noteSignaturesMax: 64,
 	/** 16 post-quantum signatures of 7 kB of base64 are 112 kB; twice that leaves room for text. */
 	noteBytesMax: 262_144,
@@ -13,6 +16,9 @@ export const LEDGER_LIMITS = {
 	proofExtraBytesMax: 65_536,
 	/** tlog-tiles stores an entry behind a 16-bit length. */
 	leafBytesMax: 65_535,
-	/** Names and identities in a leaf, in UTF-16 units; a SPIFFE id is at most 2,048 bytes. Three such texts fit any leaf. */
+	/**
+	 * Names and identities in a leaf, in UTF-16 units; a SPIFFE id is at most 2,048 bytes. Three such texts fit
+	 * any leaf.
+	 */
 	leafTextCharsMax: 2_048,
 } as const;

@@ -1,8 +1,9 @@
 /**
- * The Merkle tree of RFC 6962 §2.1 over SHA-256 (0x00 before a leaf, 0x01 before a node): roots, proofs and their verification.
- * Serves the ledger and the per-batch trees alike. A tree is read through `HashReader`, which holds only hashes of perfect
- * subtrees, so appending to, proving in and taking the root of a tree of n leaves costs O(log n) reads. Guarantees that a proof
- * has exactly one accepted length and hash width. Must never see a leaf's meaning, and never trust an index or size it was given.
+ * The Merkle tree of RFC 6962 §2.1 over SHA-256 (0x00 before a leaf, 0x01 before a node): roots, proofs and their
+ * verification. Serves the ledger and the per-batch trees alike. A tree is read through `HashReader`, which holds
+ * only hashes of perfect subtrees, so appending to, proving in and taking the root of a tree of n leaves costs
+ * O(log n) reads. Guarantees that a proof has exactly one accepted length and hash width. Must never see a leaf's
+ * meaning, and never trust an index or size it was given.
  */
 import { equalBytes } from "#core/bytes/bytes.ts";
 import { assertInvariant, type Failure, fail, ok, type Result } from "#core/result.ts";
@@ -28,8 +29,9 @@ export type MerkleCode =
 	| "old_root_mismatch";
 
 /**
- * Hashes of perfect subtrees: `hash(level, index)` covers the 2^level leaves from `index * 2^level`. Duties: it is asked only
- * for subtrees that lie wholly within the tree, answers with what `appendLeaf` gave for that place, and throws when it cannot.
+ * Hashes of perfect subtrees: `hash(level, index)` covers the 2^level leaves from `index * 2^level`. Duties: it is
+ * asked only for subtrees that lie wholly within the tree, answers with what `appendLeaf` gave for that place, and
+ * throws when it cannot.
  */
 export interface HashReader {
 	hash(level: number, index: number): Uint8Array;
@@ -130,8 +132,8 @@ export function merkleRoot(leafHashes: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * The subtree hashes that leaf number `size` (counted from 0) completes, lowest first: itself, then one for each trailing one
- * bit of `size`. The caller stores all of them in the transaction that stores the leaf.
+ * The subtree hashes that leaf number `size` (counted from 0) completes, lowest first: itself, then one for each
+ * trailing one bit of `size`. The caller stores all of them in the transaction that stores the leaf.
  */
 export function appendLeaf(hash: Uint8Array, size: number, reader: HashReader): SubtreeHash[] {
 	assertInvariant(isCount(size) && isCount(size + 1), `no leaf fits behind ${size} others`);
@@ -250,8 +252,8 @@ export interface ConsistencyClaim {
 }
 
 /**
- * Whether the new tree begins with all leaves of the old one (RFC 9162 §2.1.4.2). An empty old tree is refused, also beside an
- * empty new one: whoever starts from nothing must say so himself and not call that verified.
+ * Whether the new tree begins with all leaves of the old one (RFC 9162 §2.1.4.2). An empty old tree is refused,
+ * also beside an empty new one: whoever starts from nothing must say so himself and not call that verified.
  */
 export function verifyConsistency(claim: ConsistencyClaim): Result<true, MerkleCode> {
 	const { oldSize, newSize, oldRoot, newRoot, proof } = claim;

@@ -1,8 +1,8 @@
 /**
- * Signed notes (C2SP signed-note v1.0): a text, a blank line, one signature line per key. Guarantees that a note opens only when
- * at least one key the caller trusts has signed the text and no such key's signature is wrong; signatures of strangers are kept
- * but count for nothing. Only Ed25519 (type 0x01) is signed and verified here. The text of a note must never be used before
- * `openNote` accepted it.
+ * Signed notes (C2SP signed-note v1.0): a text, a blank line, one signature line per key. Guarantees that a note
+ * opens only when at least one key the caller trusts has signed the text and no such key's signature is wrong;
+ * signatures of strangers are kept but count for nothing. Only Ed25519 (type 0x01) is signed and verified here. The
+ * text of a note must never be used before `openNote` accepted it.
  */
 import { base64Of, bytesOfBase64, bytesOfHex, concatBytes, equalBytes, textOf, utf8 } from "#core/bytes/bytes.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
@@ -144,7 +144,8 @@ export function parseVerifierKey(text: string): Result<NoteVerifier, VerifierKey
 
 /** `— name base64(key id ‖ signature)` with its newline. */
 export function formatSignature(signature: NoteSignature): string {
-	return `${SIGNATURE_PREFIX}${signature.name} ${base64Of(concatBytes(keyIdBytes(signature.keyId), signature.signature))}\n`;
+	const base64 = base64Of(concatBytes(keyIdBytes(signature.keyId), signature.signature));
+	return `${SIGNATURE_PREFIX}${signature.name} ${base64}\n`;
 }
 
 /** Signs the text, which must pass `isNoteText`, with every signer given, in that order. */
@@ -170,7 +171,10 @@ function parseSignature(line: string): NoteSignature | null {
 	return { name, keyId: keyIdOf(bytes), signature: bytes.slice(KEY_ID_BYTES) };
 }
 
-/** Takes a note apart without verifying any signature. For forwarding and storing; whoever uses the text calls `openNote`. */
+/**
+ * Takes a note apart without verifying any signature. For forwarding and storing; whoever uses the text calls
+ * `openNote`.
+ */
 export function parseNote(note: Uint8Array): Result<UnverifiedNote, NoteCode> {
 	if (note.length > LEDGER_LIMITS.noteBytesMax) {
 		return fail("note_too_large", `A note has at most ${LEDGER_LIMITS.noteBytesMax} bytes.`);
@@ -201,7 +205,10 @@ function isSameKey(a: { name: string; keyId: number }, b: { name: string; keyId:
 	return a.name === b.name && a.keyId === b.keyId;
 }
 
-/** Verifies every signature that names one of the verifiers by name and key id; the others are returned as unknown. */
+/**
+ * Verifies every signature that names one of the verifiers by name and key id; the others are returned as
+ * unknown.
+ */
 export function openNote(note: Uint8Array, verifiers: readonly NoteVerifier[]): Result<OpenedNote, NoteCode> {
 	for (const [i, one] of verifiers.entries()) {
 		const twin = verifiers.slice(i + 1).find((other) => isSameKey(one, other));

@@ -1,7 +1,8 @@
 /**
- * Offline inclusion proofs (C2SP tlog-proof v1): index, path and checkpoint in one text file. Guarantees one spelling of each
- * proof and that the checkpoint's bytes are those the log signed. `parseProof` shows what is claimed; only `verifyProof`, with a
- * log identity the reader supplies, says whether it holds. The extra data is signed by nobody and must never be trusted.
+ * Offline inclusion proofs (C2SP tlog-proof v1): index, path and checkpoint in one text file. Guarantees one
+ * spelling of each proof and that the checkpoint's bytes are those the log signed. `parseProof` shows what is
+ * claimed; only `verifyProof`, with a log identity the reader supplies, says whether it holds. The extra data is
+ * signed by nobody and must never be trusted.
  */
 import { base64Of, bytesOfBase64, concatBytes, textOf, utf8 } from "#core/bytes/bytes.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";

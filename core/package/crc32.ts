@@ -1,6 +1,6 @@
 /**
- * CRC-32 as ZIP uses it (polynomial 0xEDB88320, reflected). Finds accidents, not forgers: who changed a file on purpose is found
- * by the hashes of the manifest.
+ * CRC-32 as ZIP uses it (polynomial 0xEDB88320, reflected). Finds accidents, not forgers: who changed a file on
+ * purpose is found by the hashes of the manifest.
  */
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {

@@ -1,6 +1,7 @@
 /**
- * Which names may stand together in a package. Guarantees that unpacking on any system creates exactly the named files below
- * the chosen folder: nothing outside it, no two that fall on one file where case does not count, none that is a folder too.
+ * Which names may stand together in a package. Guarantees that unpacking on any system creates exactly the named
+ * files below the chosen folder: nothing outside it, no two that fall on one file where case does not count, none
+ * that is a folder too.
  */
 import { fail, ok, type Result } from "#core/result.ts";
 import type { ZipLimits } from "./limits.ts";

@@ -1,7 +1,10 @@
 /** What a package archive may hold at most; every field with its reason. */
 
 export interface ZipLimits {
-	/** The whole archive. It is read and written in memory, by the browser too; ZIP without ZIP64 would end at 4 GiB. */
+	/**
+	 * The whole archive. It is read and written in memory, by the browser too; ZIP without ZIP64 would end at 4
+	 * GiB.
+	 */
 	readonly archiveBytesMax: number;
 	/** Entries; 16 bits would hold 65,535, and a trace of a day in 5 s batches has 17,280. */
 	readonly entriesMax: number;

@@ -85,13 +85,13 @@ test("an archive cut anywhere, or with a byte more at either end, is refused", (
 	}
 	for (let start = 1; start <= archive.length; start++) assert.equal(readZip(archive.subarray(start)).ok, false);
 	assert.equal(codeOf(readZip(Uint8Array.of(...archive, 0))), "trailing_bytes");
-	assert.equal(codeOf(readZip(Uint8Array.of(0, ...archive))), "not_canonical");
+	assert.equal(codeOf(readZip(Uint8Array.of(0, ...archive))), "unclaimed_bytes");
 	assert.equal(codeOf(readZip(archive.subarray(0, archive.length - 1))), "truncated");
 	assert.equal(codeOf(readZip(new Uint8Array(0))), "truncated");
 });
 
 test("two archives one behind the other are refused", () => {
-	assert.equal(codeOf(readZip(Uint8Array.of(...archive, ...archive))), "not_canonical");
+	assert.equal(codeOf(readZip(Uint8Array.of(...archive, ...archive))), "unclaimed_bytes");
 });
 
 test("hostile names are refused by the reader and by the check before the writer", () => {
@@ -152,7 +152,7 @@ test("each tampered record has its own code", () => {
 	assert.equal(codeOf(readZip(patched(archive, 31, 0x41))), "local_header_differs", "local name");
 	assert.equal(codeOf(readZip(patched(archive, dataAt, 0))), "bad_crc");
 	assert.equal(codeOf(readZip(patched(archive, second + 42, 0, 0, 0, 0))), "overlap", "same offset");
-	assert.equal(codeOf(readZip(patched(archive, second + 42, 255))), "not_canonical", "gap");
+	assert.equal(codeOf(readZip(patched(archive, second + 42, 255))), "unclaimed_bytes", "gap");
 	assert.equal(codeOf(readZip(patched(archive, -2, 1))), "truncated", "comment length");
 	assert.equal(codeOf(readZip(patched(archive, -14, 2, 0, 2, 0))), "not_canonical", "entry count");
 });
@@ -164,6 +164,14 @@ test("an entry that reaches into the directory or behind the archive is refused"
 	assert.equal(codeOf(readZip(reaching)), "overlap");
 	const beyond = patched(patched(archive, last + 22, 1), last + 26, 1);
 	assert.equal(codeOf(readZip(beyond)), "truncated");
+});
+
+test("bytes hidden before the directory are refused", () => {
+	const directory = centralAt(archive, 0);
+	const hiding = Uint8Array.of(...archive.subarray(0, directory), 1, 2, 3, ...archive.subarray(directory));
+	const view = new DataView(hiding.buffer);
+	view.setUint32(hiding.length - 6, directory + 3, true);
+	assert.equal(codeOf(readZip(hiding)), "unclaimed_bytes");
 });
 
 test("a consistent archive with other metadata than the writer's is refused", () => {

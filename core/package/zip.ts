@@ -1,8 +1,8 @@
 /**
- * The canonical ZIP of a forensic package (APPNOTE 6.3.10, its oldest subset): stored, names sorted, times fixed, no extra
- * field, no comment, no ZIP64. Guarantees that equal entries give equal bytes, and that a reader accepts exactly what the writer
- * writes: each archive that opens is rebuilt and compared, so no byte of it is free to differ. Must never unpack to a disk,
- * guess, skip or repair.
+ * The canonical ZIP of a forensic package (APPNOTE 6.3.10, its oldest subset): stored, names sorted, times fixed,
+ * no extra field, no comment, no ZIP64. Guarantees that equal entries give equal bytes, and that a reader accepts
+ * exactly what the writer writes: each archive that opens is rebuilt and compared, so no byte of it is free to
+ * differ. Must never unpack to a disk, guess, skip or repair.
  */
 import { equalBytes, lossyTextOf, utf8 } from "#core/bytes/bytes.ts";
 import { assertInvariant, type Failure, fail, ok, type Result } from "#core/result.ts";
@@ -47,6 +47,8 @@ export type ZipCode =
 	| "overlap"
 	/** The data is not what the checksum was made of. */
 	| "bad_crc"
+	/** Bytes lie between entries, directory and end record that none of them names: a place to hide something. */
+	| "unclaimed_bytes"
 	/** A well-formed ZIP that our writer would have written otherwise. */
 	| "not_canonical";
 
@@ -125,8 +127,8 @@ function* canonicalParts(files: ReadonlyMap<string, Uint8Array>): Generator<Uint
 }
 
 /**
- * The archive of these entries, in whatever order they come. Throws on entries that `checkEntries` refuses: who takes them from
- * elsewhere asks that first.
+ * The archive of these entries, in whatever order they come. Throws on entries that `checkEntries` refuses: who
+ * takes them from elsewhere asks that first.
  */
 export function writeZip(entries: ReadonlyMap<string, Uint8Array>): Uint8Array {
 	const checked = checkEntries(entries, ZIP_LIMITS);
@@ -173,7 +175,7 @@ function readEnd(view: DataView, limits: ZipLimits): Result<EndRecord, ZipCode> 
 		return fail("too_many_entries", `A package has at most ${limits.entriesMax} entries.`);
 	if (view.getUint16(at + 20, true) !== 0) return fail("truncated", "The comment ends behind the archive.");
 	if (directoryOffset + directoryBytes > at) return fail("truncated", "The directory ends behind its place.");
-	if (directoryOffset + directoryBytes < at) return fail("not_canonical", "Bytes stand between directory and end.");
+	if (directoryOffset + directoryBytes < at) return fail("unclaimed_bytes", "Bytes stand between directory and end.");
 	return ok({ entries, directoryOffset });
 }
 
@@ -243,8 +245,8 @@ function readLocal(bytes: Uint8Array, claim: Claim): Result<Uint8Array, ZipCode>
 }
 
 /**
- * The entries of a canonical archive, sorted by name. The data are views into `bytes`. Everything else is refused by the first
- * code that applies; a wrong record is named before a wrong checksum.
+ * The entries of a canonical archive, sorted by name. The data are views into `bytes`. Everything else is refused
+ * by the first code that applies; a wrong record is named before a wrong checksum.
  */
 export function readZip(bytes: Uint8Array, limits: ZipLimits = ZIP_LIMITS): Result<Map<string, Uint8Array>, ZipCode> {
 	if (bytes.length > limits.archiveBytesMax) {
@@ -257,7 +259,7 @@ export function readZip(bytes: Uint8Array, limits: ZipLimits = ZIP_LIMITS): Resu
 	let dataEnd = 0;
 	for (const claim of claims) {
 		if (claim.offset < dataEnd) return fail("overlap", `${claim.name} begins within another entry.`);
-		if (claim.offset > dataEnd) return fail("not_canonical", `Bytes that no entry names precede ${claim.name}.`);
+		if (claim.offset > dataEnd) return fail("unclaimed_bytes", `Bytes that no entry names precede ${claim.name}.`);
 		dataEnd = claim.offset + LOCAL_HEADER_BYTES + claim.name.length + claim.dataBytes;
 		if (dataEnd > bytes.length) return fail("truncated", `${claim.name} ends behind the archive.`);
 		if (dataEnd > directoryOffset) return fail("overlap", `${claim.name} reaches into the directory.`);
@@ -265,7 +267,7 @@ export function readZip(bytes: Uint8Array, limits: ZipLimits = ZIP_LIMITS): Resu
 		if (!data.ok) return data;
 		files.set(claim.name, data.value);
 	}
-	if (dataEnd !== directoryOffset) return fail("not_canonical", "Bytes that no entry names precede the directory.");
+	if (dataEnd !== directoryOffset) return fail("unclaimed_bytes", "Bytes that no entry names precede the directory.");
 	return isCanonical(files, bytes) ? ok(files) : fail("not_canonical", "The writer would have written other bytes.");
 }
 
