@@ -1,0 +1,230 @@
+/*
+ * Loads and attaches the kernel programs, see bpf_load.h. A load is all or nothing, so when it
+ * fails each program is tried alone and the refused ones are left out of the second load. It must
+ * never start a tier that cannot see fork, exec and exit: lineage would be wrong, not merely
+ * thin.
+ */
+#include "bpf_load.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "procmond.skel.h"
+
+const struct bpf_row bpf_rows[] = {
+	{"on_fork", "fork", true, false},
+	{"on_exec", "exec", true, false},
+	{"on_exit", "exit", true, false},
+	{"on_exit_live", "exit", true, true},
+	{"on_sock_state", "sock_state", false, false},
+	{"on_sys_exit", "sys_exit", false, false},
+};
+const int bpf_rows_count = sizeof(bpf_rows) / sizeof(bpf_rows[0]);
+
+/* Room for a whole verifier log; touched only as far as it is written. */
+#define VERIFIER_LOG_BYTES (16 * 1024 * 1024)
+
+static int no_print(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level, (void)format, (void)args;
+	return 0;
+}
+
+static struct procmond_bpf *open_rows(uint64_t scope_cgroup_id, unsigned wanted)
+{
+	struct procmond_bpf *skeleton;
+
+	libbpf_set_print(no_print);
+	skeleton = procmond_bpf__open();
+	if (!skeleton)
+		return NULL;
+	skeleton->rodata->scope_cgroup_id = scope_cgroup_id;
+	for (int i = 0; i < bpf_rows_count; i++) {
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(skeleton->obj, bpf_rows[i].name);
+
+		bpf_program__set_autoload(program, wanted & 1u << i);
+	}
+	return skeleton;
+}
+
+static bool row_loads(uint64_t scope_cgroup_id, int row)
+{
+	struct procmond_bpf *skeleton = open_rows(scope_cgroup_id, 1u << row);
+	bool loads = skeleton && !procmond_bpf__load(skeleton);
+
+	procmond_bpf__destroy(skeleton);
+	return loads;
+}
+
+static unsigned usable_rows(uint64_t scope_cgroup_id)
+{
+	unsigned usable = 0;
+
+	for (int i = 0; i < bpf_rows_count; i++) {
+		/* A spare stands in for the row before it. */
+		if (bpf_rows[i].spare && usable & 1u << (i - 1))
+			continue;
+		if (row_loads(scope_cgroup_id, i))
+			usable |= 1u << i;
+	}
+	return usable;
+}
+
+static void append(char *list, const char *name)
+{
+	size_t used = strlen(list);
+
+	snprintf(list + used, SOURCE_TEXT_BYTES - used, "%s%s", used ? "," : "", name);
+}
+
+static bool listed(const char *list, const char *name)
+{
+	const char *at = strstr(list, name);
+	size_t length = strlen(name);
+
+	return at && (at[length] == ',' || !at[length]);
+}
+
+/* The skeleton owns the link from here on and detaches it when it is destroyed. */
+static void keep_link(struct procmond_bpf *skeleton, const char *name, struct bpf_link *link)
+{
+	struct bpf_object_skeleton *inner = skeleton->skeleton;
+
+	for (int i = 0; i < inner->prog_cnt; i++)
+		if (!strcmp(inner->progs[i].name, name))
+			*inner->progs[i].link = link;
+}
+
+/* Attaches what is loaded; false when a required program is not among it. */
+static bool attach_rows(struct procmond_bpf *skeleton, unsigned loaded,
+			struct source_report *report)
+{
+	bool complete = true;
+
+	for (int i = 0; i < bpf_rows_count; i++) {
+		const struct bpf_row *row = &bpf_rows[i];
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(skeleton->obj, row->name);
+		struct bpf_link *link = loaded & 1u << i ? bpf_program__attach(program) : NULL;
+
+		if (link) {
+			append(report->programs, row->public_name);
+			keep_link(skeleton, row->name, link);
+		}
+	}
+	for (int i = 0; i < bpf_rows_count; i++) {
+		const struct bpf_row *row = &bpf_rows[i];
+
+		if (row->spare || listed(report->programs, row->public_name))
+			continue;
+		append(report->missing, row->public_name);
+		complete &= !row->required;
+	}
+	return complete;
+}
+
+static unsigned default_rows(void)
+{
+	unsigned wanted = 0;
+
+	for (int i = 0; i < bpf_rows_count; i++)
+		wanted |= bpf_rows[i].spare ? 0 : 1u << i;
+	return wanted;
+}
+
+struct procmond_bpf *bpf_load(uint64_t scope_cgroup_id, struct source_report *report)
+{
+	unsigned wanted = default_rows();
+	struct procmond_bpf *skeleton;
+	int error;
+
+	memset(report, 0, sizeof(*report));
+	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
+		snprintf(report->cause, sizeof(report->cause), "no_btf");
+		return NULL;
+	}
+	skeleton = open_rows(scope_cgroup_id, wanted);
+	error = skeleton ? procmond_bpf__load(skeleton) : -errno;
+	/* The verifier refuses with EACCES or EINVAL; EPERM is the lack of privilege. */
+	if (error == -EPERM) {
+		procmond_bpf__destroy(skeleton);
+		snprintf(report->cause, sizeof(report->cause), "no_bpf_permission");
+		return NULL;
+	}
+	if (error) {
+		procmond_bpf__destroy(skeleton);
+		wanted = usable_rows(scope_cgroup_id);
+		skeleton = wanted ? open_rows(scope_cgroup_id, wanted) : NULL;
+		if (!skeleton || procmond_bpf__load(skeleton)) {
+			procmond_bpf__destroy(skeleton);
+			snprintf(report->cause, sizeof(report->cause), "bpf_load_failed: %s",
+				 strerror(-error));
+			return NULL;
+		}
+	}
+	if (attach_rows(skeleton, wanted, report))
+		return skeleton;
+	procmond_bpf__destroy(skeleton);
+	snprintf(report->cause, sizeof(report->cause), "bpf_programs_missing: %.200s", report->missing);
+	report->programs[0] = report->missing[0] = 0;
+	return NULL;
+}
+
+static bool verify_row(const struct bpf_row *row, char *log)
+{
+	struct procmond_bpf *skeleton = open_rows(0, 1u << (row - bpf_rows));
+	struct bpf_prog_info info = {0};
+	struct bpf_program *program;
+	struct bpf_link *link = NULL;
+	__u32 info_bytes = sizeof(info);
+	int error;
+
+	if (!skeleton) {
+		printf("%-14s refused: the object cannot be opened\n", row->name);
+		return false;
+	}
+	log[0] = 0;
+	program = bpf_object__find_program_by_name(skeleton->obj, row->name);
+	bpf_program__set_log_buf(program, log, VERIFIER_LOG_BYTES);
+	error = procmond_bpf__load(skeleton);
+	if (!error) {
+		link = bpf_program__attach(program);
+		error = link ? 0 : -errno;
+	}
+	if (error) {
+		printf("%-14s refused: %s\n%s\n", row->name, strerror(-error), log);
+	} else {
+		bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &info_bytes);
+		printf("%-14s ok: %u instructions processed by the verifier, %u bytes of code\n",
+		       row->name, info.verified_insns, info.jited_prog_len);
+	}
+	bpf_link__destroy(link);
+	procmond_bpf__destroy(skeleton);
+	return !error;
+}
+
+int bpf_source_verify_load(void)
+{
+	char *log = malloc(VERIFIER_LOG_BYTES);
+	bool all = log != NULL, last = true;
+
+	for (int i = 0; log && i < bpf_rows_count; i++) {
+		bool good = verify_row(&bpf_rows[i], log);
+
+		/* A row and its spare are one: either will do. */
+		if (bpf_rows[i].spare)
+			good |= last;
+		else if (i + 1 < bpf_rows_count && bpf_rows[i + 1].spare)
+			last = good;
+		if (!(i + 1 < bpf_rows_count && bpf_rows[i + 1].spare))
+			all &= good;
+	}
+	free(log);
+	return all ? 0 : 1;
+}

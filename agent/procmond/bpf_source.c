@@ -1,0 +1,223 @@
+/*
+ * The kernel programs as a source of events. It guarantees the order of the ring, and stats whose
+ * heads are covered: every number up to a published head was offered to the agent before, or is
+ * lost. It must never read the ring faster than the agent takes frames: the loss is then counted
+ * in the kernel, where it has numbers.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bpf_load.h"
+#include "bpf_trace.h"
+#include "clock.h"
+#include "event_frame.h"
+#include "procmond.skel.h"
+#include "source.h"
+
+/*
+ * The programs never wake the reader, so this is the latency of an event: short enough that a trace
+ * feels immediate, long enough that a hundred rounds a second cost nothing measurable.
+ */
+#define ROUND_MS 10
+/* Leave the ring now and then, so that a storm cannot keep the agent's commands waiting. */
+#define EVENTS_PER_ROUND 4096
+/* Two u64 arrays must fit one frame. */
+#define CPUS_MAX 2048
+
+struct bpf_source {
+	struct procmond_bpf *skeleton;
+	struct ring_buffer *ring;
+	struct frame_writer *writer; /* of the pump that runs */
+	int cpus;
+	unsigned events_in_round;
+	uint64_t bytes_since_sample;
+	uint64_t stats_at_ns;
+	bool stats_pending;
+	struct pm_cpu_state *sample;
+	uint64_t *column;
+};
+
+static int on_event(void *context, void *event, size_t bytes)
+{
+	struct bpf_source *self = context;
+
+	event_frame_send(self->writer, event, bytes);
+	self->bytes_since_sample += bytes;
+	if (self->writer->closed || self->writer->record_failed)
+		return -EPIPE;
+	return ++self->events_in_round >= EVENTS_PER_ROUND ? -EAGAIN : 0;
+}
+
+static uint64_t program_misses(const struct bpf_source *self)
+{
+	struct bpf_program *program;
+	uint64_t sum = 0;
+
+	bpf_object__for_each_program(program, self->skeleton->obj) {
+		struct bpf_prog_info info = {0};
+		__u32 bytes = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &bytes))
+			sum += info.recursion_misses;
+	}
+	return sum;
+}
+
+static void send_column(struct bpf_source *self, struct frame_writer *writer, uint16_t tag,
+			size_t offset)
+{
+	for (int i = 0; i < self->cpus; i++)
+		memcpy(&self->column[i], (const char *)&self->sample[i] + offset, sizeof(uint64_t));
+	frame_bytes(writer, tag, self->column, (size_t)self->cpus * sizeof(uint64_t));
+}
+
+static void send_stats(struct bpf_source *self, struct frame_writer *writer)
+{
+	struct frame_header header = frame_own_header(FRAME_KIND_STATS, FRAME_TIER_EBPF);
+	struct clock_pair pair = clock_read_pair();
+
+	header.ktime_ns = pair.boot_ns;
+	frame_begin(writer, &header);
+	send_column(self, writer, FRAME_TAG_CPU_HEADS, offsetof(struct pm_cpu_state, head));
+	send_column(self, writer, FRAME_TAG_CPU_DROPS, offsetof(struct pm_cpu_state, drops));
+	frame_u64(writer, FRAME_TAG_WALL_NS, pair.wall_ns);
+	frame_u64(writer, FRAME_TAG_MISSES, program_misses(self));
+	frame_end(writer);
+}
+
+static void sample_heads(struct bpf_source *self, uint64_t now_ns)
+{
+	uint32_t zero = 0;
+	int fd = bpf_map__fd(self->skeleton->maps.cpu_state);
+
+	if (bpf_map_lookup_elem(fd, &zero, self->sample))
+		return;
+	self->stats_pending = true;
+	self->bytes_since_sample = 0;
+	self->stats_at_ns = now_ns + NS_PER_SECOND;
+}
+
+static bool bpf_pump(void *context, struct frame_writer *writer, uint64_t now_ns)
+{
+	struct bpf_source *self = context;
+	int taken;
+
+	self->writer = writer;
+	self->events_in_round = 0;
+	taken = ring_buffer__consume(self->ring);
+	/* Sampled a round ago: empty now, or a whole ring later, means all of it has passed. */
+	if (self->stats_pending && (taken >= 0 || self->bytes_since_sample >= PM_RING_BYTES)) {
+		send_stats(self, writer);
+		self->stats_pending = false;
+	}
+	if (!self->stats_pending && now_ns >= self->stats_at_ns)
+		sample_heads(self, now_ns);
+	return frame_flush(writer);
+}
+
+static int bpf_wait_ms(void *context, uint64_t now_ns)
+{
+	struct bpf_source *self = context;
+
+	(void)now_ns;
+	/* A round that was cut short goes on at once. */
+	return self->events_in_round >= EVENTS_PER_ROUND ? 0 : ROUND_MS;
+}
+
+static bool put(void *context, uint32_t tgid, uint64_t start_ticks, uint32_t slot, uint32_t depth)
+{
+	struct bpf_source *self = context;
+
+	return bpf_trace_put(bpf_map__fd(self->skeleton->maps.traced), tgid, start_ticks, slot,
+			     depth);
+}
+
+static void slot_open(void *context, uint32_t slot, uint32_t collect)
+{
+	struct bpf_source *self = context;
+	uint64_t bit = 1ull << slot;
+
+	if (collect & FRAME_COLLECT_FILE)
+		self->skeleton->bss->file_slots |= bit;
+	else
+		self->skeleton->bss->file_slots &= ~bit;
+	self->skeleton->bss->active_slots |= bit;
+}
+
+static void slot_close(void *context, uint32_t slot)
+{
+	struct bpf_source *self = context;
+	uint64_t bit = 1ull << slot;
+
+	/* The kernel stops looking at the slot before its rows go. */
+	self->skeleton->bss->active_slots &= ~bit;
+	self->skeleton->bss->file_slots &= ~bit;
+	bpf_trace_clear(bpf_map__fd(self->skeleton->maps.traced), slot);
+}
+
+static void bpf_close(void *context)
+{
+	struct bpf_source *self = context;
+
+	ring_buffer__free(self->ring);
+	procmond_bpf__destroy(self->skeleton);
+	free(self->sample);
+	free(self->column);
+	free(self);
+}
+
+/* Pids and start times of the events are those of the init namespaces; /proc must agree. */
+static bool in_init_namespace(const char *path, const char *expected)
+{
+	char text[64];
+	ssize_t length = readlink(path, text, sizeof(text) - 1);
+
+	if (length <= 0)
+		return true;
+	text[length] = 0;
+	return !strcmp(text, expected);
+}
+
+bool bpf_source_open(struct source *source, const struct scope *scope,
+		     struct source_report *report)
+{
+	struct bpf_source *self;
+
+	memset(report, 0, sizeof(*report));
+	if (!in_init_namespace("/proc/self/ns/pid", "pid:[4026531836]") ||
+	    !in_init_namespace("/proc/self/ns/time", "time:[4026531834]")) {
+		snprintf(report->cause, sizeof(report->cause), "not_in_init_namespace");
+		return false;
+	}
+	self = calloc(1, sizeof(*self));
+	if (!self)
+		return false;
+	self->skeleton = bpf_load(scope->cgroup_id, report);
+	if (!self->skeleton) {
+		free(self);
+		return false;
+	}
+	self->cpus = libbpf_num_possible_cpus();
+	self->sample = calloc((size_t)self->cpus, sizeof(*self->sample));
+	if (self->cpus > CPUS_MAX)
+		self->cpus = CPUS_MAX;
+	self->column = calloc((size_t)self->cpus, sizeof(*self->column));
+	self->ring = ring_buffer__new(bpf_map__fd(self->skeleton->maps.ring), on_event, self, NULL);
+	if (!self->ring || !self->sample || !self->column) {
+		bpf_close(self);
+		snprintf(report->cause, sizeof(report->cause), "no_memory");
+		return false;
+	}
+	/* Loading parses the kernel's type information; none of it is needed from here on. */
+	malloc_trim(0);
+	*source = (struct source){FRAME_TIER_EBPF, self, bpf_pump, bpf_wait_ms, put,
+				  slot_open, slot_close, bpf_close};
+	return true;
+}

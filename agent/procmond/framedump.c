@@ -1,0 +1,341 @@
+/*
+ * framedump: plays the agent for tests and debugging. It starts procmond over a socketpair, sends
+ * configure, and prints each frame as one line of JSON; lines on its standard input become
+ * commands. It guarantees to print what arrived, checked by the same decoder the product uses. It
+ * must never be needed in production.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "frame_read.h"
+
+#define PROCMOND_ARGS_MAX 16
+
+static const char help_text[] =
+	"framedump starts procmond and prints its frames as JSON lines.\n"
+	"\n"
+	"  framedump --procmond PATH [--arg X]... [--scope CGROUP] [--source auto|ebpf|proc]\n"
+	"            [--poll-ms N] [--seconds N]\n"
+	"\n"
+	"Example:  framedump --procmond build/procmond --seconds 5 | grep '\"kind\":\"exec\"'\n"
+	"\n"
+	"Commands on standard input, one per line:\n"
+	"  add SLOT TGID START_TICKS DEPTH COLLECT | remove SLOT | pause SECONDS | bad | quit\n"
+	"Exit codes: that of procmond; 2 wrong arguments; 6 a frame did not decode.\n";
+
+struct options {
+	char *argv[PROCMOND_ARGS_MAX + 2];
+	const char *scope;
+	const char *source;
+	unsigned poll_ms;
+	double seconds;
+};
+
+#define NAME_OF_KIND(name, wire, number) case number: return #wire;
+static const char *kind_name(uint16_t kind)
+{
+	switch (kind) {
+		FRAME_KINDS(NAME_OF_KIND)
+	default: return "unknown";
+	}
+}
+
+#define NAME_OF_TAG(name, number, bytes) [number] = #name,
+static const char *const tag_names[FRAME_TAG_LAST + 1] = {FRAME_TAGS(NAME_OF_TAG)};
+
+static void print_text(const uint8_t *bytes, size_t length)
+{
+	putchar('"');
+	for (size_t i = 0; i < length; i++) {
+		if (bytes[i] == '"' || bytes[i] == '\\')
+			printf("\\%c", bytes[i]);
+		else if (bytes[i] < 0x20 || bytes[i] > 0x7e)
+			printf("\\u%04x", bytes[i]);
+		else
+			putchar(bytes[i]);
+	}
+	putchar('"');
+}
+
+static void print_heads(const struct frame_tlv *tlv)
+{
+	putchar('[');
+	for (size_t i = 0; i + 8 <= tlv->length; i += 8) {
+		uint64_t value;
+
+		memcpy(&value, tlv->bytes + i, sizeof(value));
+		printf("%s%llu", i ? "," : "", (unsigned long long)value);
+	}
+	putchar(']');
+}
+
+static void print_tlv(const struct frame_view *view, int tag)
+{
+	const struct frame_tlv *tlv = &view->tlv[tag];
+	uint16_t half = 0;
+
+	switch (tag) {
+	case FRAME_TAG_FAMILY: case FRAME_TAG_LPORT: case FRAME_TAG_RPORT:
+		memcpy(&half, tlv->bytes, sizeof(half));
+		printf("%u", half);
+		break;
+	case FRAME_TAG_RESULT:
+		printf("%d", (int)frame_get_u32(view, (enum frame_tag)tag));
+		break;
+	case FRAME_TAG_WALL_NS: case FRAME_TAG_PARENT_TICKS: case FRAME_TAG_MISSES:
+		printf("%llu", (unsigned long long)frame_get_u64(view, (enum frame_tag)tag));
+		break;
+	case FRAME_TAG_PARENT_TGID: case FRAME_TAG_NS_PID: case FRAME_TAG_SID:
+	case FRAME_TAG_EXIT_CODE: case FRAME_TAG_NETNS: case FRAME_TAG_OPEN_FLAGS:
+	case FRAME_TAG_COUNT: case FRAME_TAG_SLOT: case FRAME_TAG_DEPTH: case FRAME_TAG_COLLECT:
+		printf("%u", frame_get_u32(view, (enum frame_tag)tag));
+		break;
+	case FRAME_TAG_LADDR: case FRAME_TAG_RADDR:
+		putchar('"');
+		for (size_t i = 0; i < tlv->length; i++)
+			printf("%02x", tlv->bytes[i]);
+		putchar('"');
+		break;
+	case FRAME_TAG_CPU_HEADS: case FRAME_TAG_CPU_DROPS:
+		print_heads(tlv);
+		break;
+	default:
+		print_text(tlv->bytes, tlv->length);
+	}
+}
+
+static void print_frame(const struct frame_view *view)
+{
+	const struct frame_header *h = &view->header;
+
+	printf("{\"kind\":\"%s\",\"tier\":%u,\"flags\":%u,\"cpu\":%u,\"tgid\":%u,\"seq\":%llu,"
+	       "\"ktime\":%llu,\"ticks\":%llu,\"tid\":%u,\"uid\":%u,\"gid\":%u,\"euid\":%u,"
+	       "\"cgroup\":%llu", kind_name(h->kind), h->tier, h->flags, h->cpu, h->tgid,
+	       (unsigned long long)h->cpu_seq, (unsigned long long)h->ktime_ns,
+	       (unsigned long long)h->start_ticks, h->tid, h->uid, h->gid, h->euid,
+	       (unsigned long long)h->cgroup_id);
+	for (int tag = 1; tag <= FRAME_TAG_LAST; tag++) {
+		if (!view->tlv[tag].bytes)
+			continue;
+		printf(",\"%s\":", tag_names[tag]);
+		print_tlv(view, tag);
+	}
+	printf("}\n");
+}
+
+struct command_frame {
+	size_t used;
+	uint8_t bytes[8192];
+};
+
+static void add_tlv(struct command_frame *frame, uint16_t tag, const void *bytes, uint16_t length)
+{
+	memcpy(frame->bytes + frame->used, &tag, 2);
+	memcpy(frame->bytes + frame->used + 2, &length, 2);
+	memcpy(frame->bytes + frame->used + 4, bytes, length);
+	frame->used += 4u + length;
+}
+
+static void begin_command(struct command_frame *frame, uint16_t kind, uint32_t tgid,
+			  uint64_t start_ticks)
+{
+	struct frame_header header = {.version = FRAME_VERSION, .kind = kind, .tgid = tgid,
+				      .start_ticks = start_ticks};
+
+	memcpy(frame->bytes + FRAME_PREFIX_BYTES, &header, sizeof(header));
+	frame->used = FRAME_PREFIX_BYTES + sizeof(header);
+}
+
+static void send_command(struct command_frame *frame, int link)
+{
+	uint32_t length = (uint32_t)(frame->used - FRAME_PREFIX_BYTES);
+
+	memcpy(frame->bytes, &length, sizeof(length));
+	if (send(link, frame->bytes, frame->used, MSG_NOSIGNAL) != (ssize_t)frame->used)
+		fprintf(stderr, "framedump: a command could not be sent; procmond has ended.\n");
+}
+
+static void send_configure(const struct options *options, int link)
+{
+	static struct command_frame frame;
+	uint32_t poll_ms = options->poll_ms;
+
+	begin_command(&frame, FRAME_KIND_CONFIGURE, 0, 0);
+	add_tlv(&frame, FRAME_TAG_SCOPE_CGROUP, options->scope,
+		(uint16_t)strnlen(options->scope, 4096));
+	add_tlv(&frame, FRAME_TAG_SOURCE, options->source, (uint16_t)strnlen(options->source, 64));
+	if (poll_ms)
+		add_tlv(&frame, FRAME_TAG_POLL_MS, &poll_ms, sizeof(poll_ms));
+	send_command(&frame, link);
+}
+
+/* Obeys one line; false = quit. */
+static bool obey_line(const char *line, int link)
+{
+	static struct command_frame frame;
+	uint32_t slot, tgid, depth, collect;
+	unsigned long long ticks;
+	double seconds;
+
+	if (sscanf(line, "add %u %u %llu %u %u", &slot, &tgid, &ticks, &depth, &collect) == 5) {
+		begin_command(&frame, FRAME_KIND_TRACE_ADD, tgid, ticks);
+		add_tlv(&frame, FRAME_TAG_SLOT, &slot, sizeof(slot));
+		add_tlv(&frame, FRAME_TAG_DEPTH, &depth, sizeof(depth));
+		add_tlv(&frame, FRAME_TAG_COLLECT, &collect, sizeof(collect));
+		send_command(&frame, link);
+	} else if (sscanf(line, "remove %u", &slot) == 1) {
+		begin_command(&frame, FRAME_KIND_TRACE_REMOVE, 0, 0);
+		add_tlv(&frame, FRAME_TAG_SLOT, &slot, sizeof(slot));
+		send_command(&frame, link);
+	} else if (!strncmp(line, "bad", 3)) {
+		/* A length no frame has. */
+		if (send(link, "\0\0\0\0", 4, MSG_NOSIGNAL) != 4)
+			return false;
+	} else if (sscanf(line, "pause %lf", &seconds) == 1) {
+		usleep((useconds_t)(seconds * 1e6));
+	} else {
+		return strncmp(line, "quit", 4) != 0;
+	}
+	return true;
+}
+
+/* Prints what is complete; false when a frame does not decode. */
+static bool drain(struct frame_reader *reader)
+{
+	static struct frame_view view;
+	const uint8_t *body;
+	size_t length;
+	enum frame_next next;
+
+	while ((next = frame_next(reader, &body, &length)) == FRAME_NEXT_READY) {
+		const char *error = frame_decode(body, length, &view);
+
+		if (error) {
+			fprintf(stderr, "framedump: a frame does not decode: %s.\n", error);
+			return false;
+		}
+		print_frame(&view);
+		frame_drop(reader);
+	}
+	fflush(stdout);
+	return next == FRAME_NEXT_NONE;
+}
+
+static double now_seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static bool obey_input(int link, struct pollfd *pollfd)
+{
+	static char text[4096];
+	static size_t used;
+	ssize_t n = read(STDIN_FILENO, text + used, sizeof(text) - used - 1);
+	char *end;
+
+	if (n <= 0) {
+		pollfd->fd = -1;
+		return true;
+	}
+	used += (size_t)n;
+	text[used] = 0;
+	while ((end = strchr(text, '\n'))) {
+		*end++ = 0;
+		if (!obey_line(text, link))
+			return false;
+		used -= (size_t)(end - text);
+		memmove(text, end, used + 1);
+	}
+	return true;
+}
+
+static bool run(const struct options *options, int link)
+{
+	static struct frame_reader reader;
+	struct pollfd fds[2] = {{.fd = link, .events = POLLIN},
+				{.fd = STDIN_FILENO, .events = POLLIN}};
+	double end = now_seconds() + options->seconds;
+
+	while (options->seconds <= 0 || now_seconds() < end) {
+		poll(fds, 2, 50);
+		if (fds[1].revents && !obey_input(link, &fds[1]))
+			return true;
+		if (fds[0].revents) {
+			ssize_t n = recv(link, reader.buf + reader.used,
+					 sizeof(reader.buf) - reader.used, MSG_DONTWAIT);
+
+			if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+				return true;
+			if (n > 0)
+				reader.used += (size_t)n;
+		}
+		if (!drain(&reader))
+			return false;
+	}
+	return true;
+}
+
+static bool parse_options(int argc, char **argv, struct options *options)
+{
+	int args = 1;
+
+	*options = (struct options){.scope = "", .source = "auto"};
+	for (int i = 1; i + 1 < argc; i += 2) {
+		char *value = argv[i + 1];
+
+		if (!strcmp(argv[i], "--procmond")) options->argv[0] = value;
+		else if (!strcmp(argv[i], "--scope")) options->scope = value;
+		else if (!strcmp(argv[i], "--source")) options->source = value;
+		else if (!strcmp(argv[i], "--poll-ms")) options->poll_ms = (unsigned)atoi(value);
+		else if (!strcmp(argv[i], "--seconds")) options->seconds = atof(value);
+		else if (!strcmp(argv[i], "--arg") && args <= PROCMOND_ARGS_MAX)
+			options->argv[args++] = value;
+		else return false;
+	}
+	return argc % 2 == 1 && options->argv[0];
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	int ends[2], status = 0;
+	bool good;
+	pid_t child;
+
+	if (!parse_options(argc, argv, &options)) {
+		fputs(help_text, stderr);
+		return 2;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return 2;
+	child = fork();
+	if (child == 0) {
+		if (ends[1] == 3)
+			fcntl(3, F_SETFD, 0);
+		else
+			dup2(ends[1], 3);
+		execv(options.argv[0], options.argv);
+		fprintf(stderr, "framedump: %s cannot be started; build it first.\n", options.argv[0]);
+		_exit(127);
+	}
+	close(ends[1]);
+	send_configure(&options, ends[0]);
+	good = run(&options, ends[0]);
+	close(ends[0]);
+	waitpid(child, &status, 0);
+	if (!good)
+		return 6;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}

@@ -1,0 +1,299 @@
+/*
+ * The polling tier: fork, exec, exit and TCP derived from the difference of two looks at /proc,
+ * and the snapshot both tiers begin with. It runs anywhere, also without root. It guarantees that
+ * what it says was true when it looked. It must never number its events: nothing counts what it
+ * missed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "proc_net.h"
+#include "proc_read.h"
+#include "proc_table.h"
+#include "source.h"
+
+struct proc_source {
+	const struct scope *scope;
+	struct frame_writer *writer; /* of the pump that runs */
+	struct proc_table known;
+	struct proc_table next; /* being filled by a poll */
+	struct net_table net;
+	uint64_t poll_ns;
+	uint64_t poll_at_ns;
+	uint64_t stats_at_ns;
+	uint64_t active_slots;
+};
+
+static uint16_t traced_flag(const struct proc_source *self, const struct proc_row *row)
+{
+	return row->traced.slots & self->active_slots ? FRAME_FLAG_TRACED : 0;
+}
+
+static void inherit(const struct proc_row *parent, uint64_t active, struct proc_row *child)
+{
+	uint64_t some = 0, unlimited = ~0ull, borrow;
+
+	for (int i = 0; i < PM_DEPTH_PLANES; i++) {
+		some |= parent->traced.depth[i];
+		unlimited &= parent->traced.depth[i];
+	}
+	child->traced.slots = parent->traced.slots & active & some;
+	borrow = some & ~unlimited;
+	for (int i = 0; i < PM_DEPTH_PLANES; i++) {
+		child->traced.depth[i] = parent->traced.depth[i] ^ borrow;
+		borrow &= ~parent->traced.depth[i];
+	}
+}
+
+static void begin(struct proc_source *self, struct proc_row *row, uint16_t kind)
+{
+	struct frame_header header = row->header;
+
+	header.kind = kind;
+	header.tier = FRAME_TIER_PROC;
+	header.flags = traced_flag(self, row);
+	header.ktime_ns = clock_boot_ns();
+	frame_begin(self->writer, &header);
+	frame_bytes(self->writer, FRAME_TAG_COMM, row->stat.comm,
+		    strnlen(row->stat.comm, PM_COMM_BYTES));
+}
+
+static void send_fork(struct proc_source *self, struct proc_row *row, const struct proc_row *parent)
+{
+	begin(self, row, FRAME_KIND_FORK);
+	frame_u32(self->writer, FRAME_TAG_PARENT_TGID, row->stat.parent);
+	if (parent)
+		frame_u64(self->writer, FRAME_TAG_PARENT_TICKS, parent->stat.start_ticks);
+	if (row->ns_pid)
+		frame_u32(self->writer, FRAME_TAG_NS_PID, row->ns_pid);
+	frame_end(self->writer);
+}
+
+static void send_exit(struct proc_source *self, struct proc_row *row)
+{
+	if (row->exit_sent || !row->in_scope)
+		return;
+	row->exit_sent = true;
+	begin(self, row, FRAME_KIND_EXIT);
+	/* Only a zombie still shows its code, and 0 also stands for "not permitted". */
+	if (row->stat.exit_code)
+		frame_u32(self->writer, FRAME_TAG_EXIT_CODE, row->stat.exit_code);
+	frame_end(self->writer);
+}
+
+static bool look_up_scope(struct proc_source *self, uint32_t pid)
+{
+	char cgroup[SCOPE_PATH_BYTES];
+
+	if (self->scope->whole_machine)
+		return true;
+	return proc_read_cgroup(pid, cgroup, sizeof(cgroup)) && scope_contains(self->scope, cgroup);
+}
+
+static void visit(void *context, uint32_t pid)
+{
+	struct proc_source *self = context;
+	struct proc_row *row, *before = proc_table_find(&self->known, pid);
+	struct proc_stat stat;
+
+	if (!proc_read_stat(pid, &stat))
+		return;
+	row = proc_table_add(&self->next);
+	if (!row)
+		return;
+	if (before && before->stat.start_ticks == stat.start_ticks)
+		*row = *before;
+	row->stat = stat;
+}
+
+/* What changed in one process; rows are sorted, so parents can be found in both tables. */
+static void compare(struct proc_source *self, struct proc_row *row, bool baseline)
+{
+	struct proc_row *before = proc_table_find(&self->known, row->stat.pid);
+	struct proc_row *parent = proc_table_find(&self->next, row->stat.parent);
+	bool is_new = !before || before->stat.start_ticks != row->stat.start_ticks;
+	bool was_in_scope, enters;
+	uint64_t image;
+
+	if (row->stat.state == 'Z' && !is_new) {
+		send_exit(self, row);
+		return;
+	}
+	image = proc_image(&row->stat);
+	/* A process that was moved into the scope is new to the agent, so it is introduced. */
+	was_in_scope = !is_new && row->in_scope;
+	row->in_scope = look_up_scope(self, row->stat.pid);
+	enters = row->in_scope && !was_in_scope;
+	if (is_new || enters)
+		proc_fill_header(&row->header, &row->stat, self->scope, &row->ns_pid);
+	if (is_new && parent && !baseline)
+		inherit(parent, self->active_slots, row);
+	if (row->in_scope && !baseline) {
+		if (enters)
+			send_fork(self, row, parent);
+		if (enters ? !parent || parent->image != image : row->image != image)
+			proc_send_exec(self->writer, FRAME_KIND_EXEC, FRAME_TIER_PROC,
+				       traced_flag(self, row), &row->stat, self->scope);
+		if (is_new && row->stat.state == 'Z')
+			send_exit(self, row);
+	}
+	row->image = image;
+}
+
+static void poll_processes(struct proc_source *self, bool baseline)
+{
+	struct proc_table old;
+
+	self->next.used = 0;
+	proc_for_each(visit, self);
+	proc_table_sort(&self->next);
+	for (size_t i = 0; i < self->next.used; i++)
+		compare(self, &self->next.rows[i], baseline);
+	for (size_t i = 0; i < self->known.used && !baseline; i++) {
+		struct proc_row *row = &self->known.rows[i];
+		struct proc_row *now = proc_table_find(&self->next, row->stat.pid);
+
+		if (!now || now->stat.start_ticks != row->stat.start_ticks) {
+			row->stat.exit_code = 0;
+			send_exit(self, row);
+		}
+	}
+	/* The old rows' memory is reused by the next poll. */
+	old = self->known;
+	self->known = self->next;
+	self->next = old;
+}
+
+static void send_connection(struct proc_source *self, const struct net_row *net)
+{
+	struct proc_row *row = proc_table_find(&self->known, net->owner);
+	size_t bytes = net->family == 2 ? 4 : 16;
+	size_t skip = 0;
+
+	if (!row || !row->in_scope)
+		return;
+	/* An IPv4 peer of an IPv6 socket is named as IPv4, as in the kernel tier. */
+	if (bytes == 16 && !memcmp(net->raddr, "\0\0\0\0\0\0\0\0\0\0\377\377", 12)) {
+		bytes = 4;
+		skip = 12;
+	}
+	begin(self, row, net->accepted ? FRAME_KIND_ACCEPT : FRAME_KIND_CONNECT);
+	frame_u16(self->writer, FRAME_TAG_FAMILY, bytes == 4 ? 2 : 10);
+	frame_bytes(self->writer, FRAME_TAG_LADDR, net->laddr + skip, bytes);
+	frame_u16(self->writer, FRAME_TAG_LPORT, net->lport);
+	frame_bytes(self->writer, FRAME_TAG_RADDR, net->raddr + skip, bytes);
+	frame_u16(self->writer, FRAME_TAG_RPORT, net->rport);
+	if (!net->accepted)
+		frame_u32(self->writer, FRAME_TAG_RESULT, 0);
+	frame_end(self->writer);
+}
+
+static void poll_network(struct proc_source *self)
+{
+	if (!net_table_poll(&self->net))
+		return;
+	for (size_t i = 0; i < self->known.used; i++)
+		if (self->known.rows[i].in_scope)
+			net_table_claim(&self->net, self->known.rows[i].stat.pid);
+	for (size_t i = 0; i < self->net.used; i++)
+		if (self->net.rows[i].fresh && self->net.rows[i].owner)
+			send_connection(self, &self->net.rows[i]);
+}
+
+static bool proc_pump(void *context, struct frame_writer *writer, uint64_t now_ns)
+{
+	struct proc_source *self = context;
+
+	self->writer = writer;
+	if (now_ns >= self->poll_at_ns) {
+		poll_processes(self, false);
+		poll_network(self);
+		self->poll_at_ns = now_ns + self->poll_ns;
+	}
+	if (now_ns >= self->stats_at_ns) {
+		struct frame_header header = frame_own_header(FRAME_KIND_STATS, FRAME_TIER_PROC);
+		struct clock_pair pair = clock_read_pair();
+
+		header.ktime_ns = pair.boot_ns;
+		frame_begin(writer, &header);
+		frame_u64(writer, FRAME_TAG_WALL_NS, pair.wall_ns);
+		frame_end(writer);
+		self->stats_at_ns = now_ns + NS_PER_SECOND;
+	}
+	return frame_flush(writer);
+}
+
+static int proc_wait_ms(void *context, uint64_t now_ns)
+{
+	struct proc_source *self = context;
+	uint64_t at = self->poll_at_ns < self->stats_at_ns ? self->poll_at_ns : self->stats_at_ns;
+
+	/* Rounded up, or the last fraction of a millisecond would spin. */
+	return at <= now_ns ? 0 : (int)((at - now_ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+static bool put(void *context, uint32_t tgid, uint64_t start_ticks, uint32_t slot, uint32_t depth)
+{
+	struct proc_source *self = context;
+	struct proc_row *row = proc_table_find(&self->known, tgid);
+
+	/* Born since the last poll: it inherits when the next one finds it. */
+	if (!row || row->stat.start_ticks != start_ticks)
+		return true;
+	row->traced.slots |= 1ull << slot;
+	for (int plane = 0; plane < PM_DEPTH_PLANES; plane++) {
+		row->traced.depth[plane] &= ~(1ull << slot);
+		if (depth & 1u << plane)
+			row->traced.depth[plane] |= 1ull << slot;
+	}
+	return true;
+}
+
+static void slot_open(void *context, uint32_t slot, uint32_t collect)
+{
+	struct proc_source *self = context;
+
+	(void)collect;
+	self->active_slots |= 1ull << slot;
+}
+
+static void slot_close(void *context, uint32_t slot)
+{
+	struct proc_source *self = context;
+
+	self->active_slots &= ~(1ull << slot);
+	for (size_t i = 0; i < self->known.used; i++)
+		self->known.rows[i].traced.slots &= ~(1ull << slot);
+}
+
+static void proc_close(void *context)
+{
+	struct proc_source *self = context;
+
+	free(self->known.rows);
+	free(self->next.rows);
+	free(self->net.rows);
+	free(self);
+}
+
+bool proc_source_open(struct source *source, const struct scope *scope, uint32_t poll_ms,
+		      struct source_report *report)
+{
+	struct proc_source *self = calloc(1, sizeof(*self));
+
+	if (!self)
+		return false;
+	self->scope = scope;
+	self->poll_ns = poll_ms * NS_PER_MS;
+	/* A first look, so that the first poll reports only what began after it. */
+	poll_processes(self, true);
+	net_table_poll(&self->net);
+	snprintf(report->programs, sizeof(report->programs), "poll");
+	snprintf(report->missing, sizeof(report->missing),
+		 "files,short-lived,exit-codes,failed-connects,filename,other-netns");
+	*source = (struct source){FRAME_TIER_PROC, self, proc_pump, proc_wait_ms, put,
+				  slot_open, slot_close, proc_close};
+	return true;
+}

@@ -1,0 +1,130 @@
+/*
+ * What the kernel programs and the user side share, and nothing else: the events in the ring, the
+ * rows of the maps, and the sizes both must agree on. It guarantees a fixed layout without holes
+ * the compiler could fill differently on the two sides. It must never hold a kernel address that
+ * leaves procmond: socket pointers are map keys and stay in the kernel.
+ */
+#ifndef PROCMOND_SHARED_H
+#define PROCMOND_SHARED_H
+
+#include "frame.h"
+
+/* 1 MiB lost events when the reader paused 2 s, 16 MiB doubles into the RSS; 4 MiB did neither. */
+#define PM_RING_BYTES (4 * 1024 * 1024)
+#define PM_COMM_BYTES 16
+#define PM_TTY_BYTES 16
+#define PM_ARGV_BYTES 16384
+/* One walk or one user string. The kernel's PATH_MAX; longer is cut and flagged. */
+#define PM_PATH_BYTES 4096
+#define PM_NAME_BYTES 256
+#define PM_PATH_COMPONENTS_MAX 64
+/* exe walk + filename + argv, or two directory walks + two names, each with room for one name. */
+#define PM_DATA_BYTES (PM_ARGV_BYTES + 2 * (PM_PATH_BYTES + PM_NAME_BYTES))
+/* A trace of one build farm is some thousand processes; the table is preallocated kernel memory. */
+#define PM_TRACED_MAX 8192
+#define PM_SLOTS_MAX 64
+/* A depth of 255 or more means every descendant. */
+#define PM_DEPTH_UNLIMITED 255
+/* Connections between SYN and answer. A full table counts as loss, never as silence. */
+#define PM_PENDING_MAX 8192
+/* Depth of cgroup nesting that is searched upwards for the scope. */
+#define PM_CGROUP_LEVELS_MAX 16
+
+/* Segments of a long event's data, in this order and packed one after the other. */
+enum pm_segment {
+	PM_SEG_WALK = 0, /* exec: exe; file: the opened path, or the directory of NAME */
+	PM_SEG_NAME = 1, /* exec: filename as typed; unlink, rename: the name as passed */
+	PM_SEG_ARGV = 2, /* exec: argv; rename: the directory of the new name */
+	PM_SEG_NAME_TO = 3, /* rename: the new name as passed */
+	PM_SEGMENTS = 4,
+};
+
+/* How a walk ended, one bit pair per segment. */
+enum pm_walk_end {
+	PM_WALK_ROOTED = 0, /* met the process's root directory */
+	PM_WALK_DETACHED = 1, /* has no directory at all (memfd) or an unmounted one */
+};
+
+struct pm_event {
+	__u16 kind;
+	__u16 flags;
+	__u32 cpu;
+	__u32 tgid;
+	__u32 tid;
+	__u32 uid;
+	__u32 gid;
+	__u32 euid;
+	__u32 ns_pid;
+	__u64 cpu_seq;
+	__u64 ktime_ns;
+	__u64 start_ticks;
+	__u64 cgroup_id;
+	__u8 comm[PM_COMM_BYTES];
+};
+
+struct pm_fork {
+	struct pm_event head;
+	__u64 parent_ticks;
+	__u32 parent_tgid;
+	__u32 reserved;
+};
+
+struct pm_exit {
+	struct pm_event head;
+	__u32 exit_code;
+	__u32 reserved;
+};
+
+struct pm_net {
+	struct pm_event head;
+	__u16 family;
+	__u16 lport;
+	__u16 rport;
+	__u16 reserved;
+	__s32 result;
+	__u32 netns;
+	__u8 laddr[16];
+	__u8 raddr[16];
+};
+
+/* Exec and file events. Only the used part of `data` enters the ring. */
+struct pm_long {
+	struct pm_event head;
+	__u64 parent_ticks;
+	__u32 parent_tgid;
+	__u32 sid;
+	__u32 open_flags;
+	__u32 walk_end[2]; /* PM_SEG_WALK and PM_SEG_ARGV */
+	__u32 bytes[PM_SEGMENTS];
+	__u8 tty[PM_TTY_BYTES];
+	__u32 reserved;
+	__u8 data[PM_DATA_BYTES];
+};
+
+#define PM_LONG_HEAD_BYTES __builtin_offsetof(struct pm_long, data)
+
+/*
+ * A process in scope of traces: one bit per slot, and per slot how many levels may still follow.
+ * The depths lie in bit planes (bit s of plane p is bit p of slot s's depth), so that the fork
+ * handler lowers all 64 in eight steps without a branch; the verifier refuses 64 branches.
+ */
+#define PM_DEPTH_PLANES 8
+struct pm_traced {
+	__u64 start_ticks;
+	__u64 slots;
+	__u64 depth[PM_DEPTH_PLANES];
+};
+
+/* `head` is the last number given on this CPU, `drops` how many of those did not fit the ring. */
+struct pm_cpu_state {
+	__u64 head;
+	__u64 drops;
+};
+
+_Static_assert(sizeof(struct pm_event) == 80, "no padding");
+_Static_assert(sizeof(struct pm_net) == 80 + 48, "no padding");
+_Static_assert(PM_LONG_HEAD_BYTES == 80 + 64, "no padding");
+/* A per-CPU map value may not exceed 32 KiB. */
+_Static_assert(sizeof(struct pm_long) <= 32768, "fits a per-CPU map value");
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * A source of events: the kernel programs or the polling of /proc. The main loop knows only this.
+ * It guarantees that both sources answer the same calls, so what the agent sees differs by tier,
+ * not by shape. It must never hold anything another source needs.
+ */
+#ifndef PROCMOND_SOURCE_H
+#define PROCMOND_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "frame_write.h"
+#include "scope.h"
+
+#define SOURCE_TEXT_BYTES 256
+
+/* What `ready` says. */
+struct source_report {
+	char programs[SOURCE_TEXT_BYTES];
+	char missing[SOURCE_TEXT_BYTES];
+	char cause[SOURCE_TEXT_BYTES];
+};
+
+struct source {
+	enum frame_tier tier;
+	void *self;
+	/* Sends what has happened since; returns false when the agent is gone. */
+	bool (*pump)(void *self, struct frame_writer *writer, uint64_t now_ns);
+	/* How long to wait for the agent before the next pump. */
+	int (*wait_ms)(void *self, uint64_t now_ns);
+	/* Puts one process in scope of a slot. False: the table is full or the process is gone. */
+	bool (*trace_put)(void *self, uint32_t tgid, uint64_t start_ticks, uint32_t slot,
+			  uint32_t depth);
+	void (*trace_open)(void *self, uint32_t slot, uint32_t collect);
+	void (*trace_close)(void *self, uint32_t slot);
+	void (*close)(void *self);
+};
+
+/* False with a cause in the report when the kernel does not allow it. */
+bool bpf_source_open(struct source *source, const struct scope *scope,
+		     struct source_report *report);
+/* Loads and attaches each program alone and prints what the verifier said. */
+int bpf_source_verify_load(void);
+
+bool proc_source_open(struct source *source, const struct scope *scope, uint32_t poll_ms,
+		      struct source_report *report);
+/* What runs already, and snapshot_end. */
+void proc_snapshot_send(struct frame_writer *writer, const struct scope *scope,
+			enum frame_tier tier);
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * Fuzzes the command parser. Built with libFuzzer where the compiler brings it, else with a small
+ * driver of its own that mutates valid commands at random. It guarantees to print the seed, so a
+ * finding can be repeated. It must never depend on anything but bytes in.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "command.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct command command;
+
+	if (!command_decode(data, size, &command) &&
+	    strlen(command.scope_cgroup) > COMMAND_SCOPE_BYTES_MAX)
+		abort();
+	return 0;
+}
+
+#ifdef FUZZ_STANDALONE
+#define INPUT_BYTES_MAX 512
+
+static uint64_t state;
+
+/* xorshift64*: repeatable from its seed on every machine. */
+static uint32_t random_u32(void)
+{
+	state ^= state >> 12;
+	state ^= state << 25;
+	state ^= state >> 27;
+	return (uint32_t)(state * 0x2545f4914f6cdd1dull >> 32);
+}
+
+static size_t make_input(uint8_t *out)
+{
+	struct frame_header header = {.version = FRAME_VERSION, .tgid = 1};
+	size_t used = sizeof(header);
+
+	header.kind = (uint16_t)(FRAME_KIND_CONFIGURE + random_u32() % 4);
+	memcpy(out, &header, sizeof(header));
+	for (uint32_t i = random_u32() % 6; i > 0; i--) {
+		uint16_t tag = (uint16_t)(FRAME_TAG_SLOT + random_u32() % 8);
+		uint16_t length = random_u32() % 3 ? 4 : (uint16_t)(random_u32() % 40);
+
+		memcpy(out + used, &tag, 2);
+		memcpy(out + used + 2, &length, 2);
+		for (uint16_t j = 0; j < length; j++)
+			out[used + 4 + j] = "ebpfauto./\0\1"[random_u32() % 12];
+		used += 4u + length;
+	}
+	for (uint32_t i = random_u32() % 4; i > 0; i--)
+		out[random_u32() % used] = (uint8_t)random_u32();
+	return random_u32() % 4 ? used : random_u32() % (used + 1);
+}
+
+int main(int argc, char **argv)
+{
+	const char *flag = "-max_total_time=";
+	long seconds = argc > 1 && !strncmp(argv[1], flag, strlen(flag))
+			       ? atol(argv[1] + strlen(flag)) : 10;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
+	time_t end = time(NULL) + seconds;
+	unsigned long runs = 0;
+
+	state = seed * 2 + 1;
+	printf("fuzz_command: seed %llu\n", (unsigned long long)seed);
+	for (; time(NULL) < end; runs++) {
+		uint8_t input[INPUT_BYTES_MAX];
+		size_t length = make_input(input);
+		uint8_t *exact = malloc(length ? length : 1);
+
+		memcpy(exact, input, length);
+		LLVMFuzzerTestOneInput(exact, length);
+		free(exact);
+	}
+	printf("fuzz_command: %lu inputs, nothing found\n", runs);
+	return 0;
+}
+#endif

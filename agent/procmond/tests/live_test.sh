@@ -1,0 +1,281 @@
+#!/bin/sh
+# Checks procmond against the running kernel: what it must see, and what it must not. Every check
+# acts inside a cgroup of its own, so other work on the machine does not disturb it. Needs root.
+# Prints PASS or FAIL per check; exits 1 when one failed.
+set -u
+build=$(cd "$1" && pwd)
+dir=$(mktemp -d)
+mount=$(awk '/ - cgroup2 /{print $5; exit}' /proc/self/mountinfo)
+scope=procmond-live-$$
+out=$dir/out.json
+failed=0
+dump_pid=
+
+[ "$(id -u)" = 0 ] || { echo "live-test needs root: run it with sudo" >&2; exit 2; }
+[ -n "$mount" ] || { echo "live-test needs a cgroup v2 mount" >&2; exit 2; }
+mkdir -p "$mount/$scope/below"
+mkfifo "$dir/in"
+
+finish() {
+	[ -n "$dump_pid" ] && kill "$dump_pid" 2>/dev/null
+	sleep 0.2
+	rmdir "$mount/$scope/below" "$mount/$scope" 2>/dev/null
+	rm -rf "$dir"
+}
+trap finish EXIT
+# The dump may be gone before the test says so.
+trap '' PIPE
+
+check() { # name, then a command
+	name=$1
+	shift
+	if "$@" >/dev/null 2>&1; then
+		echo "PASS $name"
+	else
+		echo "FAIL $name"
+		failed=1
+	fi
+}
+not() { ! "$@"; }
+within() { # runs a command in the scope, or in the cgroup below it
+	sh -c 'echo $$ > "$0/cgroup.procs"; exec "$@"' "$mount/$scope${below:-}" "$@"
+}
+start_dump() { # the dump's arguments
+	"$build/framedump" --procmond "$build/procmond" "$@" < "$dir/in" > "$out" 2> "$dir/err" &
+	dump_pid=$!
+	exec 9> "$dir/in"
+	wait_for '"kind":"snapshot_end"'
+}
+stop_dump() {
+	echo quit >&9 2>/dev/null
+	exec 9>&-
+	wait "$dump_pid"
+	dump_code=$?
+	dump_pid=
+}
+wait_for() { # a pattern in the output
+	i=0
+	while ! grep -q -- "$1" "$out"; do
+		i=$((i + 1))
+		[ $i -gt 100 ] && return 1
+		sleep 0.05
+	done
+}
+gone() { # a pid; detaching the kernel programs takes a moment
+	i=0
+	while grep -q 'State:.[^Z]' "/proc/$1/status" 2>/dev/null; do
+		i=$((i + 1))
+		[ $i -gt 60 ] && return 1
+		sleep 0.05
+	done
+}
+settle() { sleep 0.3; }
+settle_stats() { sleep 2.3; }
+has() { grep "\"kind\":\"$1\"" "$out" | grep -q -- "$2"; }
+ticks_of() { sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f20; }
+# Compares, per CPU, the numbers seen with the last heads and drops: holes must equal drops.
+holes_equal_drops() { # minimum number of drops expected, maximum
+	awk -v min="$1" -v max="$2" '
+	match($0, /"cpu":[0-9]+/) { cpu = substr($0, RSTART + 6, RLENGTH - 6) }
+	match($0, /"seq":[0-9]+/) {
+		seq = substr($0, RSTART + 6, RLENGTH - 6) + 0
+		if (seq > 0) { if ((cpu, seq) in at) bad = 1; at[cpu, seq] = 1; list[NR] = cpu " " seq }
+	}
+	match($0, /"CPU_HEADS":\[[0-9,]*\]/) {
+		n = split(substr($0, RSTART + 13, RLENGTH - 14), head, ",")
+		match($0, /"CPU_DROPS":\[[0-9,]*\]/)
+		split(substr($0, RSTART + 13, RLENGTH - 14), drop, ",")
+	}
+	END {
+		for (i in list) { split(list[i], p, " "); if (p[2] <= head[p[1] + 1]) seen[p[1] + 1]++ }
+		for (i = 1; i <= n; i++) {
+			if (head[i] - seen[i] != drop[i]) bad = 1
+			total += drop[i]
+			printf "cpu %d head %d seen %d drops %d\n", i - 1, head[i], seen[i], drop[i] \
+				> "/dev/stderr"
+		}
+		exit bad || n == 0 || total < min || total > max
+	}' "$out" 2>> "$dir/holes"
+}
+
+echo "-- kernel programs"
+check "every program loads and attaches" "$build/procmond" --verify-load
+
+echo "-- processes and connections, in a scope"
+start_dump --scope "$scope"
+check "ready says tier ebpf and nothing missing" \
+	has ready '"tier":1.*"MISSING":"","CAUSE":""'
+within /bin/echo 'two words' x > /dev/null
+printf '#!/bin/sh\nexit 7\n' > "$dir/script"; chmod +x "$dir/script"
+within "$dir/script" a
+within sh -c 'kill -9 $$'
+thread_pid=$(within "$build/live_actor" thread-exec | sed -n 1p)
+below=/below within /bin/echo in-the-cgroup-below > /dev/null
+/bin/echo outside-of-the-scope > /dev/null
+settle
+check "exec has executable, argv and name as typed" has exec \
+	'"EXE":"/usr/bin/echo","FILENAME":"/bin/echo","ARGV":"/bin/echo\\u0000two words\\u0000x"'
+check "a script shows its interpreter as executable" has exec \
+	"\"EXE\":\"[^\"]*sh\",\"FILENAME\":\"$dir/script\",\"ARGV\":\"/bin/sh.u0000$dir/script.u0000a\""
+check "an exit code is seen" has exit '"EXIT_CODE":1792'
+check "an exit by SIGKILL is seen" has exit '"EXIT_CODE":9}'
+check "an exec from a second thread keeps the process" has exec \
+	"\"tgid\":$thread_pid,.*\"ARGV\":\"echo.u0000from-thread\""
+check "exactly one exit for a process with threads" \
+	test "$(grep '"kind":"exit"' "$out" | grep -c "\"tgid\":$thread_pid,")" = 1
+check "a cgroup below the scope counts" has exec 'in-the-cgroup-below'
+check "a process outside of the scope does not" not grep -q outside-of-the-scope "$out"
+
+for kind in net4 net6 mapped; do
+	set -- $(within "$build/live_actor" $kind)
+	settle
+	case $kind in
+	net6) family=10 address=00000000000000000000000000000001 ;;
+	*) family=2 address=7f000001 ;;
+	esac
+	tuple="\"FAMILY\":$family,\"LADDR\":\"$address\",\"LPORT\":%s,"
+	tuple="$tuple\"RADDR\":\"$address\",\"RPORT\":%s,"
+	check "$kind: connect with both ports" \
+		has connect "\"tgid\":$1,.*$(printf "$tuple" "$2" "$4").*\"RESULT\":0"
+	check "$kind: accept with both ports, by who accepted" \
+		has accept "\"tgid\":$3,.*$(printf "$tuple" "$4" "$2")"
+done
+set -- $(within "$build/live_actor" refused)
+settle
+check "a refused connect has its error" \
+	has connect "\"tgid\":$1,.*\"RPORT\":$4,.*\"RESULT\":-111"
+check "a refused connect has its local port" \
+	not has connect "\"tgid\":$1,.*\"LPORT\":0,"
+
+echo "-- traces"
+mkfifo "$dir/act"
+mkdir "$dir/files"
+within "$build/live_actor" lineage "$dir/files" < "$dir/act" > "$dir/root" &
+actor=$!
+exec 8> "$dir/act"
+sleep 0.3
+root=$(cat "$dir/root")
+ticks=$(ticks_of "$root")
+echo go >&8; settle
+check "no file events before a trace" not grep -q '"kind":"file_' "$out"
+echo "add 5 $root $ticks 1 1" >&9
+wait_for '"kind":"trace_state"'
+check "trace_add counts root and child at depth 1" \
+	has trace_state '"CAUSE":"","COUNT":2,"SLOT":5'
+echo go >&8; settle
+for kind in create open unlink; do
+	check "file_$kind of the root" has file_$kind \
+		"\"flags\":[0-9]*[1357],.*\"PATH\":\"$dir/files/[a-z]*-root\""
+	check "file_$kind of a child that ran before" has file_$kind \
+		"PATH\":\"$dir/files/[a-z]*-child\""
+done
+check "file_rename has both paths" has file_rename \
+	"\"PATH\":\"$dir/files/new-child\",\"PATH_TO\":\"$dir/files/moved-child\""
+check "depth 1 leaves the grandchild out" not grep -q 'file_.*-grandchild' "$out"
+echo "add 5 $root $ticks 300 1" >&9; settle
+echo go >&8; settle
+check "depth 300 takes the grandchild in" has file_create '-grandchild'
+echo "remove 5" >&9; settle
+before=$(grep -c '"kind":"file_' "$out")
+echo go >&8; settle
+check "trace_remove ends file events" test "$(grep -c '"kind":"file_' "$out")" = "$before"
+echo "add 6 $root $((ticks + 1)) 3 1" >&9; settle
+check "a reused pid is root_gone" has trace_state '"CAUSE":"root_gone","COUNT":0,"SLOT":6'
+echo "add 64 $root $ticks 3 1" >&9; settle
+check "a slot out of range is answered" has trace_state '"CAUSE":"slot_range"'
+echo quit >&8; exec 8>&-; wait $actor
+
+mkfifo "$dir/sh"
+within sh -c 'echo $$ > "$0"; exec sh' "$dir/shell" < "$dir/sh" > /dev/null 2>&1 &
+started=$!
+exec 8> "$dir/sh"
+sleep 0.3
+shell=$(cat "$dir/shell")
+echo "add 7 $shell $(ticks_of $shell) 2 1" >&9; settle
+echo "sh -c 'cat /etc/hostname; sh -c \"cat /etc/passwd; true\"; true'; cat /etc/group" >&8; settle
+check "a new child is traced from its first instruction" \
+	has file_open '"PATH":"/etc/ld.so.cache".*"COMM":"cat"\|"COMM":"cat".*"PATH":"/etc/ld.so.cache"'
+check "fork of a traced process carries the flag" has fork "\"flags\":1,.*\"PARENT_TGID\":$shell,"
+check "depth counts down over new generations" not has file_open '"PATH":"/etc/passwd"'
+check "siblings of a new child are in scope" has file_open '"PATH":"/etc/group"'
+echo exit >&8; exec 8>&-; wait $started
+
+echo "-- loss is exact"
+within "$build/live_actor" storm 2000 10
+settle_stats
+check "an exec storm of 2,000 leaves no holes" holes_equal_drops 0 0
+check "and every exec of it was seen" test "$(grep -c 'ARGV":"true' "$out")" -ge 2000
+echo "pause 8" >&9; sleep 0.2
+within "$build/live_actor" storm 1500 15000
+sleep 8
+settle_stats
+check "a paused reader loses, and the holes equal the drop counters" holes_equal_drops 1 1000000
+
+echo "-- ending"
+procmond=$(pgrep -P "$dump_pid" procmond)
+rss_kb=$(awk '/VmRSS/{print $2}' "/proc/$procmond/status")
+check "resident memory is at most 16 MiB ($rss_kb KiB)" test "$rss_kb" -le 16384
+stop_dump
+check "end of the agent ends procmond with 0" test "$dump_code" = 0
+start_dump
+procmond=$(pgrep -P "$dump_pid" procmond)
+kill -9 "$dump_pid"; exec 9>&-
+check "procmond does not outlive a killed agent" gone "$procmond"
+dump_pid=
+start_dump
+echo bad >&9; settle
+stop_dump
+check "a malformed command ends it with 4" test "$dump_code" = 4
+check "and names the reason" grep -q frame_length "$dir/err"
+"$build/framedump" --procmond "$build/procmond" --scope /no/such --seconds 1 \
+	< /dev/null > /dev/null 2>&1
+check "a scope that is not there ends it with 3" test $? = 3
+
+echo "-- launcher"
+"$build/launch" --procmond "$build/procmond" -- sh -c \
+	'test -S /proc/$$/fd/3 && ls /proc/$$/fd | tr "\n" " "; sleep 0.5; exit 5' > "$dir/fds"
+check "the agent's exit code is the launcher's" test $? = 5
+check "the agent holds descriptor 3" grep -q '3' "$dir/fds"
+sleep 2
+check "no procmond and no zombie is left behind" not pgrep -f "^$build/procmond"
+"$build/launch" --procmond /no/such -- true 2> "$dir/err"
+check "a missing procmond is 126" test $? = 126
+check "and is named" grep -q '/no/such' "$dir/err"
+
+echo "-- the polling tier"
+start_dump --source proc --poll-ms 50 --scope "$scope"
+check "source proc is tier 3" has ready '"tier":3.*"CAUSE":"configured"'
+within sleep 0.4
+within "$build/live_actor" refused > /dev/null
+sleep 0.3
+check "exec is seen by polling" has exec '"tier":3,.*"ARGV":"sleep.u00000.4"'
+check "exit is seen by polling" has exit '"tier":3'
+stop_dump
+chmod 755 "$dir"; cp "$build/procmond" "$build/framedump" "$dir/"
+setpriv --reuid 65534 --regid 65534 --clear-groups "$dir/framedump" --procmond "$dir/procmond" \
+	--seconds 1 < /dev/null > "$out" 2>&1
+check "without root it falls back and says why" \
+	has ready '"tier":3.*"CAUSE":"no_bpf_permission"'
+
+echo "-- recording and replay"
+start_dump --scope "$scope" --arg --record --arg "$dir/recording"
+within /bin/echo recorded > /dev/null
+settle
+stop_dump
+sent=$(grep -c . "$out")
+"$build/framedump" --procmond "$build/procmond" --arg --replay --arg "$dir/recording" --seconds 1 \
+	< /dev/null > "$out"
+check "a replay has every frame, marked" test "$(grep -c '"flags":16,' "$out")" = "$sent"
+start_dump_replay() {
+	(echo 'add 1 1 1 1 1'; sleep 0.5) | "$build/framedump" --procmond "$build/procmond" \
+		--arg --replay --arg "$dir/recording" --seconds 1 > "$out"
+}
+start_dump_replay
+check "a trace during replay is refused by name" has trace_state '"CAUSE":"replay"'
+head -c -1 "$dir/recording" > "$dir/cut"
+"$build/framedump" --procmond "$build/procmond" --arg --replay --arg "$dir/cut" --seconds 1 \
+	< /dev/null > /dev/null 2>&1
+check "a cut recording is refused with 5" test $? = 5
+
+[ $failed = 0 ] && echo "all passed" || { echo "FAILED, loss table:"; cat "$dir/holes"; }
+exit $failed

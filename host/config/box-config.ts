@@ -1,0 +1,94 @@
+/**
+ * The configuration files of a box: `proxy.yaml` in the seed's shape, `center.yaml` beside it in the same style. Written once at
+ * the first start, then the site's own: a start reads them and never changes them.
+ */
+import {
+	choiceSetting,
+	groupSetting,
+	HOST_PORT,
+	integerSetting,
+	orderSetting,
+	type SettingOf,
+	textSetting,
+} from "#core/config/strict-tree.ts";
+import { LANES } from "#core/model/batch.ts";
+
+const address = (what: string) => textSetting(`an address like ${what}`, HOST_PORT);
+
+/** The seed's proxy configuration (SEED §13); `health` is ours: where the supervisor asks, loopback only. */
+export const proxyConfigSetting = groupSetting({
+	proxy: groupSetting({
+		listen: address("0.0.0.0:7443"),
+		upstream: address("px-region-1.local:7443"),
+		wal_path: textSetting("a directory"),
+		// Above a second every bulk acknowledgement is late; 0 commits each batch alone.
+		fsync_interval_ms: integerSetting({ min: 0, max: 1000, fallback: 100 }),
+		flow: groupSetting(
+			{ priorities: orderSetting(LANES), compression: choiceSetting(["zstd", "none"], "zstd") },
+			{ isOptional: true },
+		),
+		health: address("127.0.0.1:7480"),
+	}),
+});
+export type ProxyConfig = SettingOf<typeof proxyConfigSetting>["proxy"];
+
+export const centerConfigSetting = groupSetting({
+	center: groupSetting({
+		/** Nodes connect here, mTLS. */
+		listen: address("0.0.0.0:7444"),
+		console: groupSetting({
+			listen: address("localhost:8460"),
+			/** `http` only on loopback: localhost is a secure context without a certificate. */
+			scheme: choiceSetting(["http", "https"], "http"),
+		}),
+		store: groupSetting({
+			http: address("127.0.0.1:8461"),
+			admin: address("127.0.0.1:8462"),
+		}),
+	}),
+});
+export type CenterConfig = SettingOf<typeof centerConfigSetting>["center"];
+
+export interface BoxPorts {
+	readonly console: number;
+	readonly centerLinks: number;
+	readonly proxyLinks: number;
+	readonly proxyHealth: number;
+	readonly storeHttp: number;
+	readonly storeAdmin: number;
+}
+
+/** Ports of a single-machine enclave when the caller names none. */
+export const DEFAULT_PORTS: BoxPorts = {
+	console: 8460,
+	centerLinks: 7444,
+	proxyLinks: 7443,
+	proxyHealth: 7480,
+	storeHttp: 8461,
+	storeAdmin: 8462,
+};
+
+export function proxyYaml(ports: BoxPorts, walPath: string): string {
+	return `proxy:
+  listen: 127.0.0.1:${ports.proxyLinks}
+  upstream: localhost:${ports.centerLinks}
+  wal_path: ${JSON.stringify(walPath)}
+  fsync_interval_ms: 100
+  flow:
+    priorities: [trace, alert, bulk]
+    compression: zstd
+  health: 127.0.0.1:${ports.proxyHealth}
+`;
+}
+
+export function centerYaml(ports: BoxPorts): string {
+	return `center:
+  listen: 127.0.0.1:${ports.centerLinks}
+  console:
+    listen: localhost:${ports.console}
+    scheme: http
+  store:
+    http: 127.0.0.1:${ports.storeHttp}
+    admin: 127.0.0.1:${ports.storeAdmin}
+`;
+}

@@ -1,0 +1,78 @@
+/**
+ * One agent with its collector: its configuration in the seed's shape, written at the first start, and the launcher that joins
+ * the two and leaves. Must never pass a secret on the command line; the configuration names files.
+ */
+import { existsSync } from "node:fs";
+import type { ProxyConfig } from "../config/box-config.ts";
+import { makePrivateDirectory, writeFileDurably } from "../durable-files.ts";
+import type { NodeFiles } from "../pki/node-files.ts";
+import type { ProcessSpec } from "../supervisor/supervisor.ts";
+import { BUILT, boxPaths } from "./layout.ts";
+
+export interface AgentOptions {
+	readonly id: string;
+	readonly siteTag: string;
+	/** Path below the cgroup v2 mount; empty = the whole machine. */
+	readonly scopeCgroup: string;
+	readonly source: "auto" | "ebpf" | "proc";
+}
+
+/** Keeps the resident set near 60 MiB under load (docs/adr/0001). */
+const NODE_FLAGS = ["--max-old-space-size=96", "--max-semi-space-size=2", "--optimize-for-size", "--no-warnings"];
+
+function agentYaml(options: AgentOptions, context: { proxyHint: string; node: NodeFiles; dataDir: string }): string {
+	const { paths } = context.node;
+	const text = JSON.stringify;
+	return `agent:
+  proxy_hint: ${text(context.proxyHint)}
+  site_tag: ${text(options.siteTag)}
+  tls:
+    cert: ${text(paths.chain)}
+    key: ${text(paths.tlsKey)}
+    ca: ${text(paths.ca)}
+  stream:
+    batch_max_events: 2000
+    batch_max_ms: 250
+  trace:
+    default_depth: 6
+    privacy_mask_args: true
+  identity:
+    signing_key: ${text(paths.signingKey)}
+    binding: ${text(paths.binding)}
+    genesis: ${text(paths.genesis)}
+    root: ${text(paths.ca)}
+  data_dir: ${text(context.dataDir)}
+  outbox:
+    bytes_max: 268435456
+  capture:
+    scope_cgroup: ${text(options.scopeCgroup)}
+    source: ${options.source}
+    poll_ms: 200
+`;
+}
+
+/** Writes the configuration when there is none and describes the process. */
+export function agentProcess(
+	dataDir: string,
+	options: AgentOptions,
+	context: { proxy: ProxyConfig; node: NodeFiles },
+): ProcessSpec {
+	const paths = boxPaths(dataDir);
+	const config = paths.agentConfig(options.id);
+	const agentData = paths.agentData(options.id);
+	makePrivateDirectory(agentData);
+	if (!existsSync(config)) {
+		const port = context.proxy.listen.slice(context.proxy.listen.lastIndexOf(":") + 1);
+		writeFileDurably(
+			config,
+			agentYaml(options, { proxyHint: `localhost:${port}`, node: context.node, dataDir: agentData }),
+		);
+	}
+	return {
+		name: `agent-${options.id}`,
+		command: BUILT.launch,
+		args: ["--procmond", BUILT.procmond, "--", process.execPath, ...NODE_FLAGS, BUILT.agent, "--config", config],
+		// Ready when it runs: whether its events arrive is asked of the Security Center.
+		health: { kind: "function", check: async () => true },
+	};
+}

@@ -1,0 +1,103 @@
+/**
+ * The Security Center as workerd runs it: the console on its own socket, nodes on the mTLS socket, sqld and signer as the only
+ * ways out. It holds no signing key. Must never serve the console in plain HTTP beyond loopback.
+ */
+import { base64Of } from "#core/bytes/bytes.ts";
+import type { Result } from "#core/result.ts";
+import type { CenterConfig } from "../config/box-config.ts";
+import type { EnclavePki } from "../pki/enclave.ts";
+import { signerPaths } from "../pki/layout.ts";
+import type { NodeFiles } from "../pki/node-files.ts";
+import type { Sqld } from "../sqld/sqld.ts";
+import type { ProcessSpec } from "../supervisor/supervisor.ts";
+import type { WorkerdSpec } from "../workerd/config.ts";
+import { prepareWorkerd, type WorkerdCode } from "../workerd/process.ts";
+import { BUILT, boxPaths } from "./layout.ts";
+import { rootOf } from "./node-proof.ts";
+
+export interface CenterOptions {
+	readonly dataDir: string;
+	readonly config: CenterConfig;
+	readonly pki: EnclavePki;
+	readonly node: NodeFiles;
+	/** Certificate of the console; needed when its scheme is https. */
+	readonly consoleNode: NodeFiles | undefined;
+	readonly sqld: Sqld;
+}
+
+const OBJECTS = {
+	AGENT_CHANNEL: "AgentChannel",
+	PEER_LINK: "PeerLink",
+	LEDGER: "Ledger",
+	TRACE_DESK: "TraceDesk",
+	DETECTOR: "Detector",
+	FEED: "Feed",
+} as const;
+
+/** The origin that browsers use. */
+export function consoleOrigin(config: CenterConfig): string {
+	return `${config.console.scheme}://${config.console.listen}`;
+}
+
+function centerSpec(options: CenterOptions): WorkerdSpec {
+	const { config, node, pki, dataDir, consoleNode } = options;
+	const { paths } = node;
+	const consoleTls =
+		config.console.scheme === "https" && consoleNode !== undefined
+			? { tls: { keyPair: { key: consoleNode.paths.tlsKey, chain: consoleNode.paths.chain } } }
+			: {};
+	return {
+		services: [
+			{ kind: "disk", name: "objects", path: boxPaths(dataDir).centerData, isWritable: true },
+			{ kind: "disk", name: "console", path: BUILT.console, isWritable: false },
+			{ kind: "http", name: "sqld", address: config.store.http },
+			{ kind: "http", name: "signer", address: `unix:${signerPaths(dataDir).socket}` },
+			{
+				kind: "worker",
+				name: "sc",
+				modules: [{ name: "index.js", kind: "esModule", path: BUILT.centerWorker }],
+				storage: "objects",
+				durableObjects: Object.values(OBJECTS).map((className) => ({
+					className,
+					uniqueKey: `sc-${className}`,
+					isPinned: className !== "AgentChannel",
+				})),
+				bindings: [
+					{ name: "NODE_URI", kind: "text", value: node.uri },
+					{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
+					{ name: "ENCLAVE", kind: "text", value: pki.enclave },
+					{ name: "GENESIS", kind: "text", value: base64Of(pki.genesis.bytes) },
+					{ name: "LEDGER_ORIGIN", kind: "text", value: pki.genesis.document.ledgerOrigin },
+					{ name: "CONSOLE_ORIGIN", kind: "text", value: consoleOrigin(config) },
+					{ name: "SQLD_RW_TOKEN", kind: "environment", variable: "SQLD_RW_TOKEN" },
+					{ name: "SQLD_RO_TOKEN", kind: "environment", variable: "SQLD_RO_TOKEN" },
+					{ name: "SQLD", kind: "service", service: "sqld" },
+					{ name: "SIGNER", kind: "service", service: "signer" },
+					{ name: "CONSOLE", kind: "service", service: "console" },
+					...Object.entries(OBJECTS).map(([name, className]) => ({ name, kind: "durableObject" as const, className })),
+				],
+			},
+		],
+		sockets: [
+			{
+				name: "links",
+				address: config.listen,
+				service: "sc",
+				entrypoint: "Links",
+				tls: { keyPair: { key: paths.tlsKey, chain: paths.chain }, clientRoot: paths.ca },
+			},
+			{ name: "console", address: config.console.listen, service: "sc", ...consoleTls },
+		],
+	};
+}
+
+export function centerProcess(options: CenterOptions): Result<ProcessSpec, WorkerdCode> {
+	const { sqld } = options;
+	return prepareWorkerd({
+		name: "sc",
+		dataDir: options.dataDir,
+		spec: centerSpec(options),
+		secrets: { SQLD_RW_TOKEN: sqld.readWriteToken, SQLD_RO_TOKEN: sqld.readOnlyToken },
+		health: { kind: "http", url: `${consoleOrigin(options.config)}/healthz` },
+	});
+}

@@ -1,0 +1,206 @@
+/**
+ * A whole enclave on one machine: PKI and configurations when there are none, then sqld, signer, Security Center, proxy and
+ * agents under one supervisor. Guarantees that a start which fails leaves nothing running and nothing half-made, and that a second
+ * start finds everything the first one left. Must never change an existing configuration or identity.
+ */
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { splitHostPort } from "#core/config/strict-tree.ts";
+import { fail, ok, type Result } from "#core/result.ts";
+import {
+	type BoxPorts,
+	type CenterConfig,
+	centerConfigSetting,
+	centerYaml,
+	type ProxyConfig,
+	proxyConfigSetting,
+	proxyYaml,
+} from "../config/box-config.ts";
+import { type ConfigFileCode, readYamlFile } from "../config/yaml-file.ts";
+import { makePrivateDirectory, writeFileDurably } from "../durable-files.ts";
+import { addNode, createEnclavePki, type EnclavePki, type GenesisPolicy, openEnclavePki } from "../pki/enclave.ts";
+import { signerPaths } from "../pki/layout.ts";
+import type { NodeFiles } from "../pki/node-files.ts";
+import type { Invitee } from "../signer/invitations.ts";
+import { signerProcess } from "../signer/process.ts";
+import { prepareSqld } from "../sqld/sqld.ts";
+import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
+import { type AgentOptions, agentProcess } from "./agent-process.ts";
+import { centerProcess, consoleOrigin } from "./center-process.ts";
+import { BUILT, boxPaths } from "./layout.ts";
+import { checkBuilt, checkDisk, checkPorts } from "./preflight.ts";
+import { proxyProcess } from "./proxy-process.ts";
+
+export interface EnclaveStart {
+	readonly dataDir: string;
+	readonly enclave: string;
+	/** Used at the first start only. */
+	readonly ports: BoxPorts;
+	readonly policy: GenesisPolicy;
+	readonly invitees: readonly Invitee[];
+	readonly agents: readonly AgentOptions[];
+	readonly onStep?: (text: string) => void;
+	readonly onState?: (change: StateChange) => void;
+	readonly signal?: AbortSignal;
+}
+
+export interface FirstLink {
+	readonly operatorId: string;
+	readonly url: string;
+}
+
+export interface RunningEnclave {
+	readonly supervisor: Supervisor;
+	readonly consoleUrl: string;
+	readonly rootFingerprint: string;
+	/** One-time sign-in links that nobody has used yet. */
+	readonly firstLinks: readonly FirstLink[];
+	readonly pki: EnclavePki;
+	readonly center: CenterConfig;
+	readonly proxy: ProxyConfig;
+}
+
+/** Failures of start carry the code of the part that failed; the detail is the sentence for the person. */
+export type EnclaveFailure = { readonly ok: false; readonly code: string; readonly detail: string };
+
+const CENTER_ID = "sc-1";
+const PROXY_ID = "px-1";
+
+async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string>> {
+	const { dataDir } = start;
+	const nowMs = Date.now();
+	if (!existsSync(join(dataDir, "pki"))) {
+		start.onStep?.("making the enclave's keys and certificates");
+		const local = { dnsNames: ["localhost"], ips: ["127.0.0.1"] };
+		const created = await createEnclavePki(dataDir, {
+			enclave: start.enclave,
+			policy: start.policy,
+			nodes: [
+				{ role: "sc", id: CENTER_ID, ...local },
+				{ role: "px", id: PROXY_ID, ...local },
+				{ role: "console", id: "console", ...local },
+			],
+			invitees: start.invitees,
+			nowMs,
+		});
+		if (!created.ok) return created;
+		const paths = boxPaths(dataDir);
+		makePrivateDirectory(join(dataDir, "config"));
+		const links = created.value.invitations.map(({ operatorId, token }) => ({ operatorId, token }));
+		writeFileDurably(paths.firstLink, `${JSON.stringify(links)}\n`);
+		writeFileDurably(paths.centerConfig, centerYaml(start.ports));
+		writeFileDurably(paths.proxyConfig, proxyYaml(start.ports, paths.proxyWal));
+	}
+	const opened = openEnclavePki(dataDir, nowMs);
+	if (!opened.ok) return opened;
+	for (const { id } of start.agents) {
+		if (opened.value.nodes.some(({ uri }) => uri.endsWith(`/agent/${id}`))) continue;
+		const added = await addNode(dataDir, { role: "agent", id }, nowMs);
+		if (!added.ok) return added;
+	}
+	return openEnclavePki(dataDir, nowMs);
+}
+
+interface Configs {
+	readonly center: CenterConfig;
+	readonly proxy: ProxyConfig;
+}
+
+function readConfigs(dataDir: string): Result<Configs, ConfigFileCode> {
+	const paths = boxPaths(dataDir);
+	const center = readYamlFile(paths.centerConfig, centerConfigSetting);
+	if (!center.ok) return center;
+	const proxy = readYamlFile(paths.proxyConfig, proxyConfigSetting);
+	if (!proxy.ok) return proxy;
+	return ok({ center: center.value.center, proxy: proxy.value.proxy });
+}
+
+function nodeOf(pki: EnclavePki, role: string, id: string): NodeFiles | undefined {
+	// The console's certificate carries a Security Center's name by its own rules; its folder tells it apart.
+	return pki.nodes.find(({ paths }) => paths.directory.endsWith(`/${role}-${id}`));
+}
+
+function describeProcesses(start: EnclaveStart, pki: EnclavePki, configs: Configs): Result<ProcessSpec[], string> {
+	const { dataDir } = start;
+	const center = nodeOf(pki, "sc", CENTER_ID);
+	const proxy = nodeOf(pki, "px", PROXY_ID);
+	if (center === undefined || proxy === undefined)
+		return fail("pki_incomplete", `${dataDir} lacks the node ${CENTER_ID} or ${PROXY_ID}.`);
+	const sqld = prepareSqld({
+		dataDir,
+		httpPort: splitHostPort(configs.center.store.http).port,
+		adminPort: splitHostPort(configs.center.store.admin).port,
+	});
+	if (!sqld.ok) return sqld;
+	const sc = centerProcess({
+		dataDir,
+		config: configs.center,
+		pki,
+		node: center,
+		consoleNode: nodeOf(pki, "console", "console"),
+		sqld: sqld.value,
+	});
+	if (!sc.ok) return sc;
+	const px = proxyProcess({ dataDir, name: PROXY_ID, config: configs.proxy, node: proxy, upstreamUri: center.uri });
+	if (!px.ok) return px;
+	const processes = [sqld.value.process, signerProcess(dataDir), sc.value, px.value];
+	if (existsSync(BUILT.procmond) && existsSync(BUILT.launch))
+		for (const agent of start.agents) {
+			const node = nodeOf(pki, "agent", agent.id);
+			if (node !== undefined) processes.push(agentProcess(dataDir, agent, { proxy: configs.proxy, node }));
+		}
+	return ok(processes);
+}
+
+/** Links that are still good: the signer has not signed version 1 yet. Afterwards the clear tokens are removed. */
+function firstLinksOf(dataDir: string, consoleUrl: string): FirstLink[] {
+	const { firstLink } = boxPaths(dataDir);
+	if (!existsSync(firstLink)) return [];
+	if (existsSync(signerPaths(dataDir).firstTrust)) {
+		rmSync(firstLink);
+		return [];
+	}
+	const stored = JSON.parse(readFileSync(firstLink, "utf8")) as { operatorId: string; token: string }[];
+	return stored.map(({ operatorId, token }) => ({ operatorId, url: `${consoleUrl}/#/join/${token}` }));
+}
+
+/** Starts everything, or names the part that failed and leaves nothing running. */
+export async function startEnclave(start: EnclaveStart): Promise<Result<RunningEnclave, string>> {
+	const ready = checkBuilt();
+	if (!ready.ok) return ready;
+	const disk = checkDisk(start.dataDir);
+	if (!disk.ok) return disk;
+	const pki = await ensurePki(start);
+	if (!pki.ok) return pki;
+	const configs = readConfigs(start.dataDir);
+	if (!configs.ok) return configs;
+	const { center, proxy } = configs.value;
+	const processes = describeProcesses(start, pki.value, configs.value);
+	if (!processes.ok) return processes;
+	const supervisor = await runSupervisor({
+		dataDir: start.dataDir,
+		processes: processes.value,
+		beforeStart: () =>
+			checkPorts({
+				"console.listen": center.console.listen,
+				"center.listen": center.listen,
+				"store.http": center.store.http,
+				"store.admin": center.store.admin,
+				"proxy.listen": proxy.listen,
+				"proxy.health": proxy.health,
+			}),
+		...(start.onState === undefined ? {} : { onState: start.onState }),
+		...(start.signal === undefined ? {} : { signal: start.signal }),
+	});
+	if (!supervisor.ok) return supervisor;
+	const consoleUrl = consoleOrigin(center);
+	return ok({
+		supervisor: supervisor.value,
+		consoleUrl,
+		rootFingerprint: pki.value.rootFingerprint,
+		firstLinks: firstLinksOf(start.dataDir, consoleUrl),
+		pki: pki.value,
+		center,
+		proxy,
+	});
+}
