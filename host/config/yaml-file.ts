@@ -25,7 +25,13 @@ export function readYamlFile<T>(path: string, root: Setting<T>): Result<T, Confi
 	const broken = document.errors[0];
 	if (broken !== undefined)
 		return fail("config_not_yaml", `${path}:${lines.linePos(broken.pos[0]).line}: ${broken.message.split("\n")[0]}`);
-	const read = readTree(root, document.toJS({ maxAliasCount: 0 }));
+	let tree: unknown;
+	try {
+		tree = document.toJS({ maxAliasCount: 0 });
+	} catch (error) {
+		return fail("config_not_yaml", `${path}: aliases are not read (${(error as Error).message})`);
+	}
+	const read = readTree(root, tree);
 	if (read.ok) return read;
 	const node = document.getIn(read.path ?? [], true) as { range?: [number, number, number] } | undefined;
 	const where = node?.range === undefined ? path : `${path}:${lines.linePos(node.range[0]).line}`;

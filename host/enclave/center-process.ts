@@ -2,11 +2,12 @@
  * The Security Center as workerd runs it: the console on its own socket, nodes on the mTLS socket, sqld and signer as the only
  * ways out. It holds no signing key. Must never serve the console in plain HTTP beyond loopback.
  */
+import { readFileSync } from "node:fs";
 import { base64Of } from "#core/bytes/bytes.ts";
 import type { Result } from "#core/result.ts";
 import type { CenterConfig } from "../config/box-config.ts";
 import type { EnclavePki } from "../pki/enclave.ts";
-import { signerPaths } from "../pki/layout.ts";
+import { enclavePaths, signerPaths } from "../pki/layout.ts";
 import type { NodeFiles } from "../pki/node-files.ts";
 import type { Sqld } from "../sqld/sqld.ts";
 import type { ProcessSpec } from "../supervisor/supervisor.ts";
@@ -39,6 +40,11 @@ export function consoleOrigin(config: CenterConfig): string {
 	return `${config.console.scheme}://${config.console.listen}`;
 }
 
+/** The root key's word for genesis, for the packages that leave the enclave. */
+function genesisSignatureOf(dataDir: string): string {
+	return base64Of(new Uint8Array(readFileSync(enclavePaths(dataDir).genesisSignature)));
+}
+
 function centerSpec(options: CenterOptions): WorkerdSpec {
 	const { config, node, pki, dataDir, consoleNode } = options;
 	const { paths } = node;
@@ -67,6 +73,7 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 					{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 					{ name: "ENCLAVE", kind: "text", value: pki.enclave },
 					{ name: "GENESIS", kind: "text", value: base64Of(pki.genesis.bytes) },
+					{ name: "GENESIS_SIGNATURE", kind: "text", value: genesisSignatureOf(dataDir) },
 					{ name: "LEDGER_ORIGIN", kind: "text", value: pki.genesis.document.ledgerOrigin },
 					{ name: "CONSOLE_ORIGIN", kind: "text", value: consoleOrigin(config) },
 					{ name: "SQLD_RW_TOKEN", kind: "environment", variable: "SQLD_RW_TOKEN" },

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { centerConfigSetting, centerYaml, DEFAULT_PORTS, proxyConfigSetting, proxyYaml } from "./box-config.ts";
+import { readYamlFile } from "./yaml-file.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "daemoneye-config-"));
+after(() => rmSync(directory, { recursive: true }));
+
+function file(text: string): string {
+	const path = join(directory, "box.yaml");
+	writeFileSync(path, text);
+	return path;
+}
+
+test("the files a first start writes are read back, with a path that needs quoting", () => {
+	const proxy = readYamlFile(file(proxyYaml(DEFAULT_PORTS, '/data "x": #y')), proxyConfigSetting);
+	assert(proxy.ok, JSON.stringify(proxy));
+	assert.equal(proxy.value.proxy.wal_path, '/data "x": #y');
+	assert.deepEqual(proxy.value.proxy.flow, { priorities: ["trace", "alert", "bulk"], compression: "zstd" });
+	const center = readYamlFile(file(centerYaml(DEFAULT_PORTS)), centerConfigSetting);
+	assert(center.ok, JSON.stringify(center));
+	assert.deepEqual(center.value.center.console, { listen: "localhost:8460", scheme: "http" });
+});
+
+test("the seed's own example is read once `health` is added", () => {
+	const seed = `proxy:
+  listen: 0.0.0.0:7443
+  upstream: px-region-1.local:7443
+  wal_path: /var/lib/daemoneye/proxy/wal
+  fsync_interval_ms: 100
+  flow:
+    priorities: [trace, alert, bulk]
+    compression: zstd
+  health: 127.0.0.1:7480
+`;
+	assert(readYamlFile(file(seed), proxyConfigSetting).ok);
+});
+
+const refusals: [string, string, string, RegExp][] = [
+	[
+		"an unknown key",
+		"proxy:\n  listen: a:1\n  upstrem: b:2\n",
+		"config_key_unknown",
+		/box\.yaml:3: proxy\.upstrem: unknown key, did you mean upstream\?$/,
+	],
+	["a doubled key", "proxy: {}\nproxy: {}\n", "config_not_yaml", /box\.yaml:2: /],
+	["a tab for indentation", "proxy:\n\tlisten: a:1\n", "config_not_yaml", /box\.yaml:2: /],
+	["an alias", "a: &x [1]\nproxy: *x\n", "config_not_yaml", /alias/i],
+	[
+		"a value out of bounds",
+		`${proxyYaml(DEFAULT_PORTS, "/x").replace("_ms: 100", "_ms: 1001")}`,
+		"config_value_wrong",
+		/fsync_interval_ms: must be a whole number from 0 to 1000$/,
+	],
+	[
+		"a lane that is none",
+		`${proxyYaml(DEFAULT_PORTS, "/x").replace("[trace, alert, bulk]", "[trace, bulk]")}`,
+		"config_value_wrong",
+		/must list each of trace, alert, bulk once$/,
+	],
+	["an empty file", "", "config_key_missing", /: is needed$/],
+];
+for (const [name, text, code, detail] of refusals)
+	test(`${name} is refused with its line`, () => {
+		const read = readYamlFile(file(text), proxyConfigSetting);
+		assert(!read.ok);
+		assert.equal(read.code, code);
+		assert.match(read.detail, detail);
+	});
+
+test("a file that is not there is named", () => {
+	const read = readYamlFile(join(directory, "absent.yaml"), proxyConfigSetting);
+	assert(!read.ok && read.code === "config_unreadable");
+});
