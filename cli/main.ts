@@ -42,7 +42,7 @@ async function main(argv: readonly string[]): Promise<number> {
 		if (!(error instanceof TypeError) || !("code" in error) || !String(error.code).startsWith("ERR_PARSE_ARGS"))
 			throw error;
 		complain(`${error.message}\n${helpOf(verb)}`);
-		return EXIT.usage;
+		return verb.usageExit ?? EXIT.usage;
 	}
 }
 

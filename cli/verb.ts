@@ -21,6 +21,8 @@ export interface Verb {
 	/** Option name → what it does. */
 	readonly optionHelp: Readonly<Record<string, string>>;
 	readonly exitHelp: string;
+	/** Where 2 means something else than a usage error. */
+	readonly usageExit?: number;
 	/** Returns the exit code. */
 	run(values: Readonly<Record<string, unknown>>, positionals: readonly string[]): Promise<number>;
 }

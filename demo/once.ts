@@ -166,7 +166,7 @@ function countKinds(events: readonly StoryEvent[]): Record<string, number> {
 }
 
 async function tell(cast: Cast): Promise<Result<OnceReport, string>> {
-	const { options, analyst, traceId } = cast;
+	const { options, traceId } = cast;
 	options.onStep("the attacker sends one HTTP request to web-01");
 	const hit = await firstHit(cast);
 	if (!hit.ok) return hit;

@@ -92,7 +92,7 @@ async function runFiles(suite: Suite): Promise<{ passed: number; failed: number;
 		}
 	});
 	stream.on("test:fail", (event) => {
-		if (event.details.type === "suite" && event.details.error.failureType === "subtestsFailed") return;
+		if (event.details.type === "suite" && (event.details.error as { failureType?: string }).failureType === "subtestsFailed") return;
 		counts.failed++;
 		const cause = event.details.error.cause as Error | undefined;
 		const where = event.file === undefined ? "" : ` (${relative(process.cwd(), event.file)}:${event.line})`;
@@ -147,7 +147,7 @@ async function main(): Promise<number> {
 	const empty = outcomes.filter((outcome) => outcome.passed + outcome.failed + outcome.skipped === 0);
 	for (const { suite } of empty) process.stdout.write(`suite ${suite} holds no test\n`);
 	const skipped = total((outcome) => outcome.skipped);
-	const isRequired = (process.env["REQUIRE"] ?? "") !== "";
+	const isRequired = (process.env.REQUIRE ?? "") !== "";
 	const failed = total((outcome) => outcome.failed) + empty.length + (isRequired ? skipped : 0);
 	if (isRequired && skipped > 0) process.stdout.write(`REQUIRE is set: ${skipped} skipped tests count as failures\n`);
 	if (args.includes("--json")) process.stdout.write(`${JSON.stringify(outcomes)}\n`);

@@ -4,7 +4,7 @@
 
 const encoder = new TextEncoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const lossyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const lossyDecoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 
 export function utf8(text: string): Uint8Array {
 	return encoder.encode(text);

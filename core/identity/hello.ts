@@ -91,6 +91,14 @@ export function signHello(payload: HelloPayload, seed: Uint8Array, proof: TypeOf
 	return encodeAs(helloShape, { payload: encoded, signature, proof });
 }
 
+/** The server nonce that a hello names, unproved: a stateless server must find it before it can judge. Null if unreadable. */
+export function readHelloNonce(hello: Uint8Array): Uint8Array | null {
+	const outer = decodeAs(helloShape, hello);
+	if (!outer.ok) return null;
+	const payload = decodeAs(helloPayloadShape, outer.value.payload);
+	return payload.ok ? payload.value.serverNonce : null;
+}
+
 /** Judges a hello; a refusal names the reason and the link is dropped. */
 export async function verifyHello(
 	hello: Uint8Array,

@@ -4,7 +4,9 @@
  */
 
 function isMapped(bytes: Uint8Array): boolean {
-	return bytes.length === 16 && bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 255 && bytes[11] === 255;
+	return (
+		bytes.length === 16 && bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 255 && bytes[11] === 255
+	);
 }
 
 /** RFC 5952: lower case, the longest run of at least two zero groups shortened, the first of equals. */

@@ -29,6 +29,7 @@ export interface CenterOptions {
 const OBJECTS = {
 	AGENT_CHANNEL: "AgentChannel",
 	PEER_LINK: "PeerLink",
+	PEER_DIRECTORY: "PeerDirectory",
 	LEDGER: "Ledger",
 	TRACE_DESK: "TraceDesk",
 	DETECTOR: "Detector",
@@ -74,6 +75,7 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 					{ name: "ENCLAVE", kind: "text", value: pki.enclave },
 					{ name: "GENESIS", kind: "text", value: base64Of(pki.genesis.bytes) },
 					{ name: "GENESIS_SIGNATURE", kind: "text", value: genesisSignatureOf(dataDir) },
+					{ name: "INVITATIONS", kind: "text", value: readFileSync(signerPaths(dataDir).invitations, "utf8") },
 					{ name: "LEDGER_ORIGIN", kind: "text", value: pki.genesis.document.ledgerOrigin },
 					{ name: "CONSOLE_ORIGIN", kind: "text", value: consoleOrigin(config) },
 					{ name: "SQLD_RW_TOKEN", kind: "environment", variable: "SQLD_RW_TOKEN" },

@@ -30,9 +30,15 @@ export interface SessionAnswer {
 /**
  * POST /api/invitations/redeem {token, publicKey, signature}: pins the key into trust version 1. `signature` is Ed25519 over
  * DSSE PAE(signIn, utf8(token)). When the last invitation is redeemed, version 1 is signed and sent down the tree.
- * POST /api/session/challenge {publicKey} → {challenge}; POST /api/session {publicKey, challenge, signature over
- * PAE(signIn, challenge bytes)} sets the cookie; DELETE /api/session ends it.
+ * POST /api/session/challenge {publicKey} → ChallengeAnswer; POST /api/session {publicKey, challenge, signature over
+ * PAE(signIn, challenge bytes)} → SessionAnswer and sets the cookie; DELETE /api/session → 204 and ends it. Keys, challenges and
+ * signatures are hex. Refusals of every route are a Problem (application/problem+json); 401 `session_missing` means: sign in.
  */
+export interface ChallengeAnswer {
+	challenge: string;
+	expiresAtMs: number;
+}
+
 export interface RedeemAnswer {
 	operatorId: string;
 	isTrustComplete: boolean;
@@ -240,7 +246,22 @@ export interface LedgerAnswer {
 }
 
 /**
- * POST /api/traces/:id/export → the package bytes (application/zip, Content-Disposition attachment).
+ * A forensic package is signed by the operator who exports it, with the key of the session:
+ * 1. POST /api/traces/:id/export/prepare {reason: text} → ExportAnswer (role `exporter`). The Security Center gathers the
+ *    package, writes the export into the ledger and answers the manifest to sign. It waits for a signature until `expiresAtMs`.
+ * 2. POST /api/exports/:exportId {signature: hex} by the same operator → the package bytes (application/zip, Content-Disposition
+ *    attachment). `signature` is Ed25519 over PAE(packageManifest, manifest bytes).
+ */
+export interface ExportAnswer {
+	exportId: string;
+	/** Base64 of manifest.json as it lies in the package. */
+	manifest: string;
+	fileName: string;
+	/** The prepared package is forgotten then; preparing again is allowed. */
+	expiresAtMs: number;
+}
+
+/**
  * GET /api/live → text/event-stream; each event's data is a LiveNote.
  */
 export type LiveNote =

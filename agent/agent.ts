@@ -1,0 +1,314 @@
+/**
+ * The agent in one way of data: frames → process table → events → masks → lanes → outbox → link, and commands back. It owns
+ * what runs and in which order it stops. Guarantees: capture goes on whatever the link does; nothing is stored before it is
+ * masked; at the end every trace is sealed and everything in memory is on disk.
+ */
+import { randomBytes } from "node:crypto";
+import { isIPv4 } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
+import type { Duplex } from "node:stream";
+import { lossyTextOf } from "#core/bytes/bytes.ts";
+import type { AgentStatus } from "#core/identity/hello.ts";
+import { Collector } from "./capture/collector.ts";
+import { type CaptureFrame, tagBigint, tagBytes, tagColumn } from "./capture/frame.ts";
+import type { TagName } from "./capture/layout.ts";
+import { LossTracker, type LostRange } from "./capture/loss.ts";
+import { HostClock } from "./clock.ts";
+import type { AgentConfig } from "./config/config.ts";
+import type { LoadedIdentity } from "./config/identity.ts";
+import type { DataDir } from "./data-dir.ts";
+import { agentEvent, cpuGap, cutText, type EventDraft } from "./events/draft.ts";
+import { isEventFrame, translate } from "./events/translate.ts";
+import { AGENT_LIMITS } from "./limits.ts";
+import { Link } from "./link/link.ts";
+import type { Log } from "./log.ts";
+import { Outbox } from "./outbox/outbox.ts";
+import { directoryStorage, type SegmentStorage } from "./outbox/storage.ts";
+import { isMaskingInForce } from "./privacy/mask.ts";
+import { ProcessTable } from "./process-table/process-table.ts";
+import { Lanes } from "./stream/lanes.ts";
+import { readActiveTraces, writeActiveTraces } from "./trace/active-traces.ts";
+import { Commands } from "./trace/commands.ts";
+import { SeenCommands } from "./trace/seen-commands.ts";
+import { type TraceEnd, Traces } from "./trace/traces.ts";
+import type { TrustStore } from "./trust-store.ts";
+
+export const SOFTWARE_VERSION = "0.1.0";
+
+export interface AgentParts {
+	readonly config: AgentConfig;
+	readonly identity: LoadedIdentity;
+	readonly dataDir: DataDir;
+	readonly trust: TrustStore;
+	readonly log: Log;
+	readonly socket: Duplex;
+	/** The process ends; one sentence why. */
+	readonly onFatal: (kind: "capture" | "fault", error: Error) => void;
+	/** For tests that need a disk that fails. */
+	readonly storage?: SegmentStorage;
+}
+
+function after(ms: number, task: () => void): () => void {
+	const timer = setTimeout(task, ms);
+	return () => clearTimeout(timer);
+}
+
+/** CLOCK_BOOTTIME is behind no call of Node's; until procmond's first pair the monotonic clock is near enough. */
+function createClock(): HostClock {
+	return new HostClock({
+		wallMs: () => Date.now(),
+		bootNs: () => process.hrtime.bigint(),
+		monotonicMs: () => performance.now(),
+	});
+}
+
+function hostAddresses(): Uint8Array[] {
+	const addresses: Uint8Array[] = [];
+	for (const all of Object.values(networkInterfaces())) {
+		for (const { address, internal } of all ?? []) {
+			if (internal || !isIPv4(address)) continue;
+			addresses.push(Uint8Array.from(address.split(".").map(Number)));
+		}
+	}
+	return addresses.slice(0, 64);
+}
+
+export class Agent {
+	readonly #parts: AgentParts;
+	readonly #clock = createClock();
+	readonly #loss = new LossTracker();
+	readonly #outbox: Outbox;
+	readonly #lanes: Lanes;
+	readonly #traces: Traces;
+	readonly #link: Link;
+	readonly #commands: Commands;
+	readonly #collector: Collector;
+	readonly #timers: NodeJS.Timeout[] = [];
+	#table: ProcessTable | null = null;
+	#misses = 0n;
+	#source = { tier: "none", missing: "", cause: "the collector has not reported yet" };
+	#isStopped = false;
+	#untracedFileEvents = 0;
+
+	/** Opens the outbox and starts everything. Throws `DiskFailure` when the disk cannot be believed. */
+	constructor(parts: AgentParts) {
+		this.#parts = parts;
+		const { config, identity, dataDir, trust, log } = parts;
+		const found = readActiveTraces(dataDir.path, log);
+		this.#outbox = new Outbox(parts.storage ?? directoryStorage(dataDir.outboxPath), {
+			bytesMax: config.outboxBytesMax,
+			randomBytes: (length) => new Uint8Array(randomBytes(length)),
+			nowMs: () => Date.now(),
+			log,
+		});
+		this.#lanes = new Lanes({
+			outbox: this.#outbox,
+			agent: identity.link.agent,
+			seed: identity.link.seed,
+			clock: this.#clock,
+			log,
+			...config.stream,
+			schedule: (ms, task) => after(ms, () => this.#guard(task)),
+			onHeld: () => this.#link.pump(),
+		});
+		this.#link = this.#createLink();
+		this.#traces = new Traces({
+			clock: this.#clock,
+			emit: (draft) => this.#lanes.add("trace", draft),
+			removeSlot: (slot) => this.#collector.removeSlot(slot),
+			onChange: () =>
+				writeActiveTraces(
+					dataDir.path,
+					this.#traces.running().map((trace) => trace.traceId),
+					log,
+				),
+		});
+		this.#commands = new Commands({
+			agentId: identity.link.agent,
+			clock: this.#clock,
+			log,
+			seen: SeenCommands.open(dataDir.path),
+			traces: this.#traces,
+			trust: () => trust.document,
+			table: () => this.#table,
+			defaultDepth: config.trace.defaultDepth,
+			addSlot: (root) => this.#collector.addSlot(root),
+			emit: (answer) => this.#lanes.add("alert", answer),
+		});
+		this.#collector = new Collector(parts.socket, {
+			config: config.capture,
+			log,
+			onFrame: (frame) => this.#guard(() => this.#take(frame)),
+			onEnd: (code, sentence) => this.#collectorEnded(code, sentence),
+		});
+		this.#guard(() => this.#begin(found));
+	}
+
+	#begin(foundTraces: readonly string[]): void {
+		const { log, dataDir } = this.#parts;
+		this.#lanes.repair();
+		for (const traceId of foundTraces) {
+			const seal = agentEvent(this.#clock, "trace_seal", { cause: "agent_restarted" satisfies TraceEnd });
+			this.#lanes.add("trace", { ...seal, traceId });
+		}
+		this.#lanes.flush();
+		if (foundTraces.length > 0) writeActiveTraces(dataDir.path, [], log);
+		this.#every(250, () => this.#tellLoss(this.#loss.tick(this.#clock.monotonicMs())));
+		this.#every(1000, () => this.#traces.tick());
+		this.#every(AGENT_LIMITS.heartbeatMs, () => this.#link.heartbeat());
+		this.#every(AGENT_LIMITS.ackPersistMs, () => this.#outbox.persistMarks());
+		this.#link.start();
+	}
+
+	#every(ms: number, task: () => void): void {
+		this.#timers.push(setInterval(() => this.#guard(task), ms));
+	}
+
+	/** Whatever breaks in a handler stops the process: a half-done step must not be built on. */
+	#guard(task: () => void): void {
+		try {
+			task();
+		} catch (error) {
+			this.#parts.onFatal("fault", error as Error);
+		}
+	}
+
+	#createLink(): Link {
+		const { config, identity, trust, log } = this.#parts;
+		return new Link({
+			target: config.target,
+			tls: identity.tls,
+			identity: identity.link,
+			outbox: this.#outbox,
+			log,
+			nowMs: () => Date.now(),
+			monotonicMs: () => this.#clock.monotonicMs(),
+			random: () => randomBytes(4).readUInt32LE() / 2 ** 32,
+			trust: () => trust.document,
+			status: () => this.#status(),
+			health: () => this.#health(),
+			onTrust: (documents) => {
+				trust.take(documents);
+			},
+			onCommand: (envelope) => {
+				this.#commands.handle(envelope).catch((error: Error) => this.#parts.onFatal("fault", error));
+			},
+			reseal: (chain, from, cause) => this.#guard(() => this.#lanes.reseal(chain, from, cause)),
+			onFatal: (error) => this.#parts.onFatal("fault", error as Error),
+		});
+	}
+
+	#status(): AgentStatus {
+		const { tier, missing, cause } = this.#source;
+		return {
+			hostName: cutText(hostname(), 255),
+			tier,
+			missing: cutText(missing, 2000),
+			siteTag: this.#parts.config.siteTag,
+			softwareVersion: SOFTWARE_VERSION,
+			addresses: hostAddresses(),
+			cause: cutText(cause, 500),
+		};
+	}
+
+	#health() {
+		const oldestMs = this.#outbox.oldestUnfreedMs();
+		const nowMs = Date.now();
+		return {
+			timeMs: nowMs,
+			outboxBytes: this.#outbox.bytes,
+			oldestUnackedMs: oldestMs === null ? 0 : Math.max(0, nowMs - oldestMs),
+			rssBytes: process.memoryUsage.rss(),
+			eventCount: this.#lanes.eventCount,
+			gapCount: this.#lanes.gapCount,
+		};
+	}
+
+	#take(frame: CaptureFrame): void {
+		if (frame.cpuSeq > 0n) {
+			if (frame.cpu >= AGENT_LIMITS.cpusMax) this.#parts.log("frame_cpu_unknown", { cpu: frame.cpu });
+			else this.#tellLoss(this.#loss.saw(frame.cpu, frame.cpuSeq, this.#clock.monotonicMs()));
+		}
+		if (frame.kind === "ready") this.#ready(frame);
+		else if (frame.kind === "stats") this.#stats(frame);
+		else if (frame.kind === "snapshot_end") this.#table?.endSnapshot();
+		else if (isEventFrame(frame)) this.#event(frame);
+	}
+
+	#setPair(frame: CaptureFrame): void {
+		const wallNs = tagBigint(frame, "WALL_NS");
+		if (wallNs !== undefined) this.#clock.setPair(wallNs, frame.ktimeNs);
+	}
+
+	#ready(frame: CaptureFrame): void {
+		this.#setPair(frame);
+		const text = (name: TagName) => lossyTextOf(tagBytes(frame, name) ?? new Uint8Array(0));
+		this.#table ??= new ProcessTable({ machineId: text("MACHINE_ID").trim(), bootId: text("BOOT_ID").trim() });
+		const missing = text("MISSING");
+		const cause = text("CAUSE");
+		this.#source = { tier: frame.tier, missing, cause };
+		this.#parts.log("collector_ready", { tier: frame.tier, missing });
+		const event = agentEvent(this.#clock, "source", {
+			programs: cutText(text("PROGRAMS"), 2000),
+			missing: cutText(missing, 2000),
+			...(cause === "" ? {} : { cause }),
+		});
+		this.#lanes.add("alert", { ...event, tier: frame.tier });
+	}
+
+	#stats(frame: CaptureFrame): void {
+		this.#setPair(frame);
+		const heads = tagColumn(frame, "CPU_HEADS").slice(0, AGENT_LIMITS.cpusMax);
+		this.#loss.stats(heads, tagColumn(frame, "CPU_DROPS"), this.#clock.monotonicMs());
+		const misses = tagBigint(frame, "MISSES") ?? 0n;
+		if (misses <= this.#misses) return;
+		// Runs of a program that the kernel skipped: they took no number, so only their count can be told.
+		this.#gap(agentEvent(this.#clock, "gap", { cause: `kernel_skipped: ${misses - this.#misses} program runs` }));
+		this.#misses = misses;
+	}
+
+	#tellLoss(lost: readonly LostRange[]): void {
+		for (const range of lost) this.#gap(cpuGap(this.#clock, range));
+	}
+
+	#gap(draft: EventDraft): void {
+		this.#lanes.add("alert", draft);
+		this.#traces.countGap();
+	}
+
+	#event(frame: CaptureFrame & Parameters<typeof translate>[0]): void {
+		if (this.#table === null) {
+			this.#parts.log("frame_before_ready");
+			return;
+		}
+		const { config, trust } = this.#parts;
+		const isMasked = isMaskingInForce(config.trace, trust.document);
+		const { draft, entry, isLineageNews } = translate(frame, { table: this.#table, clock: this.#clock, isMasked });
+		if (isLineageNews) this.#traces.inherit(entry);
+		// In the trace lane or in the baseline, never in both: one event is told once.
+		if (this.#traces.route(entry, draft)) return;
+		if (frame.kind.startsWith("file_")) this.#untracedFileEvents++;
+		else this.#lanes.add("bulk", draft);
+	}
+
+	#collectorEnded(code: string, sentence: string): void {
+		if (this.#isStopped) return;
+		this.#parts.log(code);
+		this.#guard(() => this.#traces.endAll("collector_lost"));
+		this.#parts.onFatal("capture", new Error(sentence));
+	}
+
+	/** Seals, stores and closes. The process may end when this returns. Throws `DiskFailure`. */
+	stop(cause: Extract<TraceEnd, "agent_stopped" | "collector_lost">): void {
+		if (this.#isStopped) return;
+		this.#isStopped = true;
+		for (const timer of this.#timers) clearInterval(timer);
+		this.#traces.endAll(cause);
+		this.#lanes.flush();
+		this.#lanes.stop();
+		this.#link.stop();
+		this.#collector.stop();
+		this.#outbox.stop();
+		if (this.#untracedFileEvents > 0) this.#parts.log("file_events_untraced", { count: this.#untracedFileEvents });
+	}
+}

@@ -1,0 +1,94 @@
+/**
+ * The limits of the agent, each with its reason. Hitting one is counted or becomes an event: loss is data. The agent runs on a
+ * heap of 48 MiB beside other people's work, so every list has its bound here.
+ */
+
+const MIB = 1024 * 1024;
+
+export const AGENT_LIMITS = {
+	/** One YAML file of a page; anything longer is no configuration of ours. */
+	configBytesMax: 64 * 1024,
+	/** Certificates, keys, trust documents: the largest is a trust document of 256 operators. */
+	identityFileBytesMax: 128 * 1024,
+
+	/** CPUs that procmond numbers; Linux itself ends at 8192. */
+	cpusMax: 8192,
+	/** How many numbers of one CPU may pass before a missing one is called missing: interrupts invert a few, never this many. */
+	reorderNumbersMax: 256,
+	/** The same in time, for a CPU that falls silent behind the hole. */
+	reorderWaitMs: 1000,
+	/** A head in `stats` may run ahead of frames still in the ring; they are drained every 25 ms. */
+	headGraceMs: 1500,
+	/** Open holes of one CPU; one more names the oldest at once. */
+	holesPerCpuMax: 1024,
+	/** procmond answers a trace_add after walking /proc; 10,000 processes took well under a second. */
+	traceAnswerMs: 5000,
+	/** Frames to procmond that its socket has not taken: it stopped reading, and the link is dropped. */
+	collectorBacklogBytesMax: MIB,
+
+	/** Processes in the table, live and dead: about 1 KiB each on a 48 MiB heap, twice the size of a busy host. */
+	processesMax: 24_576,
+	/** Dead processes without living descendants that are still remembered, so that a late event finds its process. */
+	deadProcessesMax: 2048,
+
+	/** Traces at a time over all roots: procmond has this many slots. */
+	traceSlotsMax: 64,
+	/** Events of one trace before it is sealed with the cause `event_limit`: an hour at 277 a second. */
+	traceEventsMax: 1_000_000,
+	/** A lineage without a living process is over after this long; a child may still be on its way through the ring. */
+	lineageGoneMs: 10_000,
+	/** Members of one trace, living and dead, that the agent remembers; beyond it new children are counted as cut. */
+	traceMembersMax: 8192,
+	/** Command ids remembered until they expire (30 minutes) and a day longer: a flood of signed commands comes from nobody. */
+	seenCommandsMax: 4096,
+	/** Kept beyond expiry, so that a clock set back does not open the door again. */
+	seenCommandsKeepMs: 24 * 3_600_000,
+	/** Refusals that become events in a minute; more are counted only, so a captured proxy cannot fill the alert lane. */
+	refusalEventsPerMinuteMax: 60,
+
+	/** Trace and alert events wait at most this long before they are on disk (DESIGN §6). */
+	promptFlushMs: 10,
+	/** Bytes of events that wait in one lane before a flush is due anyway. */
+	pendingBytesMax: MIB,
+	/** Events that wait in one lane while the disk takes nothing; more are shed with a gap record. */
+	pendingEventsMax: 4096,
+	/** How often a disk that was full is tried again. */
+	diskRetryMs: 1000,
+
+	/** One segment: the unit of eviction; a sixteenth of the outbox when that is smaller. */
+	segmentBytesMax: 8 * MIB,
+	segmentBytesMin: 256 * 1024,
+	/** Smallest outbox that still holds a batch of every lane and what eviction needs. */
+	outboxBytesMin: 8 * MIB,
+	/** How often progress of receipts is written; until then a restart sends again, which is harmless. */
+	ackPersistMs: 5000,
+	/** What a header, two hashes and the framing of a batch take beside its events. */
+	batchOverheadBytes: 8192,
+
+	/** Batches sent and not yet receipted: what a link of 100 ms at 300 Mbit/s holds. */
+	windowBytesMax: 4 * MIB,
+	/** The bulk lane's share of it, so that a trace never waits behind a backlog. */
+	windowBulkBytesMax: 2 * MIB,
+	/** Our hop's own limit on one message is larger; what we accept from it is not. */
+	linkMessageBytesMax: 5 * MIB,
+	/** The challenge is a small JSON object. */
+	challengeBytesMax: 4096,
+	connectTimeoutMs: 10_000,
+	heartbeatMs: 2000,
+	/** Ping interval; a link without any sign of life for twice this long is half open and is dropped. */
+	pingMs: 10_000,
+	/** First wait before a new attempt; doubles, with full jitter. */
+	backoffFirstMs: 500,
+	/** Longest wait: a proxy that returns is found within it. */
+	backoffMaxMs: 30_000,
+	/** A link that lived this long was well: the backoff starts anew. */
+	backoffResetMs: 60_000,
+	/** After a refusal that may pass (a full disk upstream), sending in that stream rests this long. */
+	rejectRestMs: 2000,
+	/** Times a stream goes back to where the hop says before its batches are sealed again in a new one. */
+	rewindsMax: 5,
+	/** Clocks that differ by more are worth a log line; the hop may refuse the hello. */
+	clockSkewMsMax: 10 * 60_000,
+	/** On SIGTERM: sealing and the last fsync get this long before the process ends. */
+	stopGraceMs: 3000,
+} as const;

@@ -1,0 +1,299 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { type TestContext, test } from "node:test";
+import { textOf } from "#core/bytes/bytes.ts";
+import { ed25519Signer, emptyRoot, signCheckpoint } from "#core/ledger/index.ts";
+import { encodeFrame } from "#core/protocol/index.ts";
+import { HostClock } from "../clock.ts";
+import { parseConfig } from "../config/config.ts";
+import { loadIdentity } from "../config/identity.ts";
+import { AGENT_LIMITS } from "../limits.ts";
+import { Lanes } from "../stream/lanes.ts";
+import { Hop, until } from "../testing/hop.ts";
+import { createLab, fileText, genesis, type Lab, LEDGER_ORIGIN } from "../testing/lab.ts";
+import { draftOf, Rig } from "../testing/rig.ts";
+import { Backoff } from "./backoff.ts";
+import { Link } from "./link.ts";
+
+interface Stage {
+	readonly lab: Lab;
+	readonly hop: Hop;
+	readonly link: Link;
+	readonly lanes: Lanes;
+	readonly rig: Rig;
+	readonly codes: string[];
+}
+
+/** A link over an outbox in memory, against a real server. */
+async function stage(
+	t: TestContext,
+	proxy?: (lab: Lab) => Promise<ConstructorParameters<typeof Hop>[0]>,
+): Promise<Stage> {
+	const lab = await createLab();
+	const hop = new Hop(proxy === undefined ? lab.proxy : await proxy(lab));
+	await hop.listen();
+	const path = lab.config(hop.port);
+	const config = parseConfig(fileText(path), path);
+	assert.ok(config.ok);
+	const identity = await loadIdentity(config.value, Date.now());
+	assert.ok(identity.ok);
+	const rig = new Rig();
+	const codes: string[] = [];
+	const log = (code: string, fields = {}) => codes.push(`${code} ${JSON.stringify(fields)}`);
+	const { outbox } = rig;
+	const lanes: Lanes = new Lanes({
+		outbox,
+		agent: identity.value.link.agent,
+		seed: identity.value.link.seed,
+		clock: new HostClock({ wallMs: Date.now, bootNs: () => 1n, monotonicMs: () => performance.now() }),
+		log,
+		batchMaxEvents: 2000,
+		batchMaxMs: 250,
+		schedule: (ms, task) => {
+			const timer = setTimeout(task, ms);
+			return () => clearTimeout(timer);
+		},
+		onHeld: () => link.pump(),
+	});
+	const link: Link = new Link({
+		target: config.value.target,
+		tls: identity.value.tls,
+		identity: identity.value.link,
+		outbox,
+		log,
+		nowMs: Date.now,
+		monotonicMs: () => performance.now(),
+		random: () => 0.01,
+		trust: () => genesis.document,
+		status: () => ({
+			hostName: "h",
+			tier: "ebpf",
+			missing: "",
+			siteTag: "lab",
+			softwareVersion: "0",
+			addresses: [],
+			cause: "",
+		}),
+		health: () => ({ timeMs: Date.now(), outboxBytes: 0, oldestUnackedMs: 0, rssBytes: 0, eventCount: 0, gapCount: 0 }),
+		onTrust: () => {},
+		onCommand: () => {},
+		reseal: (chain, from, cause) => lanes.reseal(chain, from, cause),
+		onFatal: (error) => {
+			throw error;
+		},
+	});
+	t.after(async () => {
+		lanes.stop();
+		link.stop();
+		await hop.close();
+		lab.remove();
+	});
+	return { lab, hop, link, lanes, rig, codes };
+}
+
+function put(lanes: Lanes, lane: "trace" | "bulk" | "alert", pid: number, text = ""): void {
+	lanes.add(lane, draftOf(pid, text));
+	lanes.flush([lane]);
+}
+
+const pids = (hop: Hop) => hop.events.map(({ payload }) => payload.pid);
+
+test("what was held before the link comes in lane priority, and receipts free it", async (t) => {
+	const { hop, link, lanes, rig } = await stage(t);
+	put(lanes, "bulk", 1);
+	put(lanes, "alert", 2);
+	put(lanes, "trace", 3);
+	link.start();
+	await until("three batches", () => hop.events.length === 3);
+	assert.deepEqual(pids(hop), [3, 2, 1]);
+	await until("the receipts", () => rig.outbox.victim() === null);
+	put(lanes, "bulk", 4);
+	await until("the next", () => pids(hop).includes(4));
+	assert.ok(hop.frames.some((frame) => frame.type === "heartbeat"));
+	assert.equal(hop.hellos[0]?.streams.length, 3);
+	assert.deepEqual(hop.refusals, []);
+});
+
+test("a link that breaks goes on where the hop says, without doubles or holes", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	hop.isReceipting = false;
+	link.start();
+	await until("the link", () => link.isUp);
+	for (let pid = 1; pid <= 20; pid++) {
+		put(lanes, "trace", pid);
+		if (pid % 7 === 0) {
+			hop.drop();
+			await until("the loss", () => !link.isUp);
+			await until("the link", () => link.isUp);
+		}
+	}
+	await until("all", () => hop.events.length === 20);
+	assert.deepEqual(
+		pids(hop),
+		Array.from({ length: 20 }, (_, index) => index + 1),
+	);
+	assert.deepEqual(hop.refusals, []);
+});
+
+test("a hop that comes late finds everything", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	const { port } = hop;
+	await hop.close();
+	link.start();
+	put(lanes, "bulk", 1);
+	const { Hop: HopAgain } = await import("../testing/hop.ts");
+	assert.equal(HopAgain, Hop);
+	await new Promise((resolve) => setTimeout(resolve, 50));
+	await hop.listen(port);
+	await until("the event", () => hop.events.length === 1);
+});
+
+test("an A2 without the ledger key's signature frees nothing", async (t) => {
+	const { hop, link, lanes, rig, codes } = await stage(t);
+	hop.isConfirming = false;
+	link.start();
+	put(lanes, "trace", 1);
+	await until("A1", () => rig.outbox.chains("trace")[0]?.a1 === 1);
+	const chain = rig.outbox.chains("trace")[0];
+	assert.ok(chain);
+	const forged = signCheckpoint(
+		{ origin: LEDGER_ORIGIN, size: 0, root: emptyRoot() },
+		ed25519Signer(LEDGER_ORIGIN, new Uint8Array(randomBytes(32))),
+	);
+	hop.confirm(chain.stream, 1, textOf(forged) ?? "");
+	hop.confirm(chain.stream, 1, "");
+	const other = signCheckpoint(
+		{ origin: "sc.other/ledger", size: 0, root: emptyRoot() },
+		ed25519Signer("sc.other/ledger", new Uint8Array(32).fill(40)),
+	);
+	hop.confirm(chain.stream, 1, textOf(other) ?? "");
+	await until("three refusals", () => codes.filter((line) => line.startsWith("receipt_refused")).length === 3);
+	assert.equal(chain.a2, 0);
+	hop.confirm(chain.stream, 1);
+	await until("A2", () => chain.a2 === 1);
+});
+
+test("a hop that asks for older batches gets them while they are kept", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	link.start();
+	for (let pid = 1; pid <= 5; pid++) put(lanes, "bulk", pid);
+	await until("five", () => hop.events.length === 5);
+	// The hop lost its disk: it knows no stream any more.
+	hop.streams.clear();
+	hop.events.length = 0;
+	put(lanes, "bulk", 6);
+	await until("all six", () => hop.events.length === 6);
+	assert.deepEqual(pids(hop), [1, 2, 3, 4, 5, 6]);
+});
+
+test("a batch that is refused for good is named, and what follows it goes by another stream", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	hop.refuseNext = "batch_root_mismatch";
+	for (let pid = 1; pid <= 3; pid++) put(lanes, "trace", pid);
+	link.start();
+	await until("the rest", () => hop.events.filter(({ kind }) => kind === "exec").length === 2);
+	await until("the gaps", () => hop.events.filter(({ kind }) => kind === "gap").length === 2);
+	assert.deepEqual(
+		hop.events.filter(({ kind }) => kind === "exec").map(({ payload }) => payload.pid),
+		[2, 3],
+	);
+	assert.deepEqual(
+		hop.events
+			.filter(({ kind }) => kind === "gap")
+			.map(({ payload }) => [payload.gapFrom, payload.gapTo, payload.cause]),
+		[
+			[1n, 1n, "refused: batch_root_mismatch"],
+			[2n, 3n, "resealed"],
+		],
+	);
+});
+
+test("a hop that is full for a while gets the same batch later", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	hop.refuseNext = "wal_full";
+	link.start();
+	put(lanes, "bulk", 1);
+	await until("the refusal", () => hop.refusals.length === 1);
+	put(lanes, "bulk", 2);
+	await new Promise((resolve) => setTimeout(resolve, 50));
+	assert.equal(hop.events.length, 0);
+	await new Promise((resolve) => setTimeout(resolve, AGENT_LIMITS.rejectRestMs));
+	link.heartbeat();
+	await until("both", () => hop.events.length === 2);
+	assert.deepEqual(hop.refusals, ["wal_full"]);
+});
+
+test("the window bounds what is sent without a receipt, and a trace passes a backlog", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	hop.isReceipting = false;
+	for (let batch = 0; batch < 12; batch++) {
+		for (let event = 0; event < 100; event++) lanes.add("bulk", draftOf(event, "x".repeat(4000)));
+		lanes.flush(["bulk"]);
+	}
+	link.start();
+	await until("the window", () => hop.events.length >= 500);
+	await new Promise((resolve) => setTimeout(resolve, 200));
+	const sent = hop.events.length;
+	assert.ok(sent < 800, `${sent} events were sent`);
+	put(lanes, "trace", 7777);
+	await until("the trace", () => pids(hop).includes(7777));
+	assert.equal(hop.events.length, sent + 1);
+});
+
+for (const [title, role, enclave] of [
+	["an agent's certificate", "agent", undefined],
+	["a proxy of another enclave", "px", "other"],
+] as const) {
+	test(`a server that shows ${title} gets no hello`, async (t) => {
+		const uri = `spiffe://${enclave ?? "lab"}/${role}/evil`;
+		const { hop, link, codes } = await stage(t, (lab) =>
+			lab.issue("evil", { role, id: "evil", ...(enclave === undefined ? {} : { enclave }) }),
+		);
+		for (const claimed of [uri, "spiffe://lab/px/edge-1"]) {
+			hop.serverUri = claimed;
+			const before = codes.length;
+			if (claimed === uri) link.start();
+			await until("a refusal", () => codes.length > before + 1);
+		}
+		assert.ok(codes.every((line) => line.startsWith("link_failed")));
+		assert.equal(hop.hellos.length, 0);
+	});
+}
+
+test("a server that claims another name than its certificate bears gets no hello", async (t) => {
+	const { hop, link, codes } = await stage(t);
+	hop.serverUri = "spiffe://lab/sc/main";
+	link.start();
+	await until("the refusal", () => codes.some((line) => line.includes("server_identity")));
+	assert.equal(hop.hellos.length, 0);
+});
+
+test("a frame before the welcome, garbage and a text message each drop the link", async (t) => {
+	const { hop, link, codes } = await stage(t);
+	link.start();
+	await until("the link", () => link.isUp);
+	hop.send(Uint8Array.of(1, 2, 3));
+	await until("the drop", () => codes.some((line) => line.startsWith("link_frame_refused")));
+	await until("the return", () => hop.hellos.length === 2);
+});
+
+test("a frame of the other tier is ignored without dropping the link", async (t) => {
+	const { hop, link, codes } = await stage(t);
+	link.start();
+	await until("the link", () => link.isUp);
+	hop.send(encodeFrame("command_received", { agent: "web-01", commandId: new Uint8Array(16) }));
+	await until("the log", () => codes.some((line) => line.startsWith("link_frame_ignored")));
+	assert.ok(link.isUp);
+});
+
+test("the wait grows to its cap with jitter and starts anew after a good link", () => {
+	const backoff = new Backoff(() => 0.999999);
+	const waits = Array.from({ length: 12 }, () => backoff.next());
+	assert.equal(waits[0], AGENT_LIMITS.backoffFirstMs);
+	assert.equal(waits.at(-1), AGENT_LIMITS.backoffMaxMs);
+	backoff.ended(AGENT_LIMITS.backoffResetMs - 1);
+	assert.equal(backoff.next(), AGENT_LIMITS.backoffMaxMs);
+	backoff.ended(AGENT_LIMITS.backoffResetMs);
+	assert.equal(backoff.next(), AGENT_LIMITS.backoffFirstMs);
+	assert.equal(new Backoff(() => 0).next(), 0);
+});

@@ -1,0 +1,312 @@
+/**
+ * The link to the hop: challenge, hello, WebSocket, frames, and again. Evidence fails open: whatever the hop does, capture goes
+ * on and the outbox holds. Guarantees: the server is the one whose URI its certificate bears, on both connections; the first
+ * frame is a welcome; a link without a sign of life is dropped. Must never decide anything about a trace: a command is handed on
+ * as the bytes that came.
+ */
+import { randomBytes } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import { WebSocket } from "ws";
+import { base64Of } from "#core/bytes/bytes.ts";
+import type { Binding } from "#core/identity/binding.ts";
+import { HELLO_HEADER, LINK_PATHS, LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
+import { type AgentStatus, PROTOCOL_VERSION, signHello } from "#core/identity/hello.ts";
+import { LANES } from "#core/model/batch.ts";
+import { decodeFrame, encodeFrame, type Frame, type Health } from "#core/protocol/index.ts";
+import type { TrustDocument } from "#core/trust/trust-document.ts";
+import { AGENT_LIMITS } from "../limits.ts";
+import type { Log } from "../log.ts";
+import type { Chain } from "../outbox/chain.ts";
+import type { Outbox } from "../outbox/outbox.ts";
+import { Backoff } from "./backoff.ts";
+import { Sender } from "./sender.ts";
+import {
+	type Challenge,
+	fetchChallenge,
+	type LinkTarget,
+	type PeerContext,
+	type TlsFiles,
+	tlsOptions,
+	verifyPeer,
+} from "./server-identity.ts";
+
+/** What the agent proves of itself. */
+export interface LinkIdentity {
+	readonly agent: string;
+	readonly enclave: string;
+	readonly certFingerprint: Uint8Array;
+	/** DER, leaf first, without the root. */
+	readonly chain: readonly Uint8Array[];
+	readonly binding: Binding;
+	/** Ed25519 seed. */
+	readonly seed: Uint8Array;
+	/** DER of the pinned root. */
+	readonly root: Uint8Array;
+}
+
+export interface LinkOptions {
+	readonly target: LinkTarget;
+	readonly tls: TlsFiles;
+	readonly identity: LinkIdentity;
+	readonly outbox: Outbox;
+	readonly log: Log;
+	readonly nowMs: () => number;
+	readonly monotonicMs: () => number;
+	readonly random: () => number;
+	readonly trust: () => TrustDocument;
+	readonly status: () => AgentStatus;
+	readonly health: () => Omit<Health, "streams">;
+	readonly onTrust: (documents: readonly Uint8Array[]) => void;
+	readonly onCommand: (envelope: Uint8Array) => void;
+	readonly reseal: (chain: Chain, from: number, cause: string | null) => void;
+	/** A broken invariant or a failed disk inside a handler: the process stops. */
+	readonly onFatal: (error: unknown) => void;
+}
+
+/** Streams a hello or heartbeat can name: the newest of each lane first, then older ones that still hold data. */
+export function streamHeads(outbox: Outbox): { lane: Chain["lane"]; stream: Uint8Array; head: number }[] {
+	const newest = LANES.map((lane) => outbox.chains(lane).at(-1)).filter((chain) => chain !== undefined);
+	const older = outbox.chains().filter((chain) => !newest.includes(chain));
+	return [...newest, ...older].slice(0, 8).map(({ lane, stream, head }) => ({ lane, stream, head }));
+}
+
+export class Link {
+	readonly #options: LinkOptions;
+	readonly #backoff: Backoff;
+	#socket: WebSocket | null = null;
+	#sender: Sender | null = null;
+	#timer: NodeJS.Timeout | null = null;
+	#isStopped = false;
+
+	constructor(options: LinkOptions) {
+		this.#options = options;
+		this.#backoff = new Backoff(options.random);
+	}
+
+	get isUp(): boolean {
+		return this.#sender !== null;
+	}
+
+	start(): void {
+		void this.#attempt();
+	}
+
+	/** New batches are on disk. */
+	pump(): void {
+		this.#sender?.pump();
+	}
+
+	stop(): void {
+		this.#isStopped = true;
+		if (this.#timer !== null) clearTimeout(this.#timer);
+		if (this.#sender !== null)
+			this.#send(encodeFrame("bye", { code: "agent_stopped", detail: "the agent was stopped" }));
+		this.#socket?.close(1000);
+	}
+
+	/** Drops the link after a hop of the own trust has become wrong, or for a test. */
+	drop(): void {
+		this.#socket?.terminate();
+	}
+
+	#peer(): PeerContext {
+		const { root, enclave } = this.#options.identity;
+		return { root, enclave, nowMs: this.#options.nowMs() };
+	}
+
+	async #attempt(): Promise<void> {
+		const { target, tls, log, nowMs, onFatal } = this.#options;
+		try {
+			const challenge = await fetchChallenge(target, tls, this.#peer());
+			if (this.#isStopped) return;
+			if (!challenge.ok) {
+				log("link_failed", { reason: challenge.code, detail: challenge.detail });
+				this.#again(0);
+				return;
+			}
+			const skewMs = challenge.value.timeMs - nowMs();
+			if (Math.abs(skewMs) > AGENT_LIMITS.clockSkewMsMax) log("clock_skew", { skewMs });
+			this.#open(challenge.value);
+		} catch (error) {
+			onFatal(error);
+		}
+	}
+
+	#again(livedMs: number): void {
+		if (this.#isStopped) return;
+		this.#backoff.ended(livedMs);
+		this.#timer = setTimeout(() => void this.#attempt(), this.#backoff.next());
+	}
+
+	#hello(challenge: Challenge): string {
+		const { identity, outbox, nowMs, status } = this.#options;
+		const payload = {
+			protocol: PROTOCOL_VERSION,
+			serverNonce: challenge.nonce,
+			clientNonce: new Uint8Array(randomBytes(32)),
+			serverUri: challenge.serverUri,
+			certFingerprint: identity.certFingerprint,
+			timeMs: nowMs(),
+			streams: streamHeads(outbox),
+			status: status(),
+		};
+		return base64Of(signHello(payload, identity.seed, { chain: [...identity.chain], binding: identity.binding }));
+	}
+
+	#open(challenge: Challenge): void {
+		const { target, tls, log, monotonicMs, onFatal } = this.#options;
+		const host = target.host.includes(":") ? `[${target.host}]` : target.host;
+		const socket = new WebSocket(`wss://${host}:${target.port}${LINK_PATHS.agent}`, [LINK_SUBPROTOCOL], {
+			...tlsOptions(target, tls),
+			headers: { [HELLO_HEADER]: this.#hello(challenge) },
+			handshakeTimeout: AGENT_LIMITS.connectTimeoutMs,
+			maxPayload: AGENT_LIMITS.linkMessageBytesMax,
+			perMessageDeflate: false,
+			agent: false,
+		} as ConstructorParameters<typeof WebSocket>[2]);
+		this.#socket = socket;
+		const openedAtMs = monotonicMs();
+		const life = new LinkLife(socket, () => log("link_half_open"));
+		// Frames wait until the peer of this second connection is proved too.
+		let verified: Promise<boolean> = Promise.resolve(false);
+		socket.on("upgrade", (response) => {
+			verified = this.#verifyUpgrade(response.socket as TLSSocket, challenge.serverUri, socket);
+		});
+		socket.on("open", () => life.begin());
+		socket.on("message", (data: Buffer, isBinary: boolean) => {
+			life.sign();
+			verified
+				.then((isPeer) => {
+					if (isPeer && socket === this.#socket) this.#take(socket, data, isBinary);
+				})
+				.catch(onFatal);
+		});
+		socket.on("unexpected-response", (_request, response) => {
+			log("link_failed", { reason: "server_refused", status: response.statusCode ?? 0 });
+			response.destroy();
+			socket.terminate();
+		});
+		socket.on("error", (error) => log("link_error", { detail: error.message }));
+		socket.on("close", (code) => {
+			life.end();
+			if (this.#sender !== null) log("link_down", { closeCode: code });
+			this.#sender = null;
+			this.#socket = null;
+			this.#again(monotonicMs() - openedAtMs);
+		});
+	}
+
+	async #verifyUpgrade(tlsSocket: TLSSocket, serverUri: string, socket: WebSocket): Promise<boolean> {
+		const peer = await verifyPeer(tlsSocket, serverUri, this.#peer());
+		if (peer.ok) return true;
+		this.#options.log("link_failed", { reason: peer.code, detail: peer.detail });
+		socket.terminate();
+		return false;
+	}
+
+	#take(socket: WebSocket, data: Buffer, isBinary: boolean): void {
+		const frame = isBinary ? decodeFrame(new Uint8Array(data.buffer, data.byteOffset, data.length)) : null;
+		if (frame === null || !frame.ok) {
+			this.#options.log("link_frame_refused", { reason: frame === null ? "text_message" : frame.code });
+			socket.close(1002);
+			return;
+		}
+		if (this.#sender === null && frame.value.type !== "welcome" && frame.value.type !== "bye") {
+			this.#options.log("link_frame_refused", { reason: "welcome_missing" });
+			socket.close(1002);
+			return;
+		}
+		this.#handle(frame.value);
+	}
+
+	#handle(frame: Frame): void {
+		const { log, onTrust, onCommand, identity } = this.#options;
+		switch (frame.type) {
+			case "welcome":
+				if (this.#sender === null) this.#welcome(frame.body);
+				return;
+			case "receipt":
+				this.#sender?.receipt(frame.body);
+				return;
+			case "reject":
+				this.#sender?.reject(frame.body);
+				return;
+			case "trust":
+				onTrust(frame.body.documents);
+				return;
+			case "command": {
+				if (frame.body.agent !== identity.agent) {
+					log("command_misrouted");
+					return;
+				}
+				const { agent, commandId, envelope } = frame.body;
+				onCommand(envelope);
+				this.#send(encodeFrame("command_received", { agent, commandId }));
+				return;
+			}
+			case "bye":
+				log("link_bye", { reason: frame.body.code });
+				return;
+			default:
+				// Frames between proxies and the Security Center: not ours, and no reason to drop a link.
+				log("link_frame_ignored", { type: frame.type });
+		}
+	}
+
+	#welcome(body: Extract<Frame, { type: "welcome" }>["body"]): void {
+		const { outbox, log, monotonicMs, trust, identity, onTrust, reseal } = this.#options;
+		onTrust(body.trust);
+		const send = (bytes: Uint8Array) => this.#send(encodeFrame("batch", { bytes }));
+		this.#sender = new Sender(
+			{ agent: identity.agent, outbox, trust, log, monotonicMs, send, reseal },
+			body.watermarks,
+		);
+		log("link_up");
+		this.heartbeat();
+		this.#sender.pump();
+	}
+
+	/** Tells how the agent is. Called on a timer by the owner; also lets a resting stream go on. */
+	heartbeat(): void {
+		if (this.#sender === null) return;
+		const { health, outbox } = this.#options;
+		this.#send(encodeFrame("heartbeat", { health: { ...health(), streams: streamHeads(outbox) } }));
+		this.#sender.pump();
+	}
+
+	#send(frame: Uint8Array): void {
+		if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(frame);
+	}
+}
+
+/** Signs of life of one socket: pings go out, and silence for two intervals ends it. */
+class LinkLife {
+	readonly #socket: WebSocket;
+	readonly #onSilence: () => void;
+	#timer: NodeJS.Timeout | null = null;
+	#silentIntervals = 0;
+
+	constructor(socket: WebSocket, onSilence: () => void) {
+		this.#socket = socket;
+		this.#onSilence = onSilence;
+		socket.on("pong", () => this.sign());
+		socket.on("ping", () => this.sign());
+	}
+
+	begin(): void {
+		this.#timer = setInterval(() => {
+			if (++this.#silentIntervals > 2) {
+				this.#onSilence();
+				this.#socket.terminate();
+			} else this.#socket.ping();
+		}, AGENT_LIMITS.pingMs);
+	}
+
+	sign(): void {
+		this.#silentIntervals = 0;
+	}
+
+	end(): void {
+		if (this.#timer !== null) clearInterval(this.#timer);
+	}
+}

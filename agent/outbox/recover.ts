@@ -1,0 +1,153 @@
+/**
+ * Opening the log: every segment is read once, a torn tail is cut exactly, damage is named. Guarantees that after a cut or a
+ * damage the stream is not continued: the bytes lost may have been sent, and the same number with other bytes would be a fork.
+ */
+import { hexOf } from "#core/bytes/bytes.ts";
+import { batchHash, LANES, type Lane, readBatch } from "#core/model/batch.ts";
+import type { Log } from "../log.ts";
+import { type Chain, chainOf, lastSeqOf, type Segment } from "./chain.ts";
+import { decodeHead, decodeMarks, type Marks, readHeader, scanSegment } from "./record.ts";
+import type { SegmentStorage } from "./storage.ts";
+
+export interface Recovered {
+	/** Per lane, oldest first. */
+	readonly chains: ReadonlyMap<Lane, Chain[]>;
+	/** Ids of chains that may not be continued. */
+	readonly closed: ReadonlySet<string>;
+	readonly nextIndex: number;
+}
+
+const NAME = /^(trace|alert|bulk)-(\d{12})\.log$/;
+
+export function segmentName(lane: Lane, index: number): string {
+	return `${lane}-${String(index).padStart(12, "0")}.log`;
+}
+
+interface SegmentFile {
+	readonly name: string;
+	readonly lane: Lane;
+	readonly index: number;
+}
+
+/** What a scan says about its segment; null when it holds nothing that can be used. */
+interface ReadSegment {
+	readonly segment: Segment;
+	readonly stream: Uint8Array;
+	readonly hasLoss: boolean;
+	readonly nextEvent: number;
+	readonly lastHash: Uint8Array | null;
+	readonly marks: readonly Marks[];
+}
+
+function readSegment(file: SegmentFile, bytes: Uint8Array): ReadSegment | null {
+	const { name, lane, index } = file;
+	const scan = scanSegment(bytes);
+	const records = scan.records.filter((each) => each.offset < scan.end && each.header.lane === lane);
+	const headRecord = records.find((each) => each.header.type === "head" && each.payload !== null);
+	const head = headRecord?.payload ? decodeHead(headRecord.payload) : null;
+	const batches = records.filter((each) => each.header.type === "batch");
+	const firstWhole = batches.find((each) => each.payload !== null);
+	const firstBatch = firstWhole?.payload ? readBatch(firstWhole.payload) : null;
+	const stream = head?.ok ? head.value.stream : firstBatch?.ok ? firstBatch.value.header.stream : null;
+	if (stream === null) return null;
+	const firstSeq = head?.ok ? head.value.nextSeq : (batches[0]?.header.seq ?? 1);
+	const segment: Segment = { name, index, lane, firstSeq, offsets: [], bytes: scan.end };
+	let hasLoss = scan.damagedRuns > 0 || scan.end < bytes.length || !head?.ok;
+	let nextEvent = head?.ok ? head.value.nextEvent : 0;
+	let lastHash = head?.ok ? head.value.prevHash : null;
+	const marks: Marks[] = [];
+	for (const { header, payload, offset } of records) {
+		if (header.type === "marks") {
+			const decoded = payload === null ? null : decodeMarks(payload);
+			if (decoded?.ok) marks.push(decoded.value);
+		}
+		if (header.type !== "batch") continue;
+		while (segment.firstSeq + segment.offsets.length < header.seq) segment.offsets.push(-1);
+		if (payload === null) hasLoss = true;
+		segment.offsets.push(payload === null ? -1 : offset);
+		nextEvent += header.eventCount;
+		const batch = payload === null ? null : readBatch(payload);
+		if (batch?.ok) lastHash = batchHash(batch.value.headerBytes);
+	}
+	// What was torn held at most one batch, unless its header says that it held none.
+	const torn = scan.end < bytes.length ? readHeader(bytes, scan.end) : null;
+	if (scan.end < bytes.length && (torn === null || torn.type === "batch")) segment.offsets.push(-1);
+	return { segment, stream, hasLoss, nextEvent, lastHash, marks };
+}
+
+function cutTail(storage: SegmentStorage, name: string, end: number): void {
+	const handle = storage.open(name, false);
+	try {
+		storage.truncate(handle, end);
+		storage.sync(handle);
+	} finally {
+		storage.close(handle);
+	}
+}
+
+function applyMarks(chains: ReadonlyMap<Lane, Chain[]>, all: readonly Marks[]): void {
+	const byId = new Map([...chains.values()].flat().map((chain) => [chain.id, chain]));
+	for (const mark of all.flat()) {
+		const chain = byId.get(hexOf(mark.stream));
+		if (chain === undefined) continue;
+		chain.a1 = Math.max(chain.a1, mark.a1);
+		chain.a2 = Math.max(chain.a2, mark.a2);
+		if (mark.end !== undefined) chain.end = mark.end;
+	}
+}
+
+/** Puts a segment behind the chain it belongs to. */
+function place(ofLane: Chain[], read: ReadSegment): Chain {
+	const { segment } = read;
+	let chain = ofLane.at(-1);
+	if (chain === undefined || chain.id !== hexOf(read.stream)) {
+		chain = chainOf(segment.lane, read.stream);
+		// What stood before the oldest kept segment was freed, or it would still be here.
+		chain.a1 = chain.a2 = chain.head = segment.firstSeq - 1;
+		ofLane.push(chain);
+	}
+	while (segment.firstSeq > chain.head + 1) {
+		segment.firstSeq--;
+		segment.offsets.unshift(-1);
+	}
+	chain.segments.push(segment);
+	chain.head = lastSeqOf(segment);
+	chain.nextEvent = read.nextEvent;
+	if (read.lastHash !== null) chain.lastHash = read.lastHash;
+	return chain;
+}
+
+/** Reads the log. Throws the system's error when the disk cannot be read. */
+export function recoverLog(storage: SegmentStorage, log: Log): Recovered {
+	const found = storage
+		.list()
+		.map((name) => NAME.exec(name))
+		.filter((match) => match !== null)
+		.map((match) => ({ name: match[0], lane: match[1] as Lane, index: Number(match[2]) }))
+		.sort((a, b) => a.index - b.index);
+	const chains = new Map<Lane, Chain[]>(LANES.map((lane) => [lane, []]));
+	const closed = new Set<string>();
+	const marks: Marks[] = [];
+	for (const { name, lane, index } of found) {
+		const bytes = storage.read(name);
+		const read = readSegment({ name, lane, index }, bytes);
+		if (read === null) {
+			// Created and never written: power went between the name and the head.
+			log("outbox_segment_empty", { lane, bytes: bytes.length });
+			storage.remove(name);
+			continue;
+		}
+		if (read.segment.bytes < bytes.length) {
+			log("outbox_tail_cut", { lane, bytes: bytes.length - read.segment.bytes });
+			cutTail(storage, name, read.segment.bytes);
+		}
+		const chain = place(chains.get(lane) as Chain[], read);
+		if (read.hasLoss) {
+			log("outbox_damaged", { lane });
+			closed.add(chain.id);
+		}
+		marks.push(...read.marks);
+	}
+	applyMarks(chains, marks);
+	return { chains, closed, nextIndex: (found.at(-1)?.index ?? 0) + 1 };
+}

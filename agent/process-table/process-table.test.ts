@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { processKeyOf } from "#core/model/ids.ts";
+import { ProcessTable } from "./process-table.ts";
+
+const HOST = { machineId: "m", bootId: "b" };
+const p = (tgid: number, start = tgid) => ({ tgid, startTicks: BigInt(start) });
+
+test("the key is the one everybody computes", () => {
+	const entry = new ProcessTable(HOST).observe(p(7, 99));
+	assert.deepEqual(entry.key, processKeyOf({ ...HOST, tgid: 7, startTicks: 99n }));
+});
+
+test("a reused pid is another process, and the old one has ended", () => {
+	const table = new ProcessTable(HOST);
+	table.fork(p(10), p(1));
+	const old = table.find(p(10));
+	const again = table.fork(p(10, 500), p(1));
+	assert.notDeepEqual(again.key, old?.key);
+	assert.equal(old?.isAlive, false);
+	assert.equal(table.byTgid(10), again);
+	assert.equal(table.missedExitCount, 1);
+	// A late event of the old one finds the old one.
+	assert.equal(table.observe(p(10)), old);
+	assert.equal(table.byTgid(10), again);
+});
+
+test("the creator stays when the parent changes", () => {
+	const table = new ProcessTable(HOST);
+	const child = table.fork(p(20), p(10));
+	table.exit(p(10));
+	table.setParent(child, p(1));
+	assert.equal(child.creator?.tgid, 10);
+	assert.equal(child.parent?.tgid, 1);
+	assert.equal(child.ancestor?.tgid, 10);
+});
+
+test("an exec that overtook its fork loses nothing when the fork comes", () => {
+	const table = new ProcessTable(HOST);
+	const entry = table.observe(p(5));
+	entry.exe = "/bin/new";
+	table.setParent(entry, p(1));
+	const same = table.fork(p(5), p(2));
+	assert.equal(same, entry);
+	assert.equal(same.exe, "/bin/new");
+	assert.equal(same.creator?.tgid, 2);
+	assert.equal(same.ancestor?.tgid, 2);
+	assert.equal(table.find(p(1))?.childCount, 0);
+});
+
+test("ancestry of the living is never forgotten, however many die around it", () => {
+	const table = new ProcessTable(HOST, { processesMax: 200, deadMax: 10 });
+	table.observe(p(1));
+	for (let pid = 2; pid <= 50; pid++) {
+		table.fork(p(pid), p(pid - 1));
+		table.exit(p(pid - 1));
+	}
+	for (let pid = 1000; pid < 3000; pid++) {
+		table.fork(p(pid), p(50));
+		table.exit(p(pid));
+	}
+	let depth = 0;
+	for (let at = table.byTgid(50)?.ancestor ?? null; at !== null; at = at.ancestor) depth++;
+	assert.equal(depth, 49);
+	assert.equal(table.size, 50 + 10);
+	assert.equal(table.refusedCount, 0);
+});
+
+test("when the last of a lineage dies the lineage becomes remainder and goes", () => {
+	const table = new ProcessTable(HOST, { processesMax: 100, deadMax: 3 });
+	for (let pid = 2; pid <= 20; pid++) table.fork(p(pid), p(pid - 1));
+	for (let pid = 1; pid <= 20; pid++) table.exit(p(pid));
+	// The chain hangs on its last link and goes link by link as others die.
+	for (let pid = 100; pid < 130; pid++) table.exit(p(pid));
+	assert.ok(table.size <= 3);
+});
+
+test("a full table still names a new process, counts it and keeps what it has", () => {
+	const table = new ProcessTable(HOST, { processesMax: 5, deadMax: 5 });
+	for (let pid = 1; pid <= 5; pid++) table.observe(p(pid));
+	const refused = table.fork(p(6), p(1));
+	assert.deepEqual(refused.key, processKeyOf({ ...HOST, ...p(6) }));
+	assert.equal(table.refusedCount, 1);
+	assert.equal(table.size, 5);
+	assert.equal(table.find(p(1))?.childCount, 0);
+	table.exit(p(2));
+	assert.equal(table.observe(p(7)), table.byTgid(7));
+	assert.equal(table.find(p(2)), undefined, "the dead make room for the living");
+});
+
+test("the exit of an unknown process is fine, and so is a second exit", () => {
+	const table = new ProcessTable(HOST);
+	assert.equal(table.exit(p(9)).isAlive, false);
+	assert.equal(table.exit(p(9)).isAlive, false);
+});
+
+test("who was only named as a parent is gone after the snapshot", () => {
+	const table = new ProcessTable(HOST);
+	table.setParent(table.observe(p(30)), p(29));
+	assert.equal(table.byTgid(29)?.isAlive, true);
+	table.endSnapshot();
+	assert.equal(table.byTgid(29)?.isAlive, false);
+	assert.equal(table.byTgid(30)?.isAlive, true);
+});
+
+test("a foreign frame cannot make a process its own ancestor", () => {
+	const table = new ProcessTable(HOST);
+	table.fork(p(1), p(2));
+	table.fork(p(2), p(1));
+	table.fork(p(3), p(3));
+	const one = table.byTgid(1);
+	assert.ok(one);
+	assert.equal(table.distance(one, table.byTgid(3) as typeof one), null);
+});

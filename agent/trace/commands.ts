@@ -1,0 +1,155 @@
+/**
+ * The agent's own judgement of commands. Guarantees the invariant of DESIGN §5: nothing starts, stops or widens a trace but a
+ * command that this agent verified itself against its own pinned trust document, once. Every judged command is answered by a
+ * signed event, accepted or refused by name. Must never take the word of the hop that delivered it.
+ */
+import { equalBytes } from "#core/bytes/bytes.ts";
+import { decodeAs } from "#core/codec/index.ts";
+import { signedEnvelopeShape, type TraceCommand, traceCommandShape } from "#core/model/command.ts";
+import type { EventPayload } from "#core/model/event.ts";
+import { fail, ok, type Result } from "#core/result.ts";
+import type { TrustDocument } from "#core/trust/trust-document.ts";
+import { type CommandCode, verifyTraceCommand } from "#core/trust/verify-command.ts";
+import { sha256 } from "#crypto";
+import type { HostClock } from "../clock.ts";
+import { agentEvent, type EventDraft } from "../events/draft.ts";
+import { AGENT_LIMITS } from "../limits.ts";
+import type { Log } from "../log.ts";
+import type { ProcessTable } from "../process-table/process-table.ts";
+import type { SeenCode, SeenCommands } from "./seen-commands.ts";
+import type { TraceRoot, Traces } from "./traces.ts";
+
+export type RefusalCode =
+	| CommandCode
+	| SeenCode
+	/** No process has the pid now, or another one has. */
+	| "target_gone"
+	| "collector_not_ready"
+	/** procmond answered with a cause, or not at all. */
+	| "collector_refused"
+	| "slots_full"
+	/** A stop for a trace that does not run here. */
+	| "trace_unknown";
+
+/** What procmond said to a trace_add. */
+export type SlotAnswer = Result<{ readonly processCount: number }, "collector_refused">;
+
+export interface CommandsOptions {
+	readonly agentId: string;
+	readonly clock: HostClock;
+	readonly log: Log;
+	readonly seen: SeenCommands;
+	readonly traces: Traces;
+	readonly trust: () => TrustDocument;
+	/** Null until procmond is ready. */
+	readonly table: () => ProcessTable | null;
+	readonly defaultDepth: number;
+	readonly addSlot: (root: TraceRoot) => Promise<SlotAnswer>;
+	readonly emit: (answer: EventDraft) => void;
+}
+
+type Judged = Result<{ readonly processCount?: number }, RefusalCode>;
+
+/** Id and trace of a command that was refused, for the answer; foreign until verified. */
+function namesOf(envelopeBytes: Uint8Array): { commandId: Uint8Array; traceId: string } | null {
+	const envelope = decodeAs(signedEnvelopeShape, envelopeBytes);
+	const command = envelope.ok ? decodeAs(traceCommandShape, envelope.value.payload) : null;
+	return command?.ok ? { commandId: command.value.commandId, traceId: command.value.traceId } : null;
+}
+
+export class Commands {
+	readonly #options: CommandsOptions;
+	#minuteStartMs = 0;
+	#refusalsInMinute = 0;
+
+	constructor(options: CommandsOptions) {
+		this.#options = options;
+	}
+
+	/** Judges one envelope and does what it says. Resolves when the answer is emitted. Throws `DiskFailure` only. */
+	async handle(envelope: Uint8Array): Promise<void> {
+		const { agentId, clock, seen, trust } = this.#options;
+		const verified = verifyTraceCommand(envelope, {
+			trust: trust(),
+			agentId,
+			nowMs: clock.nowMs(),
+			hasSeen: (id) => seen.has(id),
+		});
+		if (!verified.ok) {
+			if (verified.code !== "command_replayed" || !this.#isAnswered(envelope)) this.#refuse(envelope, verified);
+			return;
+		}
+		const { command, payload } = verified.value;
+		const { commandId: id, expiresAtMs } = command;
+		const recorded = seen.record({ id, payloadHash: sha256(payload), expiresAtMs }, clock.nowMs());
+		const judged: Judged = recorded.ok ? await this.#act(command) : recorded;
+		if (judged.ok) this.#answer({ commandId: id, isAccepted: true, ...judged.value }, command.traceId);
+		else this.#refuse(envelope, judged);
+	}
+
+	#isAnswered(envelopeBytes: Uint8Array): boolean {
+		const envelope = decodeAs(signedEnvelopeShape, envelopeBytes);
+		const names = namesOf(envelopeBytes);
+		if (!envelope.ok || names === null) return false;
+		return this.#options.seen.isAnswered(names.commandId, sha256(envelope.value.payload));
+	}
+
+	async #act(command: TraceCommand): Promise<Judged> {
+		const { traces } = this.#options;
+		if (command.act === "start") return this.#start(command);
+		const trace = traces.find(command.traceId);
+		if (trace === undefined) return fail("trace_unknown", "no such trace runs on this agent");
+		traces.end(trace, "stopped");
+		return ok({});
+	}
+
+	async #start(command: TraceCommand): Promise<Judged> {
+		const { traces, addSlot, trust, defaultDepth } = this.#options;
+		const table = this.#options.table();
+		if (table === null) return fail("collector_not_ready", "the collector has not reported yet");
+		const target = table.byTgid(command.targetPid);
+		if (target === undefined || !target.isAlive || !equalBytes(target.key, command.targetProcess))
+			return fail("target_gone", `process ${command.targetPid} has ended or is another one now`);
+		const slot = traces.freeSlot();
+		if (slot === null) return fail("slots_full", `${AGENT_LIMITS.traceSlotsMax} traces run already`);
+		// As in the seed's message, 0 is "not set": the site's default stands in, below the signed ceiling.
+		const depth = command.depth > 0 ? command.depth : Math.min(defaultDepth, trust().traceDepthMax);
+		const root: TraceRoot = {
+			slot,
+			entry: target,
+			depth,
+			collects: {
+				cmdlines: command.collectCmdlines,
+				network: command.collectNetwork,
+				fileMeta: command.collectFileMeta,
+			},
+		};
+		// Opened before procmond answers: file events come from the moment the slot is open.
+		const trace = traces.open(command.traceId, root, command.maxDurationSecs, table);
+		const answer = await addSlot(root);
+		if (answer.ok) return ok({ processCount: answer.value.processCount });
+		if (traces.find(command.traceId) === trace) traces.dropRoot(trace, root, "collector_refused");
+		return answer;
+	}
+
+	#refuse(envelope: Uint8Array, refusal: { code: RefusalCode; detail: string }): void {
+		const { clock, log } = this.#options;
+		log("command_refused", { reason: refusal.code });
+		const nowMs = clock.monotonicMs();
+		if (nowMs - this.#minuteStartMs >= 60_000) {
+			this.#minuteStartMs = nowMs;
+			this.#refusalsInMinute = 0;
+		}
+		if (++this.#refusalsInMinute > AGENT_LIMITS.refusalEventsPerMinuteMax) return;
+		const names = namesOf(envelope);
+		const answer: EventPayload = { isAccepted: false, cause: `${refusal.code}: ${refusal.detail}` };
+		this.#answer(names === null ? answer : { ...answer, commandId: names.commandId }, names?.traceId ?? null);
+	}
+
+	#answer(payload: EventPayload, traceId: string | null): void {
+		const { clock, emit, log } = this.#options;
+		if (payload.isAccepted === true) log("command_accepted");
+		const event = agentEvent(clock, "command_answer", payload);
+		emit(traceId === null ? event : { ...event, traceId });
+	}
+}

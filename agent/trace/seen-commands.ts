@@ -1,0 +1,82 @@
+/**
+ * Which command ids this agent has already acted on, on disk. Guarantees: an id is synced before the command acts, so no crash
+ * makes a command act twice; only commands that were verified get in, so a stranger cannot fill the list. Ids are kept a day
+ * beyond their expiry, because a clock can be set back.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
+import { decodeAs, encodeAs, field, list, record, uint } from "#core/codec/index.ts";
+import { commandIdShape, hashShape } from "#core/model/ids.ts";
+import { fail, ok, type Result } from "#core/result.ts";
+import { AGENT_LIMITS } from "../limits.ts";
+import { DiskFailure, isDiskFull, writeFileDurably } from "../outbox/storage.ts";
+
+const FILE_NAME = "seen-commands.cbor";
+const listShape = list(
+	record({ id: field(1, commandIdShape), payloadHash: field(2, hashShape), expiresAtMs: field(3, uint()) }),
+	AGENT_LIMITS.seenCommandsMax,
+);
+
+interface Seen {
+	readonly id: Uint8Array;
+	readonly payloadHash: Uint8Array;
+	readonly expiresAtMs: number;
+}
+
+export type SeenCode = "seen_list_full" | "disk_full";
+
+export class SeenCommands {
+	readonly #directory: string;
+	readonly #seen = new Map<string, Seen>();
+	/** Recorded in this run of the process: their answers are in the outbox. */
+	readonly #ofThisRun = new Set<string>();
+
+	private constructor(directory: string, seen: readonly Seen[]) {
+		this.#directory = directory;
+		for (const one of seen) this.#seen.set(hexOf(one.id), one);
+	}
+
+	/** Opens the list. A damaged one stops the agent: without it an old command could act again. */
+	static open(directory: string): SeenCommands {
+		const path = join(directory, FILE_NAME);
+		if (!existsSync(path)) return new SeenCommands(directory, []);
+		const decoded = decodeAs(listShape, readFileSync(path));
+		if (!decoded.ok)
+			throw new DiskFailure(`${path} is damaged (${decoded.detail}), so used commands are not known any more.`);
+		return new SeenCommands(directory, decoded.value);
+	}
+
+	has(id: Uint8Array): boolean {
+		return this.#seen.has(hexOf(id));
+	}
+
+	/** Whether these very bytes were judged in this run: then the answer exists and the hop only asks again. */
+	isAnswered(id: Uint8Array, payloadHash: Uint8Array): boolean {
+		const key = hexOf(id);
+		const seen = this.#seen.get(key);
+		return seen !== undefined && this.#ofThisRun.has(key) && equalBytes(seen.payloadHash, payloadHash);
+	}
+
+	/** Records an id; on disk when this returns ok. */
+	record(seen: Seen, nowMs: number): Result<true, SeenCode> {
+		for (const [key, { expiresAtMs }] of this.#seen) {
+			if (expiresAtMs + AGENT_LIMITS.seenCommandsKeepMs >= nowMs) continue;
+			this.#seen.delete(key);
+			this.#ofThisRun.delete(key);
+		}
+		if (this.#seen.size >= AGENT_LIMITS.seenCommandsMax)
+			return fail("seen_list_full", `${this.#seen.size} command ids are remembered; a new one has no place`);
+		const key = hexOf(seen.id);
+		this.#seen.set(key, seen);
+		try {
+			writeFileDurably(this.#directory, FILE_NAME, encodeAs(listShape, [...this.#seen.values()]));
+		} catch (error) {
+			this.#seen.delete(key);
+			if (isDiskFull(error)) return fail("disk_full", "the command id could not be recorded on a full disk");
+			throw new DiskFailure(`The list of used commands could not be written: ${(error as Error).message}.`);
+		}
+		this.#ofThisRun.add(key);
+		return ok(true);
+	}
+}

@@ -1,0 +1,265 @@
+/**
+ * Running traces: which processes belong to which, and what goes into the trace lane. A member's child is a member before its
+ * first event, up to the trace's depth; an event of two traces is told in both. Guarantees: each trace ends, with a cause and
+ * its counts; what a trace was told not to collect is not in its events. Must never start anything: commands.ts decides that.
+ */
+import type { EventPayload } from "#core/model/event.ts";
+import type { HostClock } from "../clock.ts";
+import { agentEvent, type EventDraft } from "../events/draft.ts";
+import { AGENT_LIMITS } from "../limits.ts";
+import type { ProcessEntry, ProcessTable } from "../process-table/process-table.ts";
+
+export interface Collects {
+	readonly cmdlines: boolean;
+	readonly network: boolean;
+	readonly fileMeta: boolean;
+}
+
+/** One root of a trace: a slot of procmond. */
+export interface TraceRoot {
+	readonly slot: number;
+	readonly entry: ProcessEntry;
+	/** Levels of children below the root. */
+	readonly depth: number;
+	readonly collects: Collects;
+}
+
+export interface Trace {
+	readonly traceId: string;
+	readonly roots: TraceRoot[];
+	/** By the monotonic clock. */
+	endsAtMs: number;
+	eventCount: number;
+	gapCount: number;
+	/** Living members; null time = there are some. */
+	liveCount: number;
+	emptySinceMs: number | null;
+	memberCount: number;
+	/** Children beyond `traceMembersMax`. */
+	cutCount: number;
+}
+
+/** Why a trace ended: the seal's cause. */
+export type TraceEnd =
+	| "stopped"
+	| "duration_reached"
+	| "lineage_ended"
+	| "event_limit"
+	| "collector_refused"
+	| "collector_lost"
+	| "agent_stopped"
+	| "agent_restarted";
+
+interface Membership {
+	readonly trace: Trace;
+	readonly root: TraceRoot;
+	readonly depth: number;
+}
+
+export interface TracesOptions {
+	readonly clock: HostClock;
+	readonly emit: (draft: EventDraft) => void;
+	/** procmond forgets a slot. */
+	readonly removeSlot: (slot: number) => void;
+	/** The list of running traces changed: it is written down, so that a restart can seal what it finds. */
+	readonly onChange: () => void;
+}
+
+const NETWORK = new Set(["connect", "accept"]);
+const FILE = new Set(["file_open", "file_create", "file_rename", "file_unlink"]);
+
+export class Traces {
+	readonly #options: TracesOptions;
+	readonly #traces = new Map<string, Trace>();
+	/** By process id; a process is once in it per root above it. */
+	readonly #members = new Map<string, Membership[]>();
+	readonly #slots = new Set<number>();
+
+	constructor(options: TracesOptions) {
+		this.#options = options;
+	}
+
+	running(): Trace[] {
+		return [...this.#traces.values()];
+	}
+
+	find(traceId: string): Trace | undefined {
+		return this.#traces.get(traceId);
+	}
+
+	freeSlot(): number | null {
+		for (let slot = 0; slot < AGENT_LIMITS.traceSlotsMax; slot++) if (!this.#slots.has(slot)) return slot;
+		return null;
+	}
+
+	/** Opens a trace, or adds a root to a running one, and tells the lineage as it stands. */
+	open(traceId: string, root: TraceRoot, durationSecs: number, table: ProcessTable): Trace {
+		const nowMs = this.#options.clock.monotonicMs();
+		const endsAtMs = nowMs + durationSecs * 1000;
+		const trace: Trace = this.#traces.get(traceId) ?? {
+			traceId,
+			roots: [],
+			endsAtMs,
+			eventCount: 0,
+			gapCount: 0,
+			liveCount: 0,
+			emptySinceMs: null,
+			memberCount: 0,
+			cutCount: 0,
+		};
+		trace.roots.push(root);
+		trace.endsAtMs = Math.max(trace.endsAtMs, endsAtMs);
+		this.#traces.set(traceId, trace);
+		this.#slots.add(root.slot);
+		for (const entry of table.entries()) {
+			const depth = table.distance(entry, root.entry);
+			if (depth === null || depth > root.depth) continue;
+			const isAncestry = !entry.isAlive && entry.childCount > 0;
+			if (!entry.isAlive && !isAncestry) continue;
+			if (this.#join(entry, { trace, root, depth })) this.#tellSnapshot(trace, entry, depth);
+		}
+		this.#options.onChange();
+		return trace;
+	}
+
+	#tellSnapshot(trace: Trace, entry: ProcessEntry, depth: number): void {
+		const { clock } = this.#options;
+		const kernelTimeNs = clock.kernelNowNs();
+		const payload: EventPayload = {
+			pid: entry.tgid,
+			depth,
+			...(entry.name === null ? {} : { name: entry.name }),
+			...(entry.exe === null ? {} : { exe: entry.exe }),
+			...(entry.parent === null ? {} : { ppid: entry.parent.tgid, parent: entry.parent.key }),
+			...(entry.creator === null ? {} : { creatorParent: entry.creator.key }),
+		};
+		this.#tell(trace, {
+			kind: "snapshot",
+			process: entry.key,
+			kernelTimeNs,
+			wallTimeMs: clock.wallMsOf(kernelTimeNs),
+			tier: "agent",
+			payload,
+			...(entry.execCount === null ? {} : { execCount: entry.execCount }),
+		});
+	}
+
+	#join(entry: ProcessEntry, membership: Membership): boolean {
+		const { trace, root } = membership;
+		const mine = this.#members.get(entry.id) ?? [];
+		if (mine.some((each) => each.root === root)) return false;
+		if (trace.memberCount >= AGENT_LIMITS.traceMembersMax) {
+			trace.cutCount++;
+			return false;
+		}
+		const isKnownToTrace = mine.some((each) => each.trace === trace);
+		mine.push(membership);
+		this.#members.set(entry.id, mine);
+		trace.memberCount++;
+		if (entry.isAlive && !isKnownToTrace) {
+			trace.liveCount++;
+			trace.emptySinceMs = null;
+		}
+		return !isKnownToTrace;
+	}
+
+	/** A process appeared or its creator became known: it belongs where its ancestor belongs. */
+	inherit(entry: ProcessEntry): void {
+		if (this.#members.size === 0 || entry.ancestor === null) return;
+		for (const above of this.#members.get(entry.ancestor.id) ?? []) {
+			if (above.depth < above.root.depth) this.#join(entry, { ...above, depth: above.depth + 1 });
+		}
+	}
+
+	/**
+	 * Tells an event in every trace of its process. False: no trace takes it, and it belongs to the baseline. A process's network
+	 * event that its trace was told not to collect stays a baseline event; a file event that nobody collects goes nowhere.
+	 */
+	route(entry: ProcessEntry, draft: EventDraft): boolean {
+		const memberships = this.#members.get(entry.id);
+		if (memberships === undefined) return false;
+		let isTold = false;
+		const told = new Set<Trace>();
+		for (const { trace, root, depth } of memberships) {
+			const { collects } = root;
+			if (NETWORK.has(draft.kind) && !collects.network) continue;
+			if (FILE.has(draft.kind) && !collects.fileMeta) continue;
+			if (told.has(trace)) continue;
+			told.add(trace);
+			isTold = true;
+			const { cmdline, isCmdlineMasked, isCmdlineCut, ...rest } = draft.payload;
+			const payload = collects.cmdlines ? { ...draft.payload, depth } : { ...rest, depth };
+			this.#tell(trace, { ...draft, payload });
+		}
+		if (draft.kind === "exit") this.#exited(memberships);
+		return isTold;
+	}
+
+	#exited(memberships: readonly Membership[]): void {
+		for (const trace of new Set(memberships.map((each) => each.trace))) {
+			trace.liveCount = Math.max(0, trace.liveCount - 1);
+			if (trace.liveCount === 0) trace.emptySinceMs = this.#options.clock.monotonicMs();
+		}
+	}
+
+	#tell(trace: Trace, draft: EventDraft): void {
+		trace.eventCount++;
+		this.#options.emit({ ...draft, traceId: trace.traceId });
+		if (trace.eventCount >= AGENT_LIMITS.traceEventsMax) this.end(trace, "event_limit");
+	}
+
+	/** Something was lost that may have concerned any running trace. */
+	countGap(): void {
+		for (const trace of this.#traces.values()) trace.gapCount++;
+	}
+
+	/** Ends what is over. Called every second or so. */
+	tick(): void {
+		const nowMs = this.#options.clock.monotonicMs();
+		for (const trace of this.running()) {
+			if (nowMs >= trace.endsAtMs) this.end(trace, "duration_reached");
+			else if (trace.emptySinceMs !== null && nowMs - trace.emptySinceMs >= AGENT_LIMITS.lineageGoneMs)
+				this.end(trace, "lineage_ended");
+		}
+	}
+
+	/** Ends one root; the trace too when it was the last. */
+	dropRoot(trace: Trace, root: TraceRoot, cause: TraceEnd): void {
+		if (trace.roots.length <= 1) {
+			this.end(trace, cause);
+			return;
+		}
+		trace.roots.splice(trace.roots.indexOf(root), 1);
+		this.#slots.delete(root.slot);
+		this.#forget((membership) => membership.root === root);
+		this.#options.onChange();
+	}
+
+	/** Seals a trace: its last event. */
+	end(trace: Trace, cause: TraceEnd): void {
+		if (!this.#traces.delete(trace.traceId)) return;
+		for (const { slot } of trace.roots) {
+			this.#slots.delete(slot);
+			this.#options.removeSlot(slot);
+		}
+		this.#forget((membership) => membership.trace === trace);
+		const { eventCount } = trace;
+		// A child that the full member list did not take is a loss of this trace as well.
+		const gapCount = trace.gapCount + trace.cutCount;
+		const seal = agentEvent(this.#options.clock, "trace_seal", { cause, eventCount, gapCount });
+		this.#options.emit({ ...seal, traceId: trace.traceId });
+		this.#options.onChange();
+	}
+
+	endAll(cause: TraceEnd): void {
+		for (const trace of this.running()) this.end(trace, cause);
+	}
+
+	#forget(isGone: (membership: Membership) => boolean): void {
+		for (const [id, memberships] of this.#members) {
+			const kept = memberships.filter((each) => !isGone(each));
+			if (kept.length === 0) this.#members.delete(id);
+			else if (kept.length < memberships.length) this.#members.set(id, kept);
+		}
+	}
+}

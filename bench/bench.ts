@@ -1,0 +1,18 @@
+/** What a bench is: a name, a sentence, and a run that reports measurements as they are ready. */
+import type { Result } from "#core/result.ts";
+import type { Measurement } from "./figure.ts";
+
+export interface BenchContext {
+	/** Aborted by Ctrl-C: the bench ends soon and leaves nothing. */
+	readonly signal: AbortSignal;
+	/** Progress for a person. */
+	readonly onStep: (text: string) => void;
+	readonly report: (measurement: Measurement) => void;
+}
+
+export interface Bench {
+	readonly name: string;
+	/** One line. */
+	readonly summary: string;
+	run(context: BenchContext): Promise<Result<void, string>>;
+}

@@ -1,0 +1,132 @@
+/**
+ * What agent and collector cost the watched host: resident memory and CPU, idle and under 500 program starts a second, read from
+ * /proc from outside. Idle and load alternate. Guarantees that a load that was not kept up is an error: a cheap agent that saw
+ * half of the work would look good.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { fail, ok, type Result } from "#core/result.ts";
+import type { BenchContext } from "./bench.ts";
+import type { Goal } from "./figure.ts";
+import { BENCH_LIMITS } from "./limits.ts";
+import { collectorOf, cpuPercent, type Reading, readCost } from "./process-cost.ts";
+import type { WatchedBox } from "./watched-box.ts";
+
+const ROLES = ["agent", "procmond"] as const;
+const CONDITIONS = ["idle", "at_500_execs_per_s"] as const;
+type Role = (typeof ROLES)[number];
+type Condition = (typeof CONDITIONS)[number];
+
+/** Upstream's own targets are 100 MiB and 5 % for the whole; idle is what a host pays all day. */
+const GOALS: Record<Condition, Record<Role, { readonly rss: Goal; readonly cpu: Goal }>> = {
+	idle: { agent: { rss: "<= 80", cpu: "<= 1" }, procmond: { rss: "<= 16", cpu: "<= 0.5" } },
+	at_500_execs_per_s: { agent: { rss: "<= 80", cpu: "<= 25" }, procmond: { rss: "<= 16", cpu: "<= 5" } },
+};
+
+interface Cost {
+	/** Highest resident set seen. */
+	readonly residentMib: number;
+	readonly cpuPercent: number;
+}
+
+function costOf(readings: readonly Reading[]): Cost {
+	const [first, last] = [readings[0], readings.at(-1)];
+	if (first === undefined || last === undefined || first === last) throw new RangeError("a cost needs two readings");
+	return {
+		residentMib: Math.max(...readings.map(({ residentMib }) => residentMib)),
+		cpuPercent: cpuPercent(first, last),
+	};
+}
+
+/** Reads both processes until `ended` settles. */
+async function watch(pids: Record<Role, number>, ended: Promise<unknown>): Promise<Record<Role, Cost>> {
+	const readings: Record<Role, Reading[]> = { agent: [], procmond: [] };
+	let hasEnded = false;
+	const end = ended.then(() => {
+		hasEnded = true;
+	});
+	while (!hasEnded) {
+		for (const role of ROLES) readings[role].push(readCost(pids[role]));
+		await Promise.race([sleep(BENCH_LIMITS.footprintSampleMs), end]);
+	}
+	for (const role of ROLES) readings[role].push(readCost(pids[role]));
+	return { agent: costOf(readings.agent), procmond: costOf(readings.procmond) };
+}
+
+/** Runs the pacer in the watched cgroup; how many programs it started. */
+function load(box: WatchedBox, pacer: string, signal: AbortSignal): Promise<number> {
+	const seconds = String(BENCH_LIMITS.footprintRunMs / 1000);
+	const child = box.lineage.spawn([pacer, String(BENCH_LIMITS.execsPerSecond), seconds]);
+	const { promise, resolve } = Promise.withResolvers<number>();
+	let output = "";
+	child.stdout.on("data", (part) => {
+		output += part;
+	});
+	const stop = () => child.kill("SIGKILL");
+	signal.addEventListener("abort", stop, { once: true });
+	child.on("close", () => {
+		signal.removeEventListener("abort", stop);
+		resolve(Number(output.trim() || Number.NaN));
+	});
+	return promise;
+}
+
+async function measureCondition(
+	condition: Condition,
+	parts: { readonly box: WatchedBox; readonly pids: Record<Role, number>; readonly pacer: string },
+	signal: AbortSignal,
+): Promise<Result<Record<Role, Cost>, string>> {
+	if (condition === "idle") {
+		const waited = sleep(BENCH_LIMITS.footprintRunMs, null, { signal }).catch(() => null);
+		const costs = await watch(parts.pids, waited);
+		return signal.aborted ? fail("interrupted", "interrupted while idle") : ok(costs);
+	}
+	const startedAtMs = performance.now();
+	const started = load(parts.box, parts.pacer, signal);
+	const costs = await watch(parts.pids, started);
+	const rate = (await started) / ((performance.now() - startedAtMs) / 1000);
+	if (signal.aborted) return fail("interrupted", "interrupted under load");
+	if (!(rate >= BENCH_LIMITS.execsPerSecond * 0.95))
+		return fail(
+			"load_too_slow",
+			`${Math.round(rate)} programs a second were started, not ${BENCH_LIMITS.execsPerSecond}`,
+		);
+	return ok(costs);
+}
+
+export async function measureFootprint(
+	box: WatchedBox,
+	pacer: string,
+	context: BenchContext,
+): Promise<Result<void, string>> {
+	const collector = collectorOf(box.agentPid);
+	if (!collector.ok) return collector;
+	const pids = { agent: box.agentPid, procmond: collector.value };
+	const costs: Record<Condition, Record<Role, Cost>[]> = { idle: [], at_500_execs_per_s: [] };
+	for (let run = 1; run <= BENCH_LIMITS.longRuns; run++) {
+		for (const condition of CONDITIONS) {
+			// What the condition before has left in the outbox is sent by then.
+			await sleep(BENCH_LIMITS.settleMs, null, { signal: context.signal }).catch(() => null);
+			const measured = await measureCondition(condition, { box, pids, pacer }, context.signal);
+			if (!measured.ok) return measured;
+			costs[condition].push(measured.value);
+			const { agent, procmond } = measured.value;
+			context.onStep(
+				`${condition}, run ${run} of ${BENCH_LIMITS.longRuns}: agent ${agent.cpuPercent.toFixed(1)} % ${agent.residentMib.toFixed(0)} MiB, procmond ${procmond.cpuPercent.toFixed(1)} % ${procmond.residentMib.toFixed(0)} MiB`,
+			);
+		}
+	}
+	for (const condition of CONDITIONS)
+		for (const role of ROLES) {
+			const runs = costs[condition].map((each) => each[role]);
+			const goals = GOALS[condition][role];
+			const name = `${role}_${condition}`;
+			context.report({ metric: `${name}_rss`, unit: "MiB", goal: goals.rss, runs: runs.map((run) => run.residentMib) });
+			context.report({
+				metric: `${name}_cpu`,
+				unit: "% of one core",
+				goal: goals.cpu,
+				runs: runs.map((run) => run.cpuPercent),
+			});
+		}
+	return ok(undefined);
+}

@@ -1,0 +1,424 @@
+/**
+ * AgentChannel: everything one hop does for one agent, the same class at a proxy and at the Security Center. It owns the agent's
+ * session, the sequence of each stream, the write-ahead log, the command queue and the custody watermarks. Guarantees: acked ⊆
+ * stored (a receipt is sent in the same turn as the write, and the runtime's output gate holds it until the write is fsynced);
+ * no batch stored twice; the bytes stored are the bytes that came; a refused item disturbs nothing else. Must never be addressed
+ * for an id that has not proved itself: its mere existence is a file.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { hexOf } from "#core/bytes/bytes.ts";
+import { encodeAs } from "#core/codec/index.ts";
+import { nodeProofShape } from "#core/identity/binding.ts";
+import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
+import { agentStatusShape } from "#core/identity/hello.ts";
+import type { Lane } from "#core/model/batch.ts";
+import { encodeFrame, type FrameBody } from "#core/protocol/index.ts";
+import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
+import { readAdmitted } from "./admitted.ts";
+import { AgentSession } from "./agent-session.ts";
+import { type ChannelIdentity, ChannelStore } from "./channel-store.ts";
+import type { StoreDrain } from "./drain.ts";
+import {
+	type Acknowledged,
+	type AgentChannelFace,
+	type Arrival,
+	type ChannelStats,
+	type EnqueueCode,
+	type IngestAnswer,
+	isRetried,
+	type LaneDepths,
+	type Namespace,
+	type PeerLinkFace,
+	type QueuedCommand,
+	type Refusal,
+	type Report,
+	UPLINK_NAME,
+	type UplinkFace,
+	type WalRow,
+} from "./faces.ts";
+import { Intake } from "./intake.ts";
+import { CHANNEL_LIMITS } from "./limits.ts";
+import { logLine } from "./log.ts";
+import { readMessage } from "./read-message.ts";
+import { type ProxySettings, readFlowSettings } from "./settings.ts";
+import { StorePump } from "./store-pump.ts";
+
+export interface ChannelEnv {
+	readonly PROXY?: ProxySettings;
+	/** At a proxy: where batches go. */
+	readonly UPLINK?: Namespace<UplinkFace>;
+	/** Where agents behind another proxy are reached. */
+	readonly PEER_LINK?: Namespace<PeerLinkFace>;
+}
+
+export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends DurableObject<E> implements AgentChannelFace {
+	/** The Security Center's worker sets it; without one the channel is a relay and its Uplink pulls. */
+	protected readonly drain: StoreDrain | null = null;
+	readonly #store: ChannelStore;
+	readonly #session: AgentSession;
+	#intake: Intake | null = null;
+	#pump: StorePump | null = null;
+	#identity: ChannelIdentity | null;
+	#alarmAtMs: number | null = null;
+	#heardAtMs = 0;
+	#refusalsInRow = 0;
+
+	constructor(ctx: DurableObjectState, env: E) {
+		super(ctx, env);
+		this.#store = new ChannelStore(ctx.storage.sql);
+		this.#session = new AgentSession(ctx);
+		this.#identity = this.#store.identity();
+		this.#heardAtMs = this.#identity?.heardAtMs ?? 0;
+		// Floating on purpose: the runtime holds every event back until it is done.
+		void ctx.blockConcurrencyWhile(async () => {
+			this.#alarmAtMs = await ctx.storage.getAlarm();
+		});
+	}
+
+	#relay(): UplinkFace | null {
+		return this.drain === null ? (this.env.UPLINK?.getByName(UPLINK_NAME) ?? null) : null;
+	}
+
+	#intakeOf(): Intake {
+		this.#intake ??= new Intake({
+			store: this.#store,
+			isRelay: this.drain === null,
+			fsyncIntervalMs: readFlowSettings(this.env.PROXY).fsyncIntervalMs,
+			transaction: (write) => this.ctx.storage.transactionSync(write),
+			abort: (reason) => this.ctx.abort(reason),
+			onCommitted: (receipts) => this.#committed(receipts),
+		});
+		return this.#intake;
+	}
+
+	#pumpOf(drain: StoreDrain): StorePump {
+		this.#pump ??= new StorePump({
+			store: this.#store,
+			drain,
+			transaction: (write) => this.ctx.storage.transactionSync(write),
+			wakeAt: (atMs) => this.#wakeAt(atMs),
+			onDelivered: (receipts) => this.#sendReceipts(receipts),
+		});
+		return this.#pump;
+	}
+
+	#known(): ChannelIdentity {
+		assertInvariant(this.#identity !== null, "a channel was used before its agent had proved itself");
+		return this.#identity;
+	}
+
+	/** A call that may fail with its callee: whatever it told is told again by a reconnect, a tick or an alarm. */
+	#tell(event: string, call: Promise<unknown> | undefined): void {
+		call?.catch((error: Error) => logLine("warning", event, { agent: this.#identity?.agent, detail: error.message }));
+	}
+
+	#wakeAt(atMs: number): void {
+		if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs) return;
+		this.#alarmAtMs = atMs;
+		this.#tell("alarm_not_set", this.ctx.storage.setAlarm(atMs));
+	}
+
+	#writeIdentity(identity: ChannelIdentity): void {
+		this.#identity = identity;
+		this.#store.writeIdentity(identity);
+	}
+
+	// ── the agent's own session ──────────────────────────────────────────────────────────────────────────────────────────
+
+	/** An upgrade that passed the link gate. */
+	override async fetch(request: Request): Promise<Response> {
+		const admitted = readAdmitted(request);
+		const nowMs = Date.now();
+		const proof = encodeAs(nodeProofShape, admitted.proof);
+		// Registered before the first acknowledgement, so that a crash after it finds the backlog again.
+		const trust = (await this.#relay()?.register(admitted.id, proof, admitted.status ?? null)) ?? [];
+		this.#writeIdentity({
+			agent: admitted.id,
+			proof,
+			signingKey: admitted.signingKey,
+			notAfterMs: admitted.notAfterMs,
+			status: admitted.status === undefined ? null : encodeAs(agentStatusShape, admitted.status),
+			via: "",
+			linkId: crypto.randomUUID(),
+			isUp: true,
+			heardAtMs: nowMs,
+		});
+		const { 0: client, 1: server } = new WebSocketPair();
+		this.#session.open(server);
+		this.#intakeOf().startLink();
+		this.#heardAtMs = nowMs;
+		this.#refusalsInRow = 0;
+		const watermarks = this.#store.streams().map(({ stream, a1, a2 }) => ({ stream, a1, a2 }));
+		this.#session.send(encodeFrame("welcome", { timeMs: nowMs, watermarks, trust }));
+		this.#sendCommands();
+		this.#tellState({ isUp: true, ...(admitted.status === undefined ? {} : { status: admitted.status }) });
+		const headers = { "sec-websocket-protocol": LINK_SUBPROTOCOL };
+		return new Response(null, { status: 101, webSocket: client, headers });
+	}
+
+	#tellState(state: Pick<FrameBody<"agent_state">, "isUp" | "status" | "health">): void {
+		const { agent } = this.#known();
+		this.#tell("state_not_told", this.#relay()?.agentState({ agent, heardAtMs: this.#heardAtMs, ...state }));
+	}
+
+	override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+		if (!this.#session.isCurrent(socket)) return;
+		this.#heardAtMs = Date.now();
+		if (this.#heardAtMs > this.#known().notAfterMs) {
+			this.#drop("certificate_expired", "the certificate of this session has expired");
+			return;
+		}
+		const frame = readMessage(message, CHANNEL_LIMITS.messageBytesMax);
+		if (!frame.ok) {
+			const { code, detail } = frame;
+			if (typeof message === "string" || code === "frame_too_large") this.#drop(code, detail);
+			else this.#refuseFrame(code, detail, new Uint8Array(message));
+			return;
+		}
+		const { type, body } = frame.value;
+		if (type === "batch") this.#takeBatch(body.bytes);
+		else if (type === "heartbeat") this.#tellState({ isUp: true, health: body.health });
+		else if (type === "command_received") this.#tell("command_receipt_lost", this.commandReceived(body.commandId));
+		else if (type === "bye") this.#drop("bye", "the agent said so");
+		else this.#refuseFrame("frame_unexpected", `${type} is not for a hop`, new Uint8Array(message as ArrayBuffer));
+	}
+
+	#takeBatch(bytes: Uint8Array): void {
+		const { agent, signingKey } = this.#known();
+		const answer = this.#intakeOf().take(bytes, { agent, signingKey }, Date.now());
+		if (answer.refusal === null) this.#refusalsInRow = 0;
+		else this.#refuse(answer.refusal);
+		if (answer.repeated !== null) this.#sendReceipts([{ ...answer.repeated, level: "a1" }]);
+	}
+
+	#refuseFrame(code: string, detail: string, bytes: Uint8Array): void {
+		this.#store.quarantine(code, detail, { bytes, atMs: Date.now() });
+		this.#refuse({ code, detail });
+	}
+
+	#refuse(refusal: Refusal): void {
+		const { agent } = this.#known();
+		logLine("warning", "item_refused", { agent, code: refusal.code, detail: refusal.detail });
+		this.#session.send(encodeFrame("reject", { agent, ...refusal }));
+		this.#raiseAlarms();
+		if (++this.#refusalsInRow >= CHANNEL_LIMITS.refusalsInRowMax)
+			this.#drop("refusals_in_row", `${this.#refusalsInRow} items in a row were refused`);
+	}
+
+	#drop(code: string, detail: string): void {
+		this.#session.close(code, detail);
+		this.#gone();
+	}
+
+	/** The session ended: what still waits for its commit is written, and the way up hears that the agent went. */
+	#gone(): void {
+		const { via, isUp } = this.#known();
+		if (via !== "" || !isUp) return;
+		this.#intakeOf().commit();
+		this.#writeIdentity({ ...this.#known(), isUp: false, heardAtMs: this.#heardAtMs });
+		this.#tellState({ isUp: false });
+	}
+
+	override webSocketClose(socket: WebSocket): void {
+		// Woken from hibernation by the close itself, the session may already know that nobody is there.
+		if (this.#session.closed(socket) || !this.#session.isOpen) this.#gone();
+	}
+
+	override webSocketError(socket: WebSocket): void {
+		this.webSocketClose(socket);
+	}
+
+	async closeSilent(silentMsMax: number): Promise<void> {
+		if (!this.#session.isOpen) {
+			// After a crash the file may still say that the agent is here.
+			if (this.#identity !== null) this.#gone();
+			return;
+		}
+		if (Date.now() - this.#heardAtMs > silentMsMax) this.#drop("silent", `nothing was heard for ${silentMsMax} ms`);
+	}
+
+	async pushTrust(documents: readonly Uint8Array[]): Promise<void> {
+		this.#session.send(encodeFrame("trust", { documents }));
+	}
+
+	// ── an agent behind a PeerLink ───────────────────────────────────────────────────────────────────────────────────────
+
+	async arrive(arrival: Arrival): Promise<void> {
+		const { agent, via, linkId, signingKey, notAfterMs, isUp, heardAtMs } = arrival;
+		const before = this.#identity;
+		assertInvariant(before === null || before.agent === agent, "a channel serves one agent");
+		const proof = encodeAs(nodeProofShape, arrival.proof);
+		await this.#relay()?.register(agent, proof, arrival.status ?? null);
+		// An older certificate may still speak for a backlog, but it does not displace a newer one.
+		const isNewest = before === null || notAfterMs >= before.notAfterMs;
+		const proved = isNewest ? { proof, signingKey, notAfterMs } : before;
+		const hasTakenOver = before === null || (isUp && heardAtMs >= this.#heardAtMs) || before.via === via;
+		const place = hasTakenOver ? { via, linkId, isUp, heardAtMs } : before;
+		const status = arrival.status === undefined ? (before?.status ?? null) : encodeAs(agentStatusShape, arrival.status);
+		this.#writeIdentity({ ...proved, ...place, agent, status });
+		this.#heardAtMs = Math.max(this.#heardAtMs, heardAtMs);
+		this.#intakeOf().startLink();
+		// To the link that arrived, even when the agent itself is elsewhere: its backlog may long be here.
+		for (const { stream, a1, a2, checkpoint } of this.#store.streams()) {
+			if (a1 > 0) this.#sendVia(via, encodeFrame("receipt", { agent, stream, level: "a1", seq: a1 }));
+			if (a2 > 0) this.#sendVia(via, receiptFrame(agent, { stream, level: "a2", seq: a2 }, checkpoint));
+		}
+		if (hasTakenOver) {
+			this.#sendCommands();
+			await this.#tellNews(arrival);
+		}
+		if (this.#store.walBytes() > 0) this.#drainOrTell(agent);
+	}
+
+	async report(report: Report): Promise<void> {
+		const known = this.#known();
+		const isFromHere = report.linkId === known.linkId;
+		const hasTakenOver = !isFromHere && report.isUp && report.heardAtMs > this.#heardAtMs;
+		if (!isFromHere && !hasTakenOver) return;
+		const { via, linkId, isUp, heardAtMs } = report;
+		this.#heardAtMs = Math.max(this.#heardAtMs, heardAtMs);
+		if (hasTakenOver || isUp !== known.isUp) this.#writeIdentity({ ...known, via, linkId, isUp, heardAtMs });
+		if (hasTakenOver) this.#sendCommands();
+		await this.#tellNews(report);
+	}
+
+	async #tellNews(news: Arrival | Report): Promise<void> {
+		const { agent, via, isUp, heardAtMs, status, health } = news;
+		const told = {
+			...{ agent, isUp, heardAtMs },
+			...(status === undefined ? {} : { status }),
+			...(health === undefined ? {} : { health }),
+		};
+		const proof = "proof" in news ? { proof: news.proof } : {};
+		this.#tell("state_not_told", this.drain?.onState({ ...told, via, ...proof }) ?? this.#relay()?.agentState(told));
+	}
+
+	async ingest(agent: string, batches: readonly Uint8Array[]): Promise<IngestAnswer> {
+		const known = this.#known();
+		assertInvariant(known.agent === agent, "a channel serves one agent");
+		const answer = this.#intakeOf().takeAll(batches, known, Date.now());
+		this.#raiseAlarms();
+		return answer;
+	}
+
+	// ── custody ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+	/** Runs in the turn of the write: what it sends leaves after the fsync. */
+	#committed(receipts: readonly { stream: Uint8Array; seq: number }[]): void {
+		if (this.#session.isOpen) this.#sendReceipts(receipts.map((receipt) => ({ ...receipt, level: "a1" })));
+		this.#drainOrTell(this.#known().agent);
+	}
+
+	/** Sets what waits in motion; the alarm set before finds it again should this process end now. */
+	#drainOrTell(agent: string): void {
+		if (this.drain === null) {
+			this.#tell("backlog_not_told", this.#relay()?.backlog(agent, this.#store.depths()));
+			return;
+		}
+		this.#wakeAt(Date.now() + CHANNEL_LIMITS.deliverGuardMs);
+		this.#tell("drain_failed", this.#pumpOf(this.drain).kick(agent));
+	}
+
+	#raiseAlarms(): void {
+		if (this.drain !== null && this.#store.alarms().length > 0) this.#drainOrTell(this.#known().agent);
+	}
+
+	#sendVia(via: string, frame: Uint8Array): void {
+		if (via === "") this.#session.send(frame);
+		else this.#tell("frame_not_sent", this.env.PEER_LINK?.getByName(via).sendDown(frame));
+	}
+
+	#sendReceipts(receipts: readonly Acknowledged[]): void {
+		const { agent, via } = this.#known();
+		for (const receipt of receipts) this.#sendVia(via, receiptFrame(agent, receipt, receipt.checkpoint ?? null));
+	}
+
+	async read(lane: Lane, afterRow: number, bytesMax: number): Promise<{ rows: WalRow[]; depths: LaneDepths }> {
+		const stored = this.#store.read(lane, afterRow, { bytesMax, batchesMax: CHANNEL_LIMITS.deliverBatchesMax });
+		const rows = stored.map(({ row, stream, seq, bytes }) => ({ row, stream, seq, bytes }));
+		return { rows, depths: this.#store.depths() };
+	}
+
+	async acked(receipts: readonly Acknowledged[]): Promise<LaneDepths> {
+		const raised = this.ctx.storage.transactionSync(() =>
+			receipts.filter(({ stream, level, seq, checkpoint }) => {
+				this.#store.free(stream, seq);
+				return level === "a2" && this.#store.raiseA2(stream, seq, checkpoint ?? null);
+			}),
+		);
+		if (raised.length > 0) this.#sendReceipts(raised);
+		return this.#store.depths();
+	}
+
+	async refused(refusal: Refusal): Promise<LaneDepths> {
+		const { agent, via } = this.#known();
+		const { stream, seq, code, detail } = refusal;
+		if (stream !== undefined && seq !== undefined && !isRetried(refusal)) {
+			const bytes = this.#store.take(stream, seq);
+			if (bytes !== null) this.#store.quarantine(code, detail, { bytes, atMs: Date.now() });
+		}
+		this.#sendVia(via, encodeFrame("reject", { agent, ...refusal }));
+		return this.#store.depths();
+	}
+
+	// ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+	async enqueueCommand(agent: string, command: QueuedCommand): Promise<Result<true, EnqueueCode>> {
+		if (this.#identity?.agent !== agent) return fail("agent_unknown", `${agent} has never been seen here`);
+		const nowMs = Date.now();
+		if (command.expiresAtMs < nowMs) return fail("command_expired", `it expired ${nowMs - command.expiresAtMs} ms ago`);
+		const waiting = this.#store.commands(nowMs);
+		const isKnown = waiting.some((each) => hexOf(each.commandId) === hexOf(command.commandId));
+		if (!isKnown && waiting.length >= CHANNEL_LIMITS.commandsMax)
+			return fail("command_queue_full", `${CHANNEL_LIMITS.commandsMax} commands wait for ${agent}`);
+		if (this.#store.isReceived(command.commandId)) {
+			await this.commandReceived(command.commandId);
+			return ok(true);
+		}
+		this.#store.addCommand(command);
+		this.#wakeAt(command.expiresAtMs + 1);
+		this.#sendVia(this.#identity.via, encodeFrame("command", { agent, ...command }));
+		return ok(true);
+	}
+
+	#sendCommands(): void {
+		const { agent, via } = this.#known();
+		for (const command of this.#store.commands(Date.now()))
+			this.#sendVia(via, encodeFrame("command", { agent, ...command }));
+	}
+
+	async commandReceived(commandId: Uint8Array): Promise<void> {
+		this.#store.markReceived(commandId);
+		this.#tell("command_receipt_lost", this.#relay()?.commandReceived(this.#known().agent, commandId));
+	}
+
+	// ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+	override async alarm(): Promise<void> {
+		this.#alarmAtMs = null;
+		const identity = this.#identity;
+		if (identity === null) return;
+		const left = this.#store.commands(Date.now());
+		if (left.length > 0) this.#wakeAt(Math.min(...left.map((command) => command.expiresAtMs)) + 1);
+		if (this.drain === null || (this.#store.walBytes() === 0 && this.#store.alarms().length === 0)) return;
+		this.#wakeAt(Date.now() + CHANNEL_LIMITS.deliverGuardMs);
+		await this.#pumpOf(this.drain).kick(identity.agent);
+	}
+
+	async stats(): Promise<ChannelStats> {
+		return {
+			agent: this.#identity?.agent ?? null,
+			via: this.#identity?.via ?? null,
+			isUp: this.#identity?.isUp ?? false,
+			depths: this.#store.depths(),
+			commands: this.#store.commands(Date.now()).length,
+			quarantine: this.#store.quarantined(),
+			streams: this.#store.streams().map(({ stream, lane, a1, a2 }) => ({ stream, lane, a1, a2 })),
+		};
+	}
+}
+
+function receiptFrame(agent: string, receipt: Acknowledged, checkpoint: string | null): Uint8Array {
+	const { stream, level, seq } = receipt;
+	return encodeFrame("receipt", { agent, stream, level, seq, ...(checkpoint === null ? {} : { checkpoint }) });
+}

@@ -1,0 +1,127 @@
+/**
+ * What an Uplink knows in memory of the agents behind it: who is here, what was last heard, how much waits. Pure. The durable part
+ * (which agents exist at all) is the store's; everything here is heard again after a restart.
+ */
+import { LANES, type Lane } from "#core/model/batch.ts";
+import type { FrameBody } from "#core/protocol/index.ts";
+import type { Depth, LaneDepths } from "./faces.ts";
+
+export interface AgentNews {
+	readonly agent: string;
+	/** `nodeProofShape`, encoded. */
+	readonly proof: Uint8Array;
+	/** `agentStatusShape`, encoded. */
+	readonly status: Uint8Array | null;
+	readonly heardAtMs: number;
+	readonly isUp: boolean;
+}
+
+type State = Omit<FrameBody<"agent_state">, "proof">;
+
+interface Entry {
+	news: AgentNews;
+	/** Upstream does not believe this agent: nothing of it is sent until it proves itself again. */
+	isRefused: boolean;
+	/** Null until the channel has said. */
+	depths: LaneDepths | null;
+	/** News gathered for the next state frame. */
+	noted: State | null;
+}
+
+export class AgentRegistry {
+	readonly #entries = new Map<string, Entry>();
+
+	constructor(agents: readonly Omit<AgentNews, "isUp">[]) {
+		for (const agent of agents) this.#put({ ...agent, isUp: false });
+	}
+
+	#put(news: AgentNews): void {
+		const depths = this.#entries.get(news.agent)?.depths ?? null;
+		this.#entries.set(news.agent, { news, isRefused: false, depths, noted: null });
+	}
+
+	get size(): number {
+		return this.#entries.size;
+	}
+
+	has(agent: string): boolean {
+		return this.#entries.has(agent);
+	}
+
+	/** The agent proved itself on a new link. */
+	arrived(news: Omit<AgentNews, "isUp">): void {
+		this.#put({ ...news, isUp: true });
+	}
+
+	forget(agent: string): void {
+		this.#entries.delete(agent);
+	}
+
+	/** News of a registered agent; the newest of each kind is kept until it is taken. */
+	note(state: State): void {
+		const entry = this.#entries.get(state.agent);
+		if (entry === undefined) return;
+		entry.news = { ...entry.news, isUp: state.isUp, heardAtMs: state.heardAtMs };
+		entry.noted = { ...entry.noted, ...state };
+	}
+
+	takeNoted(): State[] {
+		const out: State[] = [];
+		for (const entry of this.#entries.values()) {
+			if (entry.noted !== null) out.push(entry.noted);
+			entry.noted = null;
+		}
+		return out;
+	}
+
+	everyone(): AgentNews[] {
+		return [...this.#entries.values()].map(({ news }) => news);
+	}
+
+	newsOf(agent: string): AgentNews | null {
+		return this.#entries.get(agent)?.news ?? null;
+	}
+
+	agentsUp(): string[] {
+		return this.everyone().flatMap(({ agent, isUp }) => (isUp ? [agent] : []));
+	}
+
+	heardAtMs(agent: string): number {
+		return this.#entries.get(agent)?.news.heardAtMs ?? 0;
+	}
+
+	setRefused(agent: string, isRefused: boolean): void {
+		const entry = this.#entries.get(agent);
+		if (entry !== undefined) entry.isRefused = isRefused;
+	}
+
+	isRefused(agent: string): boolean {
+		return this.#entries.get(agent)?.isRefused ?? true;
+	}
+
+	setDepths(agent: string, depths: LaneDepths): void {
+		const entry = this.#entries.get(agent);
+		if (entry !== undefined) entry.depths = depths;
+	}
+
+	/** Gone, and nothing of it waits here. */
+	isDrained(agent: string): boolean {
+		const entry = this.#entries.get(agent);
+		if (entry === undefined || entry.depths === null || entry.news.isUp) return false;
+		const { depths } = entry;
+		return LANES.every((lane) => depths[lane].batches === 0);
+	}
+
+	totals(): LaneDepths {
+		const total = (lane: Lane): Depth => {
+			const all = [...this.#entries.values()].flatMap(({ depths }) => (depths === null ? [] : [depths[lane]]));
+			const times = all.flatMap(({ oldestMs }) => (oldestMs === null ? [] : [oldestMs]));
+			return {
+				batches: all.reduce((sum, depth) => sum + depth.batches, 0),
+				bytes: all.reduce((sum, depth) => sum + depth.bytes, 0),
+				oldestMs: times.length === 0 ? null : times.reduce((oldest, time) => Math.min(oldest, time)),
+			};
+		};
+		return { trace: total("trace"), alert: total("alert"), bulk: total("bulk") };
+	}
+}

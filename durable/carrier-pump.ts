@@ -1,0 +1,276 @@
+/**
+ * The moving part of an Uplink: reads waiting batches from the channels, packs carriers, keeps the window, and hands receipts and
+ * refusals back. Guarantees that memory is bounded (one carrier's reads and the window's numbers) and that a stream which upstream
+ * refuses for a while waits alone: everything else goes on. What was sent and not acknowledged is sent again on the next link.
+ */
+import { hexOf } from "#core/bytes/bytes.ts";
+import { LANES, type Lane } from "#core/model/batch.ts";
+import { type FrameBody, LINK_LIMITS } from "#core/protocol/index.ts";
+import type { AgentRegistry } from "./agent-registry.ts";
+import { backoffMs } from "./backoff.ts";
+import { packCarrier } from "./carrier.ts";
+import {
+	type Acknowledged,
+	type AgentChannelFace,
+	isRetried,
+	type LaneDepths,
+	type Refusal,
+	type WalRow,
+} from "./faces.ts";
+import { LaneScheduler, SendWindow } from "./flow.ts";
+import { UPLINK_LIMITS } from "./limits.ts";
+import { logLine } from "./log.ts";
+import type { FlowSettings } from "./settings.ts";
+
+export interface CarrierPumpParts {
+	readonly settings: FlowSettings;
+	readonly registry: AgentRegistry;
+	readonly channelOf: (agent: string) => Pick<AgentChannelFace, "read" | "acked" | "refused">;
+	/** False when the link is gone. */
+	readonly send: (frame: Uint8Array) => boolean;
+	/** An agent went and nothing of it waits any more. */
+	readonly onDrained: (agent: string) => void;
+	/** Our own mistake: what was read may be lost on this link, so the link must end and everything be sent again. */
+	readonly onBroken: (error: Error) => void;
+}
+
+interface Flow {
+	/** Last row sent on this link. */
+	cursor: number;
+	/** Perhaps has more to read. */
+	isDirty: boolean;
+	pausedUntilMs: number;
+	pauses: number;
+}
+
+interface Acks {
+	readonly pending: Map<string, Acknowledged>;
+	isRunning: boolean;
+}
+
+const PAUSE = { firstMs: UPLINK_LIMITS.holePauseMs, longestMs: UPLINK_LIMITS.holePauseMsMax };
+
+export class CarrierPump {
+	readonly #parts: CarrierPumpParts;
+	readonly #scheduler: LaneScheduler;
+	readonly #lowestLane: Lane;
+	#window = newWindow();
+	/** By lane, then agent; the order of an inner map is the order of turns. */
+	#flows = newFlows();
+	readonly #laneOfStream = new Map<string, Lane>();
+	readonly #acks = new Map<string, Acks>();
+	#isStarted = false;
+	#generation = 0;
+	#isRunning = false;
+	#isKicked = false;
+
+	constructor(parts: CarrierPumpParts) {
+		this.#parts = parts;
+		this.#scheduler = new LaneScheduler(parts.settings.priorities, UPLINK_LIMITS.floorEvery);
+		this.#lowestLane = parts.settings.priorities.at(-1) as Lane;
+	}
+
+	get unackedBytes(): number {
+		return this.#window.unackedBytes;
+	}
+
+	/** A new link is up: everything not acknowledged goes again. */
+	start(): void {
+		this.#isStarted = true;
+		this.#generation++;
+		this.#window = newWindow();
+		this.#flows = newFlows();
+		this.#laneOfStream.clear();
+		for (const { agent } of this.#parts.registry.everyone())
+			for (const lane of LANES) this.#flow(lane, agent).isDirty = true;
+		this.kick();
+	}
+
+	stop(): void {
+		this.#isStarted = false;
+		this.#generation++;
+	}
+
+	#flow(lane: Lane, agent: string): Flow {
+		const known = this.#flows[lane].get(agent);
+		if (known !== undefined) return known;
+		const flow = { cursor: 0, isDirty: false, pausedUntilMs: 0, pauses: 0 };
+		this.#flows[lane].set(agent, flow);
+		return flow;
+	}
+
+	/** A channel has more in these lanes. */
+	hasBacklog(agent: string, depths: LaneDepths): void {
+		this.#parts.registry.setDepths(agent, depths);
+		for (const lane of LANES) if (depths[lane].batches > 0) this.#flow(lane, agent).isDirty = true;
+		this.kick();
+	}
+
+	/** Sends what may go now. */
+	kick(): void {
+		this.#isKicked = true;
+		if (this.#isRunning || !this.#isStarted) return;
+		this.#isRunning = true;
+		void this.#run()
+			.catch((error: Error) => this.#parts.onBroken(error))
+			.finally(() => {
+				this.#isRunning = false;
+				if (this.#isKicked && this.#isStarted) this.kick();
+			});
+	}
+
+	async #run(): Promise<void> {
+		while (this.#isKicked && this.#isStarted) {
+			this.#isKicked = false;
+			const generation = this.#generation;
+			while (generation === this.#generation) {
+				const lane = this.#scheduler.next(
+					(each) => this.#window.hasRoom(each === this.#lowestLane) && this.#ready(each).length > 0,
+				);
+				if (lane === null) break;
+				await this.#sendCarrier(lane, generation);
+			}
+		}
+	}
+
+	#ready(lane: Lane): string[] {
+		const nowMs = Date.now();
+		const out: string[] = [];
+		for (const [agent, flow] of this.#flows[lane]) {
+			if (!flow.isDirty || flow.pausedUntilMs > nowMs || this.#parts.registry.isRefused(agent)) continue;
+			out.push(agent);
+			if (out.length === UPLINK_LIMITS.readsAtOnceMax) break;
+		}
+		return out;
+	}
+
+	async #sendCarrier(lane: Lane, generation: number): Promise<void> {
+		const agents = this.#ready(lane);
+		const bytesMax = Math.ceil(UPLINK_LIMITS.readBytesMax / agents.length);
+		const reads = await Promise.all(agents.map((agent) => this.#read(lane, agent, bytesMax)));
+		if (generation !== this.#generation) return;
+		const carried: { agent: string; bytes: Uint8Array }[] = [];
+		let bytes = 0;
+		for (const { agent, rows } of reads) {
+			const flow = this.#flow(lane, agent);
+			for (const row of rows) {
+				const isFull = bytes + row.bytes.length > UPLINK_LIMITS.carrierBytesMax;
+				if (isFull || carried.length >= LINK_LIMITS.carrierBatchesMax) break;
+				carried.push({ agent, bytes: row.bytes });
+				bytes += row.bytes.length;
+				flow.cursor = row.row;
+				const key = streamKey(agent, row.stream);
+				this.#window.add(key, row.seq, row.bytes.length);
+				this.#laneOfStream.set(key, lane);
+			}
+		}
+		if (carried.length > 0) this.#parts.send(packCarrier(lane, this.#parts.settings.compression, carried));
+	}
+
+	async #read(lane: Lane, agent: string, bytesMax: number): Promise<{ agent: string; rows: readonly WalRow[] }> {
+		const flow = this.#flow(lane, agent);
+		// Taken off before the read: a notice that comes meanwhile puts it on again.
+		flow.isDirty = false;
+		this.#flows[lane].delete(agent);
+		this.#flows[lane].set(agent, flow);
+		try {
+			const { rows, depths } = await this.#parts.channelOf(agent).read(lane, flow.cursor, bytesMax);
+			if (rows.length > 0) flow.isDirty = true;
+			this.#heardDepths(agent, depths);
+			return { agent, rows };
+		} catch (error) {
+			logLine("warning", "channel_not_read", { agent, detail: (error as Error).message });
+			this.#pause(lane, agent);
+			return { agent, rows: [] };
+		}
+	}
+
+	#heardDepths(agent: string, depths: LaneDepths): void {
+		const { registry } = this.#parts;
+		registry.setDepths(agent, depths);
+		if (!registry.isDrained(agent)) return;
+		registry.forget(agent);
+		for (const lane of LANES) this.#flows[lane].delete(agent);
+		this.#parts.onDrained(agent);
+	}
+
+	/** Starts a lane of one agent again from its oldest batch, after a wait. */
+	#pause(lane: Lane, agent: string): void {
+		const flow = this.#flow(lane, agent);
+		flow.cursor = 0;
+		flow.isDirty = true;
+		if (flow.pausedUntilMs > Date.now()) return;
+		flow.pauses++;
+		const waitMs = backoffMs(PAUSE, flow.pauses, Math.random());
+		flow.pausedUntilMs = Date.now() + waitMs;
+		setTimeout(() => this.kick(), waitMs + 1);
+	}
+
+	/** A receipt from upstream. */
+	acknowledged(receipt: FrameBody<"receipt">): void {
+		const { agent, stream, level, seq, checkpoint } = receipt;
+		if (!this.#parts.registry.has(agent)) return;
+		const key = streamKey(agent, stream);
+		this.#window.acknowledge(key, seq);
+		const lane = this.#laneOfStream.get(key);
+		if (lane !== undefined) this.#flow(lane, agent).pauses = 0;
+		const acks = this.#acks.get(agent) ?? { pending: new Map<string, Acknowledged>(), isRunning: false };
+		this.#acks.set(agent, acks);
+		// Watermarks only rise, so a later receipt of a stream speaks for the earlier one.
+		acks.pending.set(`${level}/${key}`, { stream, level, seq, ...(checkpoint === undefined ? {} : { checkpoint }) });
+		if (!acks.isRunning) void this.#flushAcks(agent, acks);
+		this.kick();
+	}
+
+	async #flushAcks(agent: string, acks: Acks): Promise<void> {
+		acks.isRunning = true;
+		while (acks.pending.size > 0) {
+			const receipts = [...acks.pending.values()];
+			acks.pending.clear();
+			try {
+				this.#heardDepths(agent, await this.#parts.channelOf(agent).acked(receipts));
+			} catch (error) {
+				// The batches stay in the log and upstream receipts them again on the next link.
+				logLine("warning", "receipt_not_taken", { agent, detail: (error as Error).message });
+			}
+		}
+		acks.isRunning = false;
+		this.#acks.delete(agent);
+	}
+
+	/** Upstream refused one batch: for a while (it is sent again) or for good (the channel keeps it aside). */
+	refused(agent: string, refusal: Refusal & { readonly stream: Uint8Array }): void {
+		const key = streamKey(agent, refusal.stream);
+		if (isRetried(refusal)) {
+			this.#window.forgetStream(key);
+			this.#pause(this.#laneOfStream.get(key) ?? this.#lowestLane, agent);
+		} else if (refusal.seq !== undefined) this.#window.forget(key, refusal.seq);
+		const { stream, seq, code, detail } = refusal;
+		const told = { stream, code, detail, ...(seq === undefined ? {} : { seq }) };
+		this.#parts
+			.channelOf(agent)
+			.refused(told)
+			.then((depths) => this.#heardDepths(agent, depths))
+			.catch((error: Error) => logLine("warning", "refusal_not_told", { agent, detail: error.message }));
+		this.kick();
+	}
+
+	/** Upstream cannot take anything of this agent: for good until it proves itself again, or for a while. */
+	refusedAgent(agent: string, isForAWhile: boolean): void {
+		this.#window.forgetOwner(`${agent}/`);
+		if (!isForAWhile) this.#parts.registry.setRefused(agent, true);
+		for (const lane of LANES) this.#pause(lane, agent);
+	}
+}
+
+function streamKey(agent: string, stream: Uint8Array): string {
+	return `${agent}/${hexOf(stream)}`;
+}
+
+function newWindow(): SendWindow {
+	return new SendWindow(UPLINK_LIMITS.windowBytesMax, UPLINK_LIMITS.windowReserveBytes);
+}
+
+function newFlows(): Record<Lane, Map<string, Flow>> {
+	return { trace: new Map(), alert: new Map(), bulk: new Map() };
+}

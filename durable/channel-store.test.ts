@@ -1,0 +1,247 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { beforeEach, mock, test } from "node:test";
+import { sealBatch, sealEvent, ZERO_HASH } from "#core/model/batch.ts";
+import { ZERO_PROCESS } from "#core/model/event.ts";
+import { ed25519PublicKey } from "#crypto";
+import { ChannelStore } from "./channel-store.ts";
+import type { WalBatch } from "./drain.ts";
+import { Intake } from "./intake.ts";
+import { CHANNEL_LIMITS } from "./limits.ts";
+
+const SEED = new Uint8Array(32).fill(1);
+const KEY = ed25519PublicKey(SEED);
+
+/** The runtime's `sql.exec` over node:sqlite: the same SQLite, so the statements are what is tested. */
+function openSql(database: DatabaseSync): SqlStorage {
+	const exec = (query: string, ...bindings: never[]) => {
+		if (query.includes("CREATE TABLE")) {
+			database.exec(query);
+			return { toArray: () => [] };
+		}
+		const rows = database.prepare(query).all(...bindings);
+		return { toArray: () => rows, [Symbol.iterator]: () => rows[Symbol.iterator]() };
+	};
+	return { exec } as never;
+}
+
+let database: DatabaseSync;
+let store: ChannelStore;
+let clockMs: number;
+
+beforeEach(() => {
+	database = new DatabaseSync(":memory:");
+	store = new ChannelStore(openSql(database));
+	clockMs = 1001;
+});
+
+const streamOf = (index: number) => Uint8Array.of(0, 0, 0, 0, 0, 0, index >> 8, index & 255);
+const hashOf = (byte: number) => new Uint8Array(32).fill(byte);
+function put(stream: Uint8Array, seq: number, lane: WalBatch["lane"] = "bulk"): void {
+	const batch = { stream, seq, lane, bytes: new Uint8Array(10).fill(seq), hash: hashOf(seq) };
+	store.stage(batch, { received: seq, lastHash: batch.hash });
+	store.commit([batch], KEY, clockMs++);
+}
+
+test("what was committed is found again by another start: watermarks, depths and bytes", () => {
+	put(streamOf(1), 1);
+	put(streamOf(1), 2);
+	put(streamOf(2), 1, "trace");
+	store.raiseA2(streamOf(2), 1, "note");
+	const again = new ChannelStore(openSql(database));
+	deepEqual(again.depths(), store.depths());
+	deepEqual(again.depths().bulk, { batches: 2, bytes: 20, oldestMs: 1001 });
+	deepEqual(again.streams(), store.streams());
+	deepEqual(again.stream(streamOf(2)), { ...store.stream(streamOf(2)), a2: 1, checkpoint: "note" });
+});
+
+test("what is only staged is no watermark", () => {
+	const batch = { stream: streamOf(1), seq: 1, lane: "bulk" as const, bytes: new Uint8Array(1), hash: hashOf(1) };
+	store.stage(batch, { received: 1, lastHash: batch.hash });
+	deepEqual([store.stream(streamOf(1))?.state.received, store.stream(streamOf(1))?.a1], [1, 0]);
+});
+
+test("a read goes on after its row and brings at least one batch", () => {
+	for (let seq = 1; seq <= 5; seq++) put(streamOf(1), seq);
+	const first = store.read("bulk", 0, { bytesMax: 25, batchesMax: 64 });
+	deepEqual(
+		first.map((row) => row.seq),
+		[1, 2],
+	);
+	const next = store.read("bulk", first.at(-1)?.row ?? 0, { bytesMax: 1, batchesMax: 64 });
+	deepEqual(
+		next.map((row) => row.seq),
+		[3],
+	);
+	equal(store.read("trace", 0, { bytesMax: 1, batchesMax: 64 }).length, 0);
+});
+
+test("freeing and taking out keep the counts true", () => {
+	for (let seq = 1; seq <= 3; seq++) put(streamOf(1), seq);
+	store.free(streamOf(1), 2);
+	deepEqual([store.depths().bulk.batches, store.walBytes()], [1, 10]);
+	equal(store.take(streamOf(1), 3)?.length, 10);
+	equal(store.take(streamOf(1), 3), null);
+	deepEqual(store.depths().bulk, { batches: 0, bytes: 0, oldestMs: null });
+});
+
+test("the A2 watermark only rises", () => {
+	put(streamOf(1), 1);
+	equal(store.raiseA2(streamOf(1), 5, "five"), true);
+	equal(store.raiseA2(streamOf(1), 4, "four"), false);
+	equal(store.stream(streamOf(1))?.checkpoint, "five");
+});
+
+test("as many streams are remembered as the limit; the ones used last and the ones with batches stay", () => {
+	put(streamOf(0), 1);
+	for (let index = 1; index <= CHANNEL_LIMITS.streamsMax; index++) {
+		put(streamOf(index), 1);
+		store.free(streamOf(index), 1);
+	}
+	store.pruneStreams();
+	equal(store.streams().length, CHANNEL_LIMITS.streamsMax);
+	ok(store.stream(streamOf(0)), "a batch waits in it");
+	equal(store.stream(streamOf(1)), undefined);
+	equal(new ChannelStore(openSql(database)).streams().length, CHANNEL_LIMITS.streamsMax);
+});
+
+test("quarantine keeps the newest items within both bounds", () => {
+	for (let index = 0; index <= CHANNEL_LIMITS.quarantineRowsMax; index++)
+		store.quarantine("cause", "", { bytes: new Uint8Array(1), atMs: index });
+	const kept = store.quarantined();
+	deepEqual([kept.length, kept[0]?.atMs], [CHANNEL_LIMITS.quarantineRowsMax, 1]);
+	const half = new Uint8Array(CHANNEL_LIMITS.quarantineBytesMax / 2);
+	for (const atMs of [1000, 1001]) store.quarantine("cause", "", { bytes: half, atMs });
+	deepEqual(
+		store.quarantined().map((item) => item.atMs),
+		[1000, 1001],
+	);
+	store.quarantine("cause", "", { bytes: new Uint8Array(1), atMs: 1002 });
+	deepEqual(
+		store.quarantined().map((item) => item.atMs),
+		[1001, 1002],
+	);
+});
+
+test("alarms beyond the bound are not kept, the ones before stay", () => {
+	for (let index = 0; index <= CHANNEL_LIMITS.alarmsMax; index++)
+		store.addAlarm({ code: `code_${index}`, detail: "", evidence: null });
+	deepEqual([store.alarms().length, store.alarms()[0]?.code], [CHANNEL_LIMITS.alarmsMax, "code_0"]);
+});
+
+test("a received command is remembered until it expires and waits no more", () => {
+	const command = { commandId: new Uint8Array(16), envelope: Uint8Array.of(1), expiresAtMs: 5000 };
+	store.addCommand(command);
+	equal(store.commands(5000).length, 1);
+	store.markReceived(command.commandId);
+	store.addCommand(command);
+	deepEqual([store.commands(5000).length, store.isReceived(command.commandId)], [0, true]);
+	equal(store.commands(5001).length, 0);
+	equal(store.isReceived(command.commandId), false);
+});
+
+test("a hole is remembered from its first refusal until it is filled or has alarmed", () => {
+	equal(store.markHole(streamOf(1), "bulk", 1000), 1000);
+	equal(store.markHole(streamOf(1), "bulk", 2000), 1000);
+	store.markHoleAlarmed(streamOf(1));
+	ok(3000 - store.markHole(streamOf(1), "bulk", 3000) < 0);
+	put(streamOf(1), 1);
+	equal(store.markHole(streamOf(1), "bulk", 4000), 4000);
+});
+
+function intakeOf(fsyncIntervalMs: number, receipts: unknown[], isRelay = true): Intake {
+	return new Intake({
+		store,
+		isRelay,
+		fsyncIntervalMs,
+		transaction: (write) => write(),
+		abort: () => undefined,
+		onCommitted: (committed) => receipts.push(committed.map(({ seq }) => seq)),
+	});
+}
+const SENDER = { agent: "web-01", signingKey: KEY };
+function sealed(seq: number, prevHash: Uint8Array, lane: WalBatch["lane"] = "bulk", stream = streamOf(1)) {
+	const event = { kind: "exec", process: ZERO_PROCESS, kernelTimeNs: 1n, wallTimeMs: 1, seq: 0, tier: "ebpf" } as const;
+	const header = { agent: "web-01", stream, seq, prevHash, startMs: 1, endMs: 1, lane, firstEvent: 0 };
+	return sealBatch(header, [sealEvent({ ...event, payload: {} }, null)], SEED);
+}
+
+test("bulk waits for its window and one commit, trace commits at once and takes bulk along", () => {
+	mock.timers.enable({ apis: ["setTimeout"] });
+	try {
+		const receipts: number[][] = [];
+		const intake = intakeOf(100, receipts);
+		const first = sealed(1, ZERO_HASH);
+		const second = sealed(2, first.hash);
+		for (const { bytes } of [first, second]) equal(intake.take(bytes, SENDER, 0).refusal, null);
+		mock.timers.tick(99);
+		deepEqual([receipts, store.walBytes()], [[], 0]);
+		equal(
+			intake.take(first.bytes, SENDER, 0).repeated,
+			null,
+			"no receipt before the commit, not even for a repetition",
+		);
+		mock.timers.tick(1);
+		deepEqual(receipts, [[2]]);
+		const third = sealed(3, second.hash);
+		intake.take(third.bytes, SENDER, 0);
+		intake.take(sealed(1, ZERO_HASH, "trace", streamOf(2)).bytes, SENDER, 0);
+		deepEqual(receipts, [[2], [3, 1]]);
+		mock.timers.tick(1000);
+		equal(receipts.length, 2);
+	} finally {
+		mock.timers.reset();
+	}
+});
+
+test("a full log refuses bulk first and trace later, at the limit and not before", () => {
+	const intake = intakeOf(0, []);
+	const bulk = sealed(1, ZERO_HASH);
+	const trace = sealed(1, ZERO_HASH, "trace", streamOf(2));
+	let waiting = CHANNEL_LIMITS.bulkWalBytesMax - bulk.bytes.length + 1;
+	mock.method(store, "walBytes", () => waiting);
+	equal(intake.take(bulk.bytes, SENDER, 0).refusal?.code, "wal_full");
+	equal(intake.take(trace.bytes, SENDER, 0).refusal, null);
+	waiting--;
+	equal(intake.take(bulk.bytes, SENDER, 0).refusal, null);
+	waiting = CHANNEL_LIMITS.walBytesMax;
+	equal(intake.take(sealed(2, trace.hash, "trace", streamOf(2)).bytes, SENDER, 0).refusal?.code, "wal_full");
+});
+
+test("at the center a hole raises one alarm after its time, at a relay none", () => {
+	const intake = intakeOf(0, [], false);
+	const late = sealed(2, hashOf(9)).bytes;
+	for (const nowMs of [0, CHANNEL_LIMITS.holeAlarmMs - 1])
+		equal(intake.takeAll([late], SENDER, nowMs).refusals[0]?.code, "skipped");
+	equal(store.alarms().length, 0);
+	for (const afterMs of [0, 10_000]) intake.takeAll([late], SENDER, CHANNEL_LIMITS.holeAlarmMs + afterMs);
+	deepEqual(
+		store.alarms().map(({ code }) => code),
+		["sequence_missing"],
+	);
+});
+
+test("a write that fails aborts the object and acknowledges nothing", () => {
+	const receipts: unknown[] = [];
+	const aborted: string[] = [];
+	const intake = new Intake({
+		...{
+			store,
+			isRelay: true,
+			fsyncIntervalMs: 0,
+			transaction: () => {
+				throw new Error("disk full");
+			},
+		},
+		abort: (reason) => aborted.push(reason),
+		onCommitted: (committed) => receipts.push(committed),
+	});
+	mock.method(console, "error", () => undefined);
+	let failed = false;
+	try {
+		intake.take(sealed(1, ZERO_HASH).bytes, SENDER, 0);
+	} catch {
+		failed = true;
+	}
+	deepEqual([failed, aborted.length, receipts], [true, 1, []]);
+});

@@ -1,0 +1,395 @@
+/**
+ * What an AgentChannel keeps on disk, one SQLite of its Durable Object: who the agent is, its streams, the write-ahead log of
+ * batches that have not reached the next custody level, commands, refused items and alarms. Statements only; every decision is
+ * the channel's. Whatever is written before an answer is on disk before the answer leaves (the runtime's output gate).
+ */
+import { hexOf } from "#core/bytes/bytes.ts";
+import { LANES, type Lane } from "#core/model/batch.ts";
+import { EMPTY_STREAM, type StreamState } from "#core/protocol/index.ts";
+import type { ChannelAlarm, WalBatch } from "./drain.ts";
+import type { ChannelStats, LaneDepths, QueuedCommand } from "./faces.ts";
+import { CHANNEL_LIMITS } from "./limits.ts";
+
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS identity (
+	one INTEGER PRIMARY KEY CHECK (one = 1), agent TEXT NOT NULL, proof BLOB NOT NULL, signing_key BLOB NOT NULL,
+	not_after_ms INTEGER NOT NULL, status BLOB, via TEXT NOT NULL, link_id TEXT NOT NULL, is_up INTEGER NOT NULL,
+	heard_at_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS streams (
+	id INTEGER PRIMARY KEY AUTOINCREMENT, stream BLOB NOT NULL UNIQUE, lane INTEGER NOT NULL, received INTEGER NOT NULL,
+	last_hash BLOB NOT NULL, a2 INTEGER NOT NULL DEFAULT 0, checkpoint TEXT, hole_since_ms INTEGER, used INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS wal (
+	id INTEGER PRIMARY KEY AUTOINCREMENT, stream BLOB NOT NULL, seq INTEGER NOT NULL, lane INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+	hash BLOB NOT NULL, signing_key BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE (stream, seq));
+CREATE INDEX IF NOT EXISTS wal_lane ON wal (lane, id);
+CREATE TABLE IF NOT EXISTS commands (
+	id INTEGER PRIMARY KEY AUTOINCREMENT, command_id BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL, expires_at_ms INTEGER NOT NULL,
+	is_received INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS quarantine (
+	id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL, bytes BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS alarms (
+	id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL, detail TEXT NOT NULL, evidence BLOB);
+`;
+
+export interface ChannelIdentity {
+	readonly agent: string;
+	/** `nodeProofShape`, encoded. */
+	readonly proof: Uint8Array;
+	readonly signingKey: Uint8Array;
+	readonly notAfterMs: number;
+	/** `agentStatusShape`, encoded; null when the agent said none. */
+	readonly status: Uint8Array | null;
+	/** Proxy it is on; empty for a session of this hop's own. */
+	readonly via: string;
+	readonly linkId: string;
+	readonly isUp: boolean;
+	/** The latest word of the agent when this was written. */
+	readonly heardAtMs: number;
+}
+
+export interface StreamRow {
+	readonly stream: Uint8Array;
+	readonly lane: Lane;
+	/** What was taken, perhaps still waiting for its commit. */
+	readonly state: StreamState;
+	/** What is on disk. */
+	readonly a1: number;
+	readonly a2: number;
+	readonly checkpoint: string | null;
+	readonly holeSinceMs: number | null;
+}
+
+/** A WAL row with the key that was proved when it came. */
+export interface StoredRow extends WalBatch {
+	readonly row: number;
+	readonly signingKey: Uint8Array;
+}
+
+type Row = Record<string, SqlStorageValue>;
+const blob = (value: SqlStorageValue | undefined): Uint8Array => new Uint8Array(value as ArrayBuffer);
+const laneOf = (value: SqlStorageValue | undefined): Lane => LANES[value as number] as Lane;
+
+export class ChannelStore {
+	readonly #sql: SqlStorage;
+	readonly #streams = new Map<string, StreamRow>();
+	/** Batches and bytes waiting, by lane; kept beside the table because counting it costs a scan. */
+	readonly #waiting: Record<Lane, { batches: number; bytes: number }>;
+
+	constructor(sql: SqlStorage) {
+		this.#sql = sql;
+		sql.exec(SCHEMA);
+		const none = () => ({ batches: 0, bytes: 0 });
+		this.#waiting = { trace: none(), alert: none(), bulk: none() };
+		for (const row of this.#rows(
+			"SELECT lane, count(*) AS batches, sum(length(bytes)) AS bytes FROM wal GROUP BY lane",
+		))
+			this.#waiting[laneOf(row.lane)] = { batches: row.batches as number, bytes: row.bytes as number };
+		for (const row of this.#rows("SELECT * FROM streams ORDER BY used, id")) {
+			const stream = blob(row.stream);
+			this.#streams.set(hexOf(stream), {
+				stream,
+				lane: laneOf(row.lane),
+				state: { received: row.received as number, lastHash: blob(row.last_hash) },
+				a1: row.received as number,
+				a2: row.a2 as number,
+				checkpoint: row.checkpoint as string | null,
+				holeSinceMs: row.hole_since_ms as number | null,
+			});
+		}
+	}
+
+	#rows(query: string, ...bindings: unknown[]): Row[] {
+		return this.#sql.exec<Row>(query, ...bindings).toArray();
+	}
+
+	identity(): ChannelIdentity | null {
+		const row = this.#rows("SELECT * FROM identity")[0];
+		if (row === undefined) return null;
+		return {
+			agent: row.agent as string,
+			proof: blob(row.proof),
+			signingKey: blob(row.signing_key),
+			notAfterMs: row.not_after_ms as number,
+			status: row.status === null ? null : blob(row.status),
+			via: row.via as string,
+			linkId: row.link_id as string,
+			isUp: row.is_up === 1,
+			heardAtMs: row.heard_at_ms as number,
+		};
+	}
+
+	writeIdentity(identity: ChannelIdentity): void {
+		const { agent, proof, signingKey, notAfterMs, status, via, linkId, isUp, heardAtMs } = identity;
+		this.#sql.exec(
+			"INSERT OR REPLACE INTO identity VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			agent,
+			proof,
+			signingKey,
+			notAfterMs,
+			status,
+			via,
+			linkId,
+			isUp ? 1 : 0,
+			heardAtMs,
+		);
+	}
+
+	/** Every stream, the one used last first. */
+	streams(): StreamRow[] {
+		return [...this.#streams.values()].reverse();
+	}
+
+	stream(stream: Uint8Array): StreamRow | undefined {
+		return this.#streams.get(hexOf(stream));
+	}
+
+	/** Notes what was taken before it is on disk; `commit` makes it true. */
+	stage(batch: WalBatch, state: StreamState): void {
+		const key = hexOf(batch.stream);
+		const known = this.#streams.get(key);
+		this.#streams.delete(key);
+		this.#streams.set(key, {
+			...(known ?? { stream: batch.stream, lane: batch.lane, a1: 0, a2: 0, checkpoint: null, holeSinceMs: null }),
+			state,
+		});
+	}
+
+	/** Writes staged batches and the states of their streams. Call inside one transaction; answers the new watermarks. */
+	commit(batches: readonly WalBatch[], signingKey: Uint8Array, nowMs: number): { stream: Uint8Array; seq: number }[] {
+		const touched = new Set<string>();
+		for (const { stream, seq, lane, bytes, hash } of batches) {
+			this.#sql.exec(
+				"INSERT INTO wal (stream, seq, lane, at_ms, hash, signing_key, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
+				stream,
+				seq,
+				LANES.indexOf(lane),
+				nowMs,
+				hash,
+				signingKey,
+				bytes,
+			);
+			touched.add(hexOf(stream));
+		}
+		// Only now, when every insert went through: a throw above rolls the table back and must not leave these behind it.
+		for (const { lane, bytes } of batches) this.#count(lane, 1, bytes.length);
+		return [...touched].map((key) => {
+			const row = { ...(this.#streams.get(key) ?? missing()), holeSinceMs: null };
+			const committed = { ...row, a1: row.state.received };
+			this.#streams.set(key, committed);
+			this.#sql.exec(
+				`INSERT INTO streams (stream, lane, received, last_hash, used) VALUES (?, ?, ?, ?, ?) ON CONFLICT (stream)
+				DO UPDATE SET received = excluded.received, last_hash = excluded.last_hash, used = excluded.used, hole_since_ms = NULL`,
+				row.stream,
+				LANES.indexOf(row.lane),
+				row.state.received,
+				row.state.lastHash,
+				nowMs,
+			);
+			return { stream: row.stream, seq: committed.a1 };
+		});
+	}
+
+	/** Forgets the streams unused for longest, beyond the bound; one that still has batches here stays. */
+	pruneStreams(): void {
+		for (const [key, row] of this.#streams) {
+			if (this.#streams.size <= CHANNEL_LIMITS.streamsMax) return;
+			const isWaiting = this.#rows("SELECT 1 FROM wal WHERE stream = ? LIMIT 1", row.stream).length > 0;
+			if (isWaiting || row.state.received !== row.a1) continue;
+			this.#sql.exec("DELETE FROM streams WHERE stream = ?", row.stream);
+			this.#streams.delete(key);
+		}
+	}
+
+	heldHash(stream: Uint8Array, seq: number): Uint8Array | undefined {
+		const row = this.#rows("SELECT hash FROM wal WHERE stream = ? AND seq = ?", stream, seq)[0];
+		return row === undefined ? undefined : blob(row.hash);
+	}
+
+	/** The alarm of a hole was raised: not again for the same one. */
+	markHoleAlarmed(stream: Uint8Array): void {
+		const row = this.stream(stream);
+		if (row === undefined) return;
+		this.#streams.set(hexOf(stream), { ...row, holeSinceMs: Number.MAX_SAFE_INTEGER });
+		this.#sql.exec("UPDATE streams SET hole_since_ms = ? WHERE stream = ?", Number.MAX_SAFE_INTEGER, stream);
+	}
+
+	/** Persists that a stream is refused for a hole; answers since when. */
+	markHole(stream: Uint8Array, lane: Lane, nowMs: number): number {
+		const row = this.stream(stream) ?? {
+			stream,
+			lane,
+			state: EMPTY_STREAM,
+			a1: 0,
+			a2: 0,
+			checkpoint: null,
+			holeSinceMs: null,
+		};
+		if (row.holeSinceMs !== null) return row.holeSinceMs;
+		this.#streams.set(hexOf(stream), { ...row, holeSinceMs: nowMs });
+		this.#sql.exec(
+			`INSERT INTO streams (stream, lane, received, last_hash, used, hole_since_ms) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (stream) DO UPDATE SET hole_since_ms = excluded.hole_since_ms`,
+			stream,
+			LANES.indexOf(lane),
+			row.a1,
+			EMPTY_STREAM.lastHash,
+			nowMs,
+			nowMs,
+		);
+		return nowMs;
+	}
+
+	/** Waiting batches of a lane after a row; at least one if any waits, then up to so many bytes. */
+	read(lane: Lane, afterRow: number, bounds: { bytesMax: number; batchesMax: number }): StoredRow[] {
+		const out: StoredRow[] = [];
+		let bytes = 0;
+		const cursor = this.#sql.exec<Row>(
+			"SELECT * FROM wal WHERE lane = ? AND id > ? ORDER BY id LIMIT ?",
+			LANES.indexOf(lane),
+			afterRow,
+			bounds.batchesMax,
+		);
+		for (const row of cursor) {
+			const stored = {
+				row: row.id as number,
+				stream: blob(row.stream),
+				seq: row.seq as number,
+				lane,
+				hash: blob(row.hash),
+				signingKey: blob(row.signing_key),
+				bytes: blob(row.bytes),
+			};
+			if (out.length > 0 && bytes + stored.bytes.length > bounds.bytesMax) break;
+			bytes += stored.bytes.length;
+			out.push(stored);
+		}
+		return out;
+	}
+
+	/** Frees what has reached the next custody level. */
+	free(stream: Uint8Array, seq: number): void {
+		const freed = this.#rows(
+			"DELETE FROM wal WHERE stream = ? AND seq <= ? RETURNING lane, length(bytes) AS bytes",
+			stream,
+			seq,
+		);
+		for (const row of freed) this.#count(laneOf(row.lane), -1, -(row.bytes as number));
+	}
+
+	#count(lane: Lane, batches: number, bytes: number): void {
+		const { batches: before, bytes: bytesBefore } = this.#waiting[lane];
+		this.#waiting[lane] = { batches: before + batches, bytes: bytesBefore + bytes };
+	}
+
+	/** Takes one batch out of the WAL, to be kept elsewhere. */
+	take(stream: Uint8Array, seq: number): Uint8Array | null {
+		const row = this.#rows("DELETE FROM wal WHERE stream = ? AND seq = ? RETURNING lane, bytes", stream, seq)[0];
+		if (row === undefined) return null;
+		const bytes = blob(row.bytes);
+		this.#count(laneOf(row.lane), -1, -bytes.length);
+		return bytes;
+	}
+
+	/** Raises the A2 watermark; false when it already stood there. */
+	raiseA2(stream: Uint8Array, seq: number, checkpoint: string | null): boolean {
+		const row = this.stream(stream);
+		if (row === undefined || seq <= row.a2) return false;
+		this.#streams.set(hexOf(stream), { ...row, a2: seq, checkpoint });
+		this.#sql.exec("UPDATE streams SET a2 = ?, checkpoint = ? WHERE stream = ?", seq, checkpoint, stream);
+		return true;
+	}
+
+	depths(): LaneDepths {
+		const depthOf = (lane: Lane) => {
+			const oldest = this.#rows("SELECT at_ms FROM wal WHERE lane = ? ORDER BY id LIMIT 1", LANES.indexOf(lane))[0];
+			return { ...this.#waiting[lane], oldestMs: (oldest?.at_ms ?? null) as number | null };
+		};
+		return { trace: depthOf("trace"), alert: depthOf("alert"), bulk: depthOf("bulk") };
+	}
+
+	/** Bytes waiting in all lanes. */
+	walBytes(): number {
+		return LANES.reduce((sum, lane) => sum + this.#waiting[lane].bytes, 0);
+	}
+
+	addCommand(command: QueuedCommand): void {
+		this.#sql.exec(
+			"INSERT OR IGNORE INTO commands (command_id, envelope, expires_at_ms) VALUES (?, ?, ?)",
+			command.commandId,
+			command.envelope,
+			command.expiresAtMs,
+		);
+	}
+
+	/** Waiting commands in the order they came, after expired ones are forgotten. A received one is remembered, but does not wait. */
+	commands(nowMs: number): QueuedCommand[] {
+		this.#sql.exec("DELETE FROM commands WHERE expires_at_ms < ?", nowMs);
+		return this.#rows("SELECT * FROM commands WHERE is_received = 0 ORDER BY id").map((row) => ({
+			commandId: blob(row.command_id),
+			envelope: blob(row.envelope),
+			expiresAtMs: row.expires_at_ms as number,
+		}));
+	}
+
+	/** Remembered until it expires: a copy of it may still be on the way here. */
+	markReceived(commandId: Uint8Array): void {
+		this.#sql.exec("UPDATE commands SET is_received = 1, envelope = x'' WHERE command_id = ?", commandId);
+	}
+
+	isReceived(commandId: Uint8Array): boolean {
+		return this.#rows("SELECT is_received FROM commands WHERE command_id = ?", commandId)[0]?.is_received === 1;
+	}
+
+	/** Keeps a refused item, the oldest giving way. */
+	quarantine(cause: string, detail: string, item: { bytes: Uint8Array; atMs: number }): void {
+		this.#sql.exec(
+			"INSERT INTO quarantine (at_ms, cause, detail, bytes) VALUES (?, ?, ?, ?)",
+			item.atMs,
+			cause,
+			detail,
+			item.bytes,
+		);
+		this.#sql.exec(
+			`DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM (SELECT id, row_number() OVER (ORDER BY id DESC) AS place,
+			sum(length(bytes)) OVER (ORDER BY id DESC) AS bytes FROM quarantine) WHERE place > ? OR bytes > ?)`,
+			CHANNEL_LIMITS.quarantineRowsMax,
+			CHANNEL_LIMITS.quarantineBytesMax,
+		);
+	}
+
+	quarantined(): ChannelStats["quarantine"] {
+		return this.#rows("SELECT cause, length(bytes) AS bytes, at_ms FROM quarantine ORDER BY id").map((row) => ({
+			cause: row.cause as string,
+			bytes: row.bytes as number,
+			atMs: row.at_ms as number,
+		}));
+	}
+
+	/** Keeps an alarm until the store takes it; beyond the bound the newest is not kept, its item still is in quarantine. */
+	addAlarm(alarm: Omit<ChannelAlarm, "agent">): void {
+		this.#sql.exec(
+			"INSERT INTO alarms (code, detail, evidence) SELECT ?, ?, ? WHERE (SELECT count(*) FROM alarms) < ?",
+			alarm.code,
+			alarm.detail,
+			alarm.evidence,
+			CHANNEL_LIMITS.alarmsMax,
+		);
+	}
+
+	alarms(): (Omit<ChannelAlarm, "agent"> & { row: number })[] {
+		return this.#rows("SELECT * FROM alarms ORDER BY id").map((row) => ({
+			row: row.id as number,
+			code: row.code as string,
+			detail: row.detail as string,
+			evidence: row.evidence === null ? null : blob(row.evidence),
+		}));
+	}
+
+	removeAlarm(row: number): void {
+		this.#sql.exec("DELETE FROM alarms WHERE id = ?", row);
+	}
+}
+
+function missing(): never {
+	throw new Error("a committed batch was never staged");
+}

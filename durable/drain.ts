@@ -1,0 +1,69 @@
+/**
+ * Where an AgentChannel's batches go. The channel is the same class at a proxy and at the Security Center; only its drain
+ * differs: a proxy's Uplink pulls (`read`, `acked`), the Security Center's store is pushed to through `StoreDrain`. Types only:
+ * the worker that owns the store implements them. Must never name a table, a database or a route.
+ */
+
+import type { NodeProof } from "#core/identity/binding.ts";
+import type { AgentStatus } from "#core/identity/hello.ts";
+import type { Lane } from "#core/model/batch.ts";
+import type { Health } from "#core/protocol/index.ts";
+import type { Result } from "#core/result.ts";
+
+/** One verified batch on its way to the store, verbatim as it arrived. */
+export interface WalBatch {
+	/** 8 bytes, random per lane and outbox. */
+	readonly stream: Uint8Array;
+	/** From 1, without holes within the stream. */
+	readonly seq: number;
+	readonly lane: Lane;
+	/** The whole batch as the agent sealed it. */
+	readonly bytes: Uint8Array;
+	/** `batchHash` of its header: 32 bytes. */
+	readonly hash: Uint8Array;
+}
+
+/** What the Security Center hears about an agent: it came, went, or said how it is. */
+export interface AgentState {
+	readonly agent: string;
+	/** Id of the proxy that said so. */
+	readonly via: string;
+	readonly isUp: boolean;
+	readonly status?: AgentStatus;
+	readonly health?: Health;
+	/** When the proxy heard it, by the proxy's clock. */
+	readonly heardAtMs: number;
+	/** Comes with every arrival; already verified. */
+	readonly proof?: NodeProof;
+}
+
+/** Something a person must see. `code` is stable, `detail` one sentence. */
+export interface ChannelAlarm {
+	readonly agent: string;
+	readonly code: string;
+	readonly detail: string;
+	/** The bytes that prove it (a forked or forged batch), or null. */
+	readonly evidence: Uint8Array | null;
+}
+
+/** What the store says of a delivery: the signed note that covers every batch of it. */
+export interface Delivered {
+	readonly checkpoint: string;
+}
+
+export interface StoreDrain {
+	/**
+	 * Stores in the order given, exactly once by (agent, stream, seq), appends the ledger leaves, and resolves when a signed
+	 * checkpoint covers them. May be called again with batches it already has (a crash between its answer and the channel's
+	 * write). All batches of one call are signed by `signingKey`. `drain_unavailable`: nothing is promised, the channel retries.
+	 */
+	deliver(
+		agent: string,
+		signingKey: Uint8Array,
+		batches: readonly WalBatch[],
+	): Promise<Result<Delivered, "drain_unavailable">>;
+	/** Latest news of an agent. A throw is logged; the next state carries the same facts. */
+	onState(state: AgentState): Promise<void>;
+	/** Called until it resolves once: the channel keeps the alarm durably and retries with the same content. */
+	onAlarm(alarm: ChannelAlarm): Promise<void>;
+}

@@ -1,0 +1,177 @@
+/**
+ * What the objects of the evidence path call on each other, by RPC. Plain interfaces over plain values: a namespace of the
+ * runtime satisfies `Namespace<Face>`, and so does a test's map. Every method may fail with the callee; callers log and go on,
+ * because each one is repeated by a reconnect, a tick or an alarm.
+ */
+import type { NodeProof } from "#core/identity/binding.ts";
+import type { AgentStatus } from "#core/identity/hello.ts";
+import type { Lane } from "#core/model/batch.ts";
+import type { Health } from "#core/protocol/index.ts";
+import type { Result } from "#core/result.ts";
+import type { AgentState } from "./drain.ts";
+
+/** The one Uplink of a proxy and the one PeerDirectory of a Security Center. */
+export const UPLINK_NAME = "uplink";
+export const DIRECTORY_NAME = "peers";
+
+export interface Namespace<Face> {
+	getByName(name: string): Face;
+}
+
+export interface Depth {
+	readonly batches: number;
+	readonly bytes: number;
+	/** When the oldest waiting batch was written; null when none waits. */
+	readonly oldestMs: number | null;
+}
+export type LaneDepths = Readonly<Record<Lane, Depth>>;
+
+/** One waiting batch on its way to the Uplink. `row` is its place in the WAL. */
+export interface WalRow {
+	readonly row: number;
+	readonly stream: Uint8Array;
+	readonly seq: number;
+	readonly bytes: Uint8Array;
+}
+
+export interface Acknowledged {
+	readonly stream: Uint8Array;
+	readonly level: "a1" | "a2";
+	readonly seq: number;
+	readonly checkpoint?: string;
+}
+
+export interface Refusal {
+	readonly code: string;
+	readonly detail: string;
+	readonly stream?: Uint8Array;
+	readonly seq?: number;
+}
+
+/** Upstream could not reach an agent's channel for the moment; everything of the agent is sent again. */
+export const CHANNEL_UNAVAILABLE = "channel_unavailable";
+
+/** Refusals that time heals: the batch stays where it is and is sent again. */
+const RETRIED_CODES: ReadonlySet<string> = new Set(["skipped", "wal_full"]);
+
+export function isRetried(refusal: Refusal): boolean {
+	return RETRIED_CODES.has(refusal.code);
+}
+
+export interface IngestAnswer {
+	/** Highest durable sequence of every stream touched. */
+	readonly receipts: readonly { readonly stream: Uint8Array; readonly seq: number }[];
+	readonly refusals: readonly Refusal[];
+}
+
+/** An agent as a proxy reports it, its proof already verified by the PeerLink. */
+export interface Arrival {
+	readonly agent: string;
+	readonly via: string;
+	/** Names one link of `via`: news of an older one is ignored. */
+	readonly linkId: string;
+	readonly proof: NodeProof;
+	readonly signingKey: Uint8Array;
+	readonly notAfterMs: number;
+	readonly isUp: boolean;
+	readonly status?: AgentStatus;
+	readonly health?: Health;
+	readonly heardAtMs: number;
+}
+
+export interface Report {
+	readonly agent: string;
+	readonly via: string;
+	readonly linkId: string;
+	readonly isUp: boolean;
+	readonly status?: AgentStatus;
+	readonly health?: Health;
+	readonly heardAtMs: number;
+}
+
+export interface QueuedCommand {
+	/** 16 bytes. */
+	readonly commandId: Uint8Array;
+	readonly envelope: Uint8Array;
+	readonly expiresAtMs: number;
+}
+export type EnqueueCode = "agent_unknown" | "command_expired" | "command_queue_full";
+
+export interface ChannelStats {
+	readonly agent: string | null;
+	/** Proxy the agent was last seen on; empty for a session of this hop's own. */
+	readonly via: string | null;
+	readonly isUp: boolean;
+	readonly depths: LaneDepths;
+	readonly commands: number;
+	readonly quarantine: readonly { readonly cause: string; readonly bytes: number; readonly atMs: number }[];
+	readonly streams: readonly {
+		readonly stream: Uint8Array;
+		readonly lane: Lane;
+		readonly a1: number;
+		readonly a2: number;
+	}[];
+}
+
+export interface AgentChannelFace {
+	fetch(request: Request): Promise<Response>;
+	/** From a PeerLink: the agent came on another link. */
+	arrive(arrival: Arrival): Promise<void>;
+	/** From a PeerLink: news of an agent that has arrived. */
+	report(report: Report): Promise<void>;
+	ingest(agent: string, batches: readonly Uint8Array[]): Promise<IngestAnswer>;
+	enqueueCommand(agent: string, command: QueuedCommand): Promise<Result<true, EnqueueCode>>;
+	commandReceived(commandId: Uint8Array): Promise<void>;
+	/** From the Uplink: waiting batches of a lane after a row, in the order they came; at least one if any waits. */
+	read(lane: Lane, afterRow: number, bytesMax: number): Promise<{ rows: readonly WalRow[]; depths: LaneDepths }>;
+	acked(receipts: readonly Acknowledged[]): Promise<LaneDepths>;
+	refused(refusal: Refusal): Promise<LaneDepths>;
+	/** Hands new trust documents to a live session. */
+	pushTrust(documents: readonly Uint8Array[]): Promise<void>;
+	/** Closes a session from which nothing was heard for so long. */
+	closeSilent(silentMsMax: number): Promise<void>;
+	stats(): Promise<ChannelStats>;
+}
+
+/** Who keeps the trust documents of a hop and knows who must get new ones. */
+export interface TrustSource {
+	/** A proxy came: remembered for broadcasts; answers the documents after genesis, oldest first. */
+	joinPeer(peer: string): Promise<readonly Uint8Array[]>;
+}
+
+export interface UplinkFace extends TrustSource {
+	/** Before any batch of an agent is acknowledged: from now on its backlog is found after a crash. Answers the trust documents. */
+	register(agent: string, proof: Uint8Array, status: AgentStatus | null): Promise<readonly Uint8Array[]>;
+	agentState(state: Omit<AgentState, "proof" | "via">): Promise<void>;
+	backlog(agent: string, depths: LaneDepths): Promise<void>;
+	commandReceived(agent: string, commandId: Uint8Array): Promise<void>;
+	/** Wakes the object; answers how it is. */
+	health(): Promise<UplinkHealth>;
+}
+
+export interface UplinkHealth {
+	readonly isUp: boolean;
+	readonly upstream: string;
+	readonly sinceMs: number;
+	/** Why the link is down, or was last. */
+	readonly lastError: string | null;
+	readonly agents: number;
+	readonly agentsUp: number;
+	readonly lanes: LaneDepths;
+	readonly walBytes: number;
+	/** Age of the oldest batch that upstream has not acknowledged. */
+	readonly lagMs: number;
+	readonly unackedBytes: number;
+}
+
+export interface PeerLinkFace {
+	fetch(request: Request): Promise<Response>;
+	/** Sends an encoded frame down; false when the proxy is not connected. */
+	sendDown(frame: Uint8Array): Promise<boolean>;
+}
+
+export interface PeerDirectoryFace extends TrustSource {
+	/** Stores the documents after genesis (oldest first) and sends them to every connected proxy. */
+	publishTrust(documents: readonly Uint8Array[]): Promise<void>;
+	peers(): Promise<readonly { readonly id: string; readonly joinedAtMs: number }[]>;
+}

@@ -1,0 +1,157 @@
+/**
+ * The way of a batch into a channel's write-ahead log: judged, staged, committed. Trace and alert commit at once and take along
+ * whatever bulk already waits; bulk alone waits up to the group-commit window, and its receipt waits with it. Guarantees that
+ * `onCommitted` runs in the turn of the write, so a receipt sent there cannot leave before the fsync, and that a write that fails
+ * restarts the object from its disk: memory never runs ahead of it.
+ */
+import { hexOf } from "#core/bytes/bytes.ts";
+import { type Admission, admitBatch } from "./admission.ts";
+import type { ChannelIdentity, ChannelStore } from "./channel-store.ts";
+import type { WalBatch } from "./drain.ts";
+import type { IngestAnswer, Refusal } from "./faces.ts";
+import { CHANNEL_LIMITS } from "./limits.ts";
+import { logLine } from "./log.ts";
+
+export interface IntakeParts {
+	readonly store: ChannelStore;
+	readonly isRelay: boolean;
+	readonly fsyncIntervalMs: number;
+	readonly transaction: <T>(write: () => T) => T;
+	readonly abort: (reason: string) => void;
+	readonly onCommitted: (receipts: readonly { stream: Uint8Array; seq: number }[]) => void;
+}
+
+type Sender = Pick<ChannelIdentity, "agent" | "signingKey">;
+
+export interface Taken {
+	readonly refusal: Refusal | null;
+	/** The durable watermark of a repeated batch's stream, to be receipted again. */
+	readonly repeated: { readonly stream: Uint8Array; readonly seq: number } | null;
+}
+
+export class Intake {
+	readonly #parts: IntakeParts;
+	#staged: WalBatch[] = [];
+	#stagedBytes = 0;
+	#signingKey: Uint8Array = new Uint8Array(32);
+	#timer: ReturnType<typeof setTimeout> | null = null;
+	/** Streams seen on this link: only the first batch of one may resume past what this relay knows. */
+	#seen = new Set<string>();
+
+	constructor(parts: IntakeParts) {
+		this.#parts = parts;
+	}
+
+	/** A new link of the agent begins. */
+	startLink(): void {
+		this.commit();
+		this.#seen = new Set();
+	}
+
+	/** One batch of the agent's own session. */
+	take(bytes: Uint8Array, sender: Sender, nowMs: number): Taken {
+		const admission = this.#admit(bytes, sender, nowMs);
+		if (admission.kind === "refused") return { refusal: admission.refusal, repeated: null };
+		if (admission.kind === "repeated") return { refusal: null, repeated: this.#watermark(admission.stream) };
+		if (admission.batch.lane !== "bulk" || this.#parts.fsyncIntervalMs === 0) this.commit();
+		else this.#timer ??= setTimeout(() => this.commit(), this.#parts.fsyncIntervalMs);
+		return { refusal: null, repeated: null };
+	}
+
+	/** Many batches at once, as a carrier brings them: one commit for all. */
+	takeAll(batches: readonly Uint8Array[], sender: Sender, nowMs: number): IngestAnswer {
+		const refusals: Refusal[] = [];
+		const streams = new Map<string, Uint8Array>();
+		for (const bytes of batches) {
+			const admission = this.#admit(bytes, sender, nowMs);
+			if (admission.kind === "refused") refusals.push(admission.refusal);
+			else {
+				const stream = admission.kind === "taken" ? admission.batch.stream : admission.stream;
+				streams.set(hexOf(stream), stream);
+			}
+		}
+		this.commit();
+		const receipts = [...streams.values()].map((stream) => this.#watermark(stream)).filter((each) => each !== null);
+		return { receipts, refusals };
+	}
+
+	#watermark(stream: Uint8Array): { stream: Uint8Array; seq: number } | null {
+		const seq = this.#parts.store.stream(stream)?.a1 ?? 0;
+		return seq === 0 ? null : { stream, seq };
+	}
+
+	#admit(bytes: Uint8Array, sender: Sender, nowMs: number): Admission {
+		const { store, isRelay } = this.#parts;
+		const admission = admitBatch(bytes, {
+			...sender,
+			streamOf: (stream) => store.stream(stream),
+			heldHash: (stream, seq) =>
+				this.#staged.find((batch) => batch.seq === seq && hexOf(batch.stream) === hexOf(stream))?.hash ??
+				store.heldHash(stream, seq),
+			mayResume: (stream) => isRelay && !this.#seen.has(hexOf(stream)),
+		});
+		if (admission.kind === "refused") this.#keepRefused(bytes, admission, nowMs);
+		if (admission.kind !== "taken") return admission;
+		const { batch, state } = admission;
+		const isFull = this.#isFull(batch);
+		if (isFull) {
+			const detail = `the log of this hop is full at ${store.walBytes()} bytes`;
+			return {
+				kind: "refused",
+				refusal: { code: "wal_full", detail, stream: batch.stream, seq: batch.seq },
+				lane: batch.lane,
+			};
+		}
+		this.#seen.add(hexOf(batch.stream));
+		this.#signingKey = sender.signingKey;
+		store.stage(batch, state);
+		this.#staged.push(batch);
+		this.#stagedBytes += batch.bytes.length;
+		return admission;
+	}
+
+	#isFull(batch: WalBatch): boolean {
+		const bytesMax = batch.lane === "bulk" ? CHANNEL_LIMITS.bulkWalBytesMax : CHANNEL_LIMITS.walBytesMax;
+		return this.#parts.store.walBytes() + this.#stagedBytes + batch.bytes.length > bytesMax;
+	}
+
+	/** A hole is the sender's to fill and its batch comes again; anything else is kept for a person. */
+	#keepRefused(bytes: Uint8Array, admission: Extract<Admission, { kind: "refused" }>, nowMs: number): void {
+		const { store, isRelay } = this.#parts;
+		const { code, detail, stream } = admission.refusal;
+		if (code === "skipped") {
+			if (isRelay || stream === undefined || admission.lane === null) return;
+			if (nowMs - store.markHole(stream, admission.lane, nowMs) < CHANNEL_LIMITS.holeAlarmMs) return;
+			store.addAlarm({ code: "sequence_missing", detail: `stream ${hexOf(stream)}: ${detail}`, evidence: null });
+			store.markHoleAlarmed(stream);
+			return;
+		}
+		store.quarantine(code, detail, { bytes, atMs: nowMs });
+		if (code !== "forked") return;
+		const where = stream === undefined ? "" : `stream ${hexOf(stream)}: `;
+		if (isRelay) logLine("error", "stream_forked", { detail: where + detail });
+		else store.addAlarm({ code, detail: where + detail, evidence: bytes });
+	}
+
+	/** Writes what is staged and answers for it. */
+	commit(): void {
+		if (this.#timer !== null) clearTimeout(this.#timer);
+		this.#timer = null;
+		if (this.#staged.length === 0) return;
+		const batches = this.#staged;
+		this.#staged = [];
+		this.#stagedBytes = 0;
+		try {
+			const receipts = this.#parts.transaction(() => {
+				const written = this.#parts.store.commit(batches, this.#signingKey, Date.now());
+				this.#parts.store.pruneStreams();
+				return written;
+			});
+			this.#parts.onCommitted(receipts);
+		} catch (error) {
+			logLine("error", "wal_write_failed", { detail: (error as Error).message });
+			this.#parts.abort("the write-ahead log could not be written");
+			throw error;
+		}
+	}
+}

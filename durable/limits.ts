@@ -1,0 +1,85 @@
+/** Bounds of the Durable Objects on the evidence path, each with its reason. Hitting one is answered by name, never in silence. */
+
+import { MODEL_LIMITS } from "#core/model/limits.ts";
+import { LINK_LIMITS } from "#core/protocol/index.ts";
+
+const MIB = 1024 * 1024;
+
+export const CHANNEL_LIMITS = {
+	/** Bulk data waiting at one hop for one agent: about a day of a busy host, so an outage upstream does not fill the disk. */
+	bulkWalBytesMax: 256 * MIB,
+	/** Trace and alert data may go on beyond it: they are small and worth more. */
+	walBytesMax: 384 * MIB,
+	/** Refused items kept for a person to look at; the oldest go first. */
+	quarantineRowsMax: 256,
+	/** The same in bytes: about ten whole batches. */
+	quarantineBytesMax: 16 * MIB,
+	/** Commands waiting for one agent: each lives half an hour at most, so this is more than people can sign. */
+	commandsMax: 64,
+	/** Streams remembered per agent, the welcome's own bound: three lanes and twenty outbox resets. */
+	streamsMax: 64,
+	/** Alarms not yet taken by the store: a host that forks its history at every batch must not fill the disk. */
+	alarmsMax: 64,
+	/** Unreadable frames in a row before the link is dropped: an honest sender makes none. */
+	refusalsInRowMax: 16,
+	/** One message of an agent: a batch and its frame. */
+	messageBytesMax: MODEL_LIMITS.batchBytesMax + 65_536,
+	/** One delivery to the store: keeps its transaction and the time to the next trace delivery short. */
+	deliverBytesMax: 4 * MIB,
+	deliverBatchesMax: 64,
+	/** First and longest wait before a store that said no is asked again. */
+	deliverBackoffMs: 250,
+	deliverBackoffMsMax: 15_000,
+	/** An alarm set before a delivery finds what waits again, should the process die meanwhile. */
+	deliverGuardMs: 5_000,
+	/** A stream refused for a hole this long raises an alarm: with the sender's longest pause within the 60 s of invariant I4. */
+	holeAlarmMs: 40_000,
+	/** Longest `fsync_interval_ms` that is honoured: an agent waits that long for a receipt. */
+	fsyncIntervalMsMax: 1000,
+} as const;
+
+export const UPLINK_LIMITS = {
+	/** Bytes sent upstream without a receipt: the bandwidth-delay product of 100 Mbit/s at 600 ms. */
+	windowBytesMax: 8 * MIB,
+	/** Of that, bulk leaves this much free, so a trace batch never waits for bulk receipts. */
+	windowReserveBytes: 2 * MIB,
+	/** All reads of one carrier: small enough that a trace batch waits behind one carrier only briefly. */
+	readBytesMax: 512 * 1024,
+	/** A carrier never exceeds the reader's cap less the framing of its list. */
+	carrierBytesMax: LINK_LIMITS.carrierRawBytesMax - 65_536,
+	/** Channels asked at once for one carrier. */
+	readsAtOnceMax: 8,
+	/** Every so many carriers the lowest waiting lane gets one, so bulk never starves. */
+	floorEvery: 16,
+	connectBackoffMs: 500,
+	connectBackoffMsMax: 30_000,
+	/** Challenge, upgrade and welcome must come within it. */
+	connectTimeoutMs: 10_000,
+	/** Answer of the challenge: a nonce and a name. */
+	challengeBytesMax: 4096,
+	/** Nothing heard from upstream for so long: the link is dead. */
+	silentMsMax: 35_000,
+	/** An agent says how it is every few seconds; a session silent for so long is closed. */
+	agentSilentMsMax: 90_000,
+	/** States of agents are gathered for so long before they go up. */
+	stateIntervalMs: 1000,
+	/** First and longest pause of a stream that upstream refuses for a hole. */
+	holePauseMs: 1000,
+	holePauseMsMax: 10_000,
+	/** The object looks after itself and says that it lives this often, also when nobody calls. */
+	tickMs: 10_000,
+	/** An upstream message: trust documents are the largest. */
+	messageBytesMax: LINK_LIMITS.frame.bytesMax,
+} as const;
+
+export const PEER_LIMITS = {
+	/** Bytes of carriers taken and not yet answered: four windows of an honest proxy. */
+	pendingBytesMax: 32 * MIB,
+	/** Nothing heard from a proxy for so long: its link is dead (it says something every ten seconds). */
+	silentMsMax: 35_000,
+	messageBytesMax: LINK_LIMITS.frame.bytesMax,
+	/** Proxies of one Security Center. */
+	peersMax: 1024,
+	/** A proxy's clock may run ahead this far when it says when it heard an agent. */
+	clockAheadMsMax: 10 * 60_000,
+} as const;

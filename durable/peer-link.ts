@@ -1,0 +1,257 @@
+/**
+ * PeerLink: the upstream end of one proxy's link. It takes the proxy's carriers apart, brings each batch to its agent's channel
+ * and sends receipts and refusals back. Guarantees that no channel is addressed before the agent's proof has verified against our
+ * own root, that batches of one agent stay in order, and that inflating is capped. The proxy is believed in nothing but which
+ * agents it hears and when.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { bytesOfBase64 } from "#core/bytes/bytes.ts";
+import { proveNode } from "#core/identity/binding.ts";
+import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
+import { encodeFrame, type Frame, type FrameBody } from "#core/protocol/index.ts";
+import { assertInvariant } from "#core/result.ts";
+import { readAdmitted } from "./admitted.ts";
+import { unpackCarrier } from "./carrier.ts";
+import {
+	type AgentChannelFace,
+	CHANNEL_UNAVAILABLE,
+	DIRECTORY_NAME,
+	type Namespace,
+	type PeerDirectoryFace,
+	type PeerLinkFace,
+	type TrustSource,
+	UPLINK_NAME,
+	type UplinkFace,
+} from "./faces.ts";
+import { PEER_LIMITS } from "./limits.ts";
+import { logLine } from "./log.ts";
+import { readMessage } from "./read-message.ts";
+
+export interface PeerLinkEnv {
+	/** DER, base64. */
+	readonly ROOT_CERT: string;
+	readonly AGENT_CHANNEL: Namespace<AgentChannelFace>;
+	/** At the Security Center. */
+	readonly PEER_DIRECTORY?: Namespace<PeerDirectoryFace>;
+	/** At a proxy that serves other proxies. */
+	readonly UPLINK?: Namespace<UplinkFace>;
+}
+
+/** One accepted socket: what is said of an older one is ignored. */
+interface Link {
+	readonly id: string;
+	readonly peer: string;
+	readonly socket: WebSocket;
+	/** Agents proved on this link. */
+	readonly agents: Set<string>;
+	/** What is still being done for an agent: its batches stay in order behind it. */
+	readonly tails: Map<string, Promise<void>>;
+	pendingBytes: number;
+	heardAtMs: number;
+}
+
+export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject<E> implements PeerLinkFace {
+	readonly #root: Uint8Array;
+	#link: Link | null = null;
+	#watch: ReturnType<typeof setInterval> | null = null;
+
+	constructor(ctx: DurableObjectState, env: E) {
+		super(ctx, env);
+		const root = bytesOfBase64(env.ROOT_CERT);
+		assertInvariant(root !== null, "ROOT_CERT is not base64");
+		this.#root = root;
+	}
+
+	#trustSource(): TrustSource {
+		const source = this.env.PEER_DIRECTORY?.getByName(DIRECTORY_NAME) ?? this.env.UPLINK?.getByName(UPLINK_NAME);
+		assertInvariant(source !== undefined, "a PeerLink needs a directory or an uplink");
+		return source;
+	}
+
+	/** An upgrade that passed the link gate. */
+	override async fetch(request: Request): Promise<Response> {
+		const { id: peer } = readAdmitted(request);
+		const trust = await this.#trustSource().joinPeer(peer);
+		if (this.#link !== null) this.#close(this.#link, "replaced", "a newer link of this proxy came");
+		const { 0: client, 1: socket } = new WebSocketPair();
+		// Newer compatibility dates hand out blobs otherwise.
+		socket.binaryType = "arraybuffer";
+		socket.accept();
+		const link: Link = {
+			...{ id: crypto.randomUUID(), peer, socket, heardAtMs: Date.now() },
+			...{ agents: new Set<string>(), tails: new Map<string, Promise<void>>(), pendingBytes: 0 },
+		};
+		socket.addEventListener("message", (event) => this.#heard(link, event.data as string | ArrayBuffer));
+		socket.addEventListener("close", () => this.#ended(link));
+		socket.addEventListener("error", () => this.#ended(link));
+		this.#link = link;
+		this.#watch ??= setInterval(() => this.#checkSilence(), PEER_LIMITS.silentMsMax / 4);
+		logLine("info", "peer_up", { peer });
+		this.#send(link, encodeFrame("welcome", { timeMs: Date.now(), watermarks: [], trust }));
+		return new Response(null, {
+			status: 101,
+			webSocket: client,
+			headers: { "sec-websocket-protocol": LINK_SUBPROTOCOL },
+		});
+	}
+
+	async sendDown(frame: Uint8Array): Promise<boolean> {
+		return this.#link !== null && this.#send(this.#link, frame);
+	}
+
+	#send(link: Link, frame: Uint8Array): boolean {
+		if (this.#link !== link) return false;
+		try {
+			link.socket.send(frame);
+			return true;
+		} catch (error) {
+			logLine("warning", "peer_send_failed", { peer: link.peer, detail: (error as Error).message });
+			this.#ended(link);
+			return false;
+		}
+	}
+
+	#close(link: Link, code: string, detail: string): void {
+		logLine("warning", "peer_dropped", { peer: link.peer, code, detail });
+		if (!this.#send(link, encodeFrame("bye", { code, detail }))) return;
+		link.socket.close(1000, code);
+		this.#ended(link);
+	}
+
+	#ended(link: Link): void {
+		if (this.#link !== link) return;
+		// From here on nothing can be sent to it, and the channels hear that its agents are out of reach.
+		this.#link = null;
+		if (this.#watch !== null) clearInterval(this.#watch);
+		this.#watch = null;
+		logLine("info", "peer_down", { peer: link.peer, agents: link.agents.size });
+		const heardAtMs = link.heardAtMs;
+		for (const agent of link.agents)
+			this.#inOrder(link, agent, 0, () =>
+				this.env.AGENT_CHANNEL.getByName(agent).report({
+					agent,
+					via: link.peer,
+					linkId: link.id,
+					isUp: false,
+					heardAtMs,
+				}),
+			);
+	}
+
+	#checkSilence(): void {
+		const link = this.#link;
+		if (link !== null && Date.now() - link.heardAtMs > PEER_LIMITS.silentMsMax)
+			this.#close(link, "silent", `nothing was heard for ${PEER_LIMITS.silentMsMax} ms`);
+	}
+
+	#heard(link: Link, message: string | ArrayBuffer): void {
+		if (this.#link !== link) return;
+		link.heardAtMs = Date.now();
+		const frame = readMessage(message, PEER_LIMITS.messageBytesMax);
+		if (frame.ok) this.#take(link, frame.value, message as ArrayBuffer);
+		else this.#close(link, frame.code, frame.detail);
+	}
+
+	#take(link: Link, { type, body }: Frame, message: ArrayBuffer): void {
+		if (type === "carrier") this.#takeCarrier(link, body);
+		else if (type === "agent_state")
+			this.#inOrder(link, body.agent, message.byteLength, () => this.#takeState(link, body));
+		else if (type === "command_received") this.#takeCommandReceived(link, body);
+		// Said back, so that the proxy knows the link is alive.
+		else if (type === "heartbeat") this.#send(link, new Uint8Array(message));
+		else if (type === "reject")
+			logLine("warning", "peer_refused", { peer: link.peer, code: body.code, agent: body.agent });
+		else if (type === "bye") this.#ended(link);
+		else this.#close(link, "frame_unexpected", `${type} does not come from a proxy`);
+	}
+
+	/** Runs after whatever is still being done for the agent; a failure is told to the proxy, which sends everything again. */
+	#inOrder(link: Link, agent: string, bytes: number, work: () => Promise<void>): void {
+		link.pendingBytes += bytes;
+		const before = link.tails.get(agent) ?? Promise.resolve();
+		const tail = before.then(work).catch((error: Error) => {
+			logLine("warning", "channel_unavailable", { peer: link.peer, agent, detail: error.message });
+			this.#refuse(link, agent, CHANNEL_UNAVAILABLE, "the agent's channel did not answer");
+		});
+		link.tails.set(agent, tail);
+		void tail.then(() => {
+			link.pendingBytes -= bytes;
+			if (link.tails.get(agent) === tail) link.tails.delete(agent);
+		});
+	}
+
+	#refuse(link: Link, agent: string, code: string, detail: string): void {
+		this.#send(link, encodeFrame("reject", { agent, code, detail }));
+	}
+
+	async #takeState(link: Link, state: FrameBody<"agent_state">): Promise<void> {
+		const { agent, proof, ...news } = state;
+		const report = { ...news, agent, via: link.peer, linkId: link.id };
+		const channel = this.env.AGENT_CHANNEL;
+		if (proof === undefined) {
+			// News of an agent that was refused here, or not yet proved, is nobody's.
+			if (link.agents.has(agent)) await channel.getByName(agent).report(report);
+			return;
+		}
+		const nowMs = Date.now();
+		if (state.heardAtMs > nowMs + PEER_LIMITS.clockAheadMsMax) {
+			this.#refuse(link, agent, "state_from_future", "the proxy's clock is ahead");
+			return;
+		}
+		// Judged at the time the proxy heard it: a backlog outlives the certificate it was taken under (evidence fails open).
+		const context = { root: this.#root, nowMs: Math.min(nowMs, state.heardAtMs), usage: "client" } as const;
+		const node = await proveNode(proof, context);
+		if (!node.ok) {
+			this.#refuse(link, agent, node.code, node.detail);
+			return;
+		}
+		if (node.value.role !== "agent" || node.value.id !== agent) {
+			this.#refuse(link, agent, "proof_of_another", `the proof is of ${node.value.uri}`);
+			return;
+		}
+		const { signingKey, notAfterMs } = node.value;
+		await channel.getByName(agent).arrive({ ...report, proof, signingKey, notAfterMs });
+		link.agents.add(agent);
+	}
+
+	#takeCarrier(link: Link, body: FrameBody<"carrier">): void {
+		const carried = unpackCarrier(body);
+		if (!carried.ok) {
+			this.#close(link, carried.code, carried.detail);
+			return;
+		}
+		if (link.pendingBytes + body.rawBytes > PEER_LIMITS.pendingBytesMax) {
+			this.#close(link, "window_exceeded", `more than ${PEER_LIMITS.pendingBytesMax} bytes are pending`);
+			return;
+		}
+		const byAgent = new Map<string, Uint8Array[]>();
+		for (const { agent, bytes } of carried.value) {
+			const batches = byAgent.get(agent) ?? [];
+			batches.push(bytes);
+			byAgent.set(agent, batches);
+		}
+		for (const [agent, batches] of byAgent) {
+			const bytes = batches.reduce((sum, batch) => sum + batch.length, 0);
+			this.#inOrder(link, agent, bytes, () => this.#ingest(link, agent, batches));
+		}
+	}
+
+	async #ingest(link: Link, agent: string, batches: readonly Uint8Array[]): Promise<void> {
+		if (!link.agents.has(agent)) {
+			this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
+			return;
+		}
+		const { receipts, refusals } = await this.env.AGENT_CHANNEL.getByName(agent).ingest(agent, batches);
+		for (const { stream, seq } of receipts)
+			this.#send(link, encodeFrame("receipt", { agent, stream, level: "a1", seq }));
+		for (const refusal of refusals) this.#send(link, encodeFrame("reject", { agent, ...refusal }));
+	}
+
+	#takeCommandReceived(link: Link, { agent, commandId }: FrameBody<"command_received">): void {
+		if (!link.agents.has(agent)) {
+			this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
+			return;
+		}
+		this.#inOrder(link, agent, 0, () => this.env.AGENT_CHANNEL.getByName(agent).commandReceived(commandId));
+	}
+}

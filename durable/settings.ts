@@ -1,0 +1,37 @@
+/**
+ * What a site may set of the evidence path, as the host hands it over in `PROXY` (the `proxy` section of the configuration). The
+ * host has already judged it: what does not fit is our own mistake and stops the object.
+ */
+import { LANES, type Lane } from "#core/model/batch.ts";
+import { assertInvariant } from "#core/result.ts";
+import { CHANNEL_LIMITS } from "./limits.ts";
+
+export interface FlowSettings {
+	/** Group-commit window of the bulk lane. */
+	readonly fsyncIntervalMs: number;
+	/** Every lane once, most urgent first. */
+	readonly priorities: readonly Lane[];
+	readonly compression: "none" | "zstd";
+}
+
+/** The binding as the host writes it; absent fields take the default. */
+export interface ProxySettings {
+	readonly fsync_interval_ms?: number;
+	readonly flow?: { readonly priorities?: readonly string[]; readonly compression?: string };
+}
+
+export function readFlowSettings(settings: ProxySettings | undefined): FlowSettings {
+	const fsyncIntervalMs = settings?.fsync_interval_ms ?? 100;
+	const priorities = settings?.flow?.priorities ?? LANES;
+	const compression = settings?.flow?.compression ?? "zstd";
+	assertInvariant(
+		Number.isFinite(fsyncIntervalMs) && fsyncIntervalMs >= 0 && fsyncIntervalMs <= CHANNEL_LIMITS.fsyncIntervalMsMax,
+		`fsync_interval_ms is 0 to ${CHANNEL_LIMITS.fsyncIntervalMsMax}`,
+	);
+	assertInvariant(
+		priorities.length === LANES.length && LANES.every((lane) => priorities.includes(lane)),
+		`flow.priorities names ${LANES.join(", ")} once each`,
+	);
+	assertInvariant(compression === "zstd" || compression === "none", "flow.compression is zstd or none");
+	return { fsyncIntervalMs, priorities: priorities as readonly Lane[], compression };
+}

@@ -1,0 +1,105 @@
+/**
+ * The Security Center's drain of one channel: hands waiting batches to the store, most urgent lane first, and frees them when
+ * the store says that a signed checkpoint covers them. Guarantees order within a stream and at-least-once; exactly-once is the
+ * store's promise. While the store says no nothing is lost: rows stay, the wait doubles, and an alarm set before the first try
+ * finds them after a crash.
+ */
+import { equalBytes } from "#core/bytes/bytes.ts";
+import { LANES } from "#core/model/batch.ts";
+import { backoffMs } from "./backoff.ts";
+import type { ChannelStore, StoredRow } from "./channel-store.ts";
+import type { StoreDrain } from "./drain.ts";
+import type { Acknowledged } from "./faces.ts";
+import { CHANNEL_LIMITS } from "./limits.ts";
+import { logLine } from "./log.ts";
+
+const BACKOFF = { firstMs: CHANNEL_LIMITS.deliverBackoffMs, longestMs: CHANNEL_LIMITS.deliverBackoffMsMax };
+const BOUNDS = { bytesMax: CHANNEL_LIMITS.deliverBytesMax, batchesMax: CHANNEL_LIMITS.deliverBatchesMax };
+
+export interface PumpParts {
+	readonly store: ChannelStore;
+	readonly drain: StoreDrain;
+	readonly transaction: <T>(write: () => T) => T;
+	/** Asks to be kicked again at a time, also after a crash. */
+	readonly wakeAt: (atMs: number) => void;
+	readonly onDelivered: (receipts: readonly Acknowledged[]) => void;
+}
+
+/** Rows of one delivery: a prefix under one signing key. */
+function underOneKey(rows: readonly StoredRow[]): readonly StoredRow[] {
+	const key = rows[0]?.signingKey;
+	const end = rows.findIndex((row) => key !== undefined && !equalBytes(row.signingKey, key));
+	return end < 0 ? rows : rows.slice(0, end);
+}
+
+export class StorePump {
+	readonly #parts: PumpParts;
+	#running: Promise<void> | null = null;
+	#isKicked = false;
+	#failures = 0;
+	#notBeforeMs = 0;
+
+	constructor(parts: PumpParts) {
+		this.#parts = parts;
+	}
+
+	/** Delivers whatever waits; at once, or when the current wait is over. */
+	kick(agent: string): Promise<void> {
+		this.#isKicked = true;
+		const waitMs = this.#notBeforeMs - Date.now();
+		if (waitMs > 0) {
+			this.#parts.wakeAt(this.#notBeforeMs);
+			return Promise.resolve();
+		}
+		this.#running ??= this.#run(agent);
+		return this.#running;
+	}
+
+	async #run(agent: string): Promise<void> {
+		try {
+			while (this.#isKicked) {
+				this.#isKicked = false;
+				await this.#deliverAlarms(agent);
+				await this.#deliverBatches(agent);
+			}
+			this.#failures = 0;
+		} catch (error) {
+			this.#failures++;
+			this.#notBeforeMs = Date.now() + backoffMs(BACKOFF, this.#failures, Math.random());
+			this.#parts.wakeAt(this.#notBeforeMs);
+			logLine("warning", "drain_unavailable", { agent, failures: this.#failures, detail: (error as Error).message });
+		} finally {
+			this.#running = null;
+		}
+	}
+
+	async #deliverBatches(agent: string): Promise<void> {
+		for (;;) {
+			const lane = LANES.find((each) => this.#parts.store.read(each, 0, { bytesMax: 0, batchesMax: 1 }).length > 0);
+			if (lane === undefined) return;
+			const rows = underOneKey(this.#parts.store.read(lane, 0, BOUNDS));
+			const delivered = await this.#parts.drain.deliver(agent, (rows[0] as StoredRow).signingKey, rows);
+			if (!delivered.ok) throw new Error(delivered.detail);
+			this.#free(rows, delivered.value.checkpoint);
+		}
+	}
+
+	#free(rows: readonly StoredRow[], checkpoint: string): void {
+		const highest = new Map(rows.map((row) => [row.stream.join(), row]));
+		const receipts = this.#parts.transaction(() =>
+			[...highest.values()].map(({ stream, seq }): Acknowledged => {
+				this.#parts.store.free(stream, seq);
+				this.#parts.store.raiseA2(stream, seq, checkpoint);
+				return { stream, level: "a2", seq, checkpoint };
+			}),
+		);
+		this.#parts.onDelivered(receipts);
+	}
+
+	async #deliverAlarms(agent: string): Promise<void> {
+		for (const { row, code, detail, evidence } of this.#parts.store.alarms()) {
+			await this.#parts.drain.onAlarm({ agent, code, detail, evidence });
+			this.#parts.store.removeAlarm(row);
+		}
+	}
+}

@@ -1,0 +1,9 @@
+/** Every migration in the order they are applied. Append-only. */
+import { initial } from "./0000-initial.ts";
+
+export interface Migration {
+	readonly name: string;
+	readonly statements: readonly string[];
+}
+
+export const MIGRATIONS: readonly Migration[] = [initial];

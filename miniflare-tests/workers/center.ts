@@ -1,0 +1,120 @@
+/**
+ * A Security Center for the tests of the evidence path: the real link gate, PeerLink, PeerDirectory and AgentChannel, and a store
+ * that records. The store can be told to be unavailable. It keeps every delivery, so a batch stored twice is seen.
+ */
+import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import { base64Of, bytesOfBase64, hexOf } from "#core/bytes/bytes.ts";
+import { ok } from "#core/result.ts";
+import { AgentChannelBase, type ChannelEnv } from "../../durable/agent-channel.ts";
+import type { AgentState, ChannelAlarm, StoreDrain, WalBatch } from "../../durable/drain.ts";
+import { type AgentChannelFace, DIRECTORY_NAME, type Namespace, type PeerDirectoryFace } from "../../durable/faces.ts";
+import { PeerDirectory } from "../../durable/peer-directory.ts";
+import { PeerLink, type PeerLinkEnv } from "../../durable/peer-link.ts";
+import { answerLink, type LinkGateEnv } from "../../workers/edge/link-gate.ts";
+
+type RecorderFace = Pick<Recorder, "store" | "note" | "raise" | "setAvailable" | "recorded">;
+type Env = ChannelEnv &
+	PeerLinkEnv &
+	LinkGateEnv & {
+		readonly RECORDER: Namespace<RecorderFace>;
+		readonly AGENT_CHANNEL: Namespace<AgentChannelFace>;
+		readonly PEER_DIRECTORY: Namespace<PeerDirectoryFace>;
+		readonly PEER_LINK: NonNullable<ChannelEnv["PEER_LINK"]>;
+	};
+
+export { PeerDirectory, PeerLink };
+
+export class Recorder extends DurableObject<Env> {
+	#isAvailable = true;
+
+	constructor(ctx: DurableObjectState, env: Env) {
+		super(ctx, env);
+		ctx.storage.sql.exec(`
+			CREATE TABLE IF NOT EXISTS batches (agent TEXT, stream TEXT, seq INTEGER, lane TEXT, bytes BLOB, at INTEGER PRIMARY KEY AUTOINCREMENT);
+			CREATE TABLE IF NOT EXISTS states (agent TEXT, via TEXT, is_up INTEGER, heard INTEGER);
+			CREATE TABLE IF NOT EXISTS alarms (agent TEXT, code TEXT, detail TEXT, evidence INTEGER)`);
+	}
+
+	async setAvailable(isAvailable: boolean): Promise<void> {
+		this.#isAvailable = isAvailable;
+	}
+
+	async store(agent: string, batches: readonly WalBatch[]): Promise<boolean> {
+		if (!this.#isAvailable) return false;
+		for (const { stream, seq, lane, bytes } of batches)
+			this.ctx.storage.sql.exec(
+				"INSERT INTO batches (agent, stream, seq, lane, bytes) VALUES (?, ?, ?, ?, ?)",
+				agent,
+				hexOf(stream),
+				seq,
+				lane,
+				bytes,
+			);
+		return true;
+	}
+
+	async note(state: AgentState): Promise<void> {
+		const { agent, via, isUp, heardAtMs } = state;
+		this.ctx.storage.sql.exec("INSERT INTO states VALUES (?, ?, ?, ?)", agent, via, isUp ? 1 : 0, heardAtMs);
+	}
+
+	async raise(alarm: ChannelAlarm): Promise<void> {
+		const { agent, code, detail, evidence } = alarm;
+		this.ctx.storage.sql.exec("INSERT INTO alarms VALUES (?, ?, ?, ?)", agent, code, detail, evidence?.length ?? 0);
+	}
+
+	async recorded(): Promise<unknown> {
+		const rows = (query: string) => this.ctx.storage.sql.exec(query).toArray();
+		const batches = rows("SELECT * FROM batches ORDER BY at").map((row) => ({
+			...row,
+			bytes: base64Of(new Uint8Array(row.bytes as ArrayBuffer)),
+		}));
+		return { batches, states: rows("SELECT * FROM states"), alarms: rows("SELECT * FROM alarms") };
+	}
+}
+
+export class AgentChannel extends AgentChannelBase<Env> {
+	protected override readonly drain: StoreDrain = {
+		deliver: async (agent, _signingKey, batches) => {
+			const isStored = await this.env.RECORDER.getByName("one").store(agent, batches);
+			if (!isStored) return { ok: false, code: "drain_unavailable", detail: "the test said so" };
+			return ok({ checkpoint: `test checkpoint over ${batches.at(-1)?.seq}` });
+		},
+		onState: (state) => this.env.RECORDER.getByName("one").note(state),
+		onAlarm: (alarm) => this.env.RECORDER.getByName("one").raise(alarm),
+	};
+}
+
+export class Links extends WorkerEntrypoint<Env> {
+	override fetch(request: Request): Promise<Response> {
+		return answerLink(request, this.env, { agent: null, peer: this.env.PEER_LINK });
+	}
+}
+
+/** What the tests ask and tell. */
+export default class Control extends WorkerEntrypoint<Env> {
+	override async fetch(request: Request): Promise<Response> {
+		const { pathname } = new URL(request.url);
+		if (pathname === "/healthz") return new Response("ok");
+		if (pathname === "/recorded") return Response.json(await this.env.RECORDER.getByName("one").recorded());
+		const body = (await request.json()) as Record<string, string>;
+		const bytes = (name: string) => bytesOfBase64(body[name] ?? "") ?? new Uint8Array();
+		if (pathname === "/store") {
+			await this.env.RECORDER.getByName("one").setAvailable(body.available === "yes");
+			return Response.json({});
+		}
+		if (pathname === "/trust") {
+			const directory = this.env.PEER_DIRECTORY.getByName(DIRECTORY_NAME);
+			await directory.publishTrust([bytes("document")]);
+			return Response.json({});
+		}
+		const channel = this.env.AGENT_CHANNEL.getByName(body.agent ?? "");
+		if (pathname === "/stats") return Response.json(await channel.stats());
+		const command = {
+			commandId: bytes("commandId"),
+			envelope: bytes("envelope"),
+			expiresAtMs: Number(body.expiresAtMs),
+		};
+		return Response.json(await channel.enqueueCommand(body.agent ?? "", command));
+	}
+}

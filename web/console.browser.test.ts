@@ -1,0 +1,485 @@
+/**
+ * The console in a real browser against the fixture: real WebCrypto, real keyboard, real content security policy. Waits for the
+ * app's own `idle()`, never for a time. Skipped by name where there is no Chromium; fails instead where REQUIRE names it.
+ */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { build } from "vite";
+import { hexOf } from "#core/bytes/bytes.ts";
+import { COMMANDS } from "./src/commands/catalog.ts";
+import { type Fixture, openFixture } from "./testing/fixture-server.ts";
+import { HOSTILE, keyOf, TRACE_ID } from "./testing/story.ts";
+
+const CHROMIUM = "/usr/bin/chromium";
+const ARGS =
+	"--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking " +
+	"--disable-component-update --disable-sync";
+const hasChromium = existsSync(CHROMIUM);
+const isRequired = (process.env.REQUIRE ?? "").split(/[\s,]+/).includes("chromium");
+const skip = hasChromium || isRequired ? false : "chromium is not installed";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** Collects what the browser refuses under the policy, from before the first script of the page. */
+const WATCH = `window.refused = []; document.addEventListener("securitypolicyviolation",
+	(event) => window.refused.push(event.violatedDirective + " " + event.blockedURI + " " + event.sample));`;
+
+let root: string;
+let browser: Browser;
+let fixture: Fixture;
+
+before(async () => {
+	if (skip) return;
+	assert.ok(hasChromium, "REQUIRE names chromium and it is not installed");
+	root = mkdtempSync(join(tmpdir(), "console-"));
+	await build({
+		configFile: fileURLToPath(new URL("./vite.config.ts", import.meta.url)),
+		logLevel: "silent",
+		build: { outDir: root },
+	});
+	browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS.split(" ") });
+});
+
+after(async () => {
+	await browser?.close();
+	if (root) rmSync(root, { recursive: true, force: true });
+});
+
+/** A browser of its own, signed in as the operator unless told otherwise; checks at its end that nothing was refused or thrown. */
+function consoleTest(
+	name: string,
+	options: { operator?: string | null; mode?: Parameters<Fixture["setMode"]>[0]; dark?: boolean },
+	run: (page: Page, context: BrowserContext) => Promise<void>,
+): void {
+	test(name, { skip, timeout: 30_000 }, async () => {
+		fixture = await openFixture(root);
+		const context = await browser.newContext({
+			viewport: { width: 1440, height: 900 },
+			colorScheme: options.dark ? "dark" : "light",
+			acceptDownloads: true,
+		});
+		try {
+			fixture.setMode(options.mode ?? "story");
+			await context.addInitScript(WATCH);
+			const page = await context.newPage();
+			const errors: string[] = [];
+			page.on("pageerror", (error) => errors.push(error.message));
+			if (options.operator !== null) await join_(page, options.operator ?? "ana");
+			await run(page, context);
+			assert.deepEqual(errors, []);
+			assert.deepEqual(await page.evaluate("window.refused"), []);
+		} finally {
+			await context.close();
+			await fixture.close();
+		}
+	});
+}
+
+const at = (id: string) => `[data-testid="${id}"]`;
+const idle = (page: Page) => page.evaluate("window.daemoneye.idle()");
+const focused = (page: Page) => page.evaluate("document.activeElement?.getAttribute('data-testid')");
+
+async function join_(page: Page, operator: string): Promise<void> {
+	await page.goto(`${fixture.url}/#/join/invite-${operator}`);
+	await page.click(at("join-start"));
+	await page.click(at("join-continue"));
+	await idle(page);
+}
+
+async function openTrace(page: Page, query = ""): Promise<void> {
+	await page.goto(`${fixture.url}/#/traces/${TRACE_ID}${query}`);
+	await page.waitForSelector(at("treegrid"));
+	await idle(page);
+}
+
+async function press(page: Page, ...keys: string[]): Promise<void> {
+	for (const key of keys) await page.keyboard.press(key);
+	await idle(page);
+}
+
+/** Text of the row that the treegrid names as active. */
+const activeRow = (page: Page) =>
+	page.evaluate(
+		`document.getElementById(document.querySelector('[role=treegrid]').getAttribute('aria-activedescendant'))?.dataset.row`,
+	);
+
+async function axeViolations(page: Page): Promise<string[]> {
+	await idle(page);
+	await page.evaluate(axe);
+	return page.evaluate(
+		`axe.run(document, { resultTypes: ["violations"] }).then((result) =>
+			result.violations.map((each) => each.id + ": " + each.nodes.map((node) => node.target.join(" ") + " " + node.failureSummary).join(" | ")))`,
+	);
+}
+
+consoleTest(
+	"an invitation makes a key that cannot be extracted, signs in, and leaves no token behind",
+	{ operator: null },
+	async (page) => {
+		await page.goto(`${fixture.url}/#/join/invite-ana`);
+		await page.waitForSelector(at("join-start"));
+		assert.doesNotMatch(page.url(), /invite/, "gone from the address before anything else");
+		await page.click(at("join-start"));
+		await page.waitForSelector(at("join-signed-in"));
+		assert.match((await page.textContent(at("fingerprint"))) ?? "", /^([0-9a-f]{4} ){15}[0-9a-f]{4}$/);
+		await page.click(at("join-continue"));
+		await page.waitForSelector(at("hits"));
+		await page.goBack();
+		assert.doesNotMatch(page.url(), /invite/, "nor in the history");
+		const stored = await page.evaluate(`new Promise((resolve) => {
+		indexedDB.open("daemoneye").onsuccess = ({ target }) => {
+			target.result.transaction("operatorKeys").objectStore("operatorKeys").getAll().onsuccess = (read) =>
+				resolve(read.target.result.map((key) => [key.operatorId, key.privateKey.extractable, key.privateKey.algorithm.name]));
+		};
+	})`);
+		assert.deepEqual(stored, [["ana", false, "Ed25519"]]);
+	},
+);
+
+consoleTest(
+	"a returning operator signs in by one press, and a browser without a key is told what to do",
+	{},
+	async (page, context) => {
+		await page.click(at("sign-out"));
+		await page.click(at("sign-in-ana"));
+		await page.waitForSelector(at("hits"));
+		const other = await (await browser.newContext()).newPage();
+		await other.goto(fixture.url);
+		await other.waitForSelector(at("no-key"));
+		await other.context().close();
+		assert.equal(context.pages().length, 1);
+	},
+);
+
+consoleTest("a used invitation is refused in words", { operator: null }, async (page) => {
+	await join_(page, "ana");
+	await page.goto(`${fixture.url}/#/join/invite-ana`);
+	await page.click(at("join-start"));
+	assert.match((await page.textContent(at("problem"))) ?? "", /used or expired/);
+});
+
+consoleTest(
+	"the story by keyboard only: hit, signed trace, lineage, hop, follow",
+	{ mode: "unfollowed" },
+	async (page) => {
+		await press(page, "j", "j", "Enter");
+		await page.waitForSelector(at("hit-detail"));
+		await press(page, "Shift+T");
+		assert.equal(await focused(page), "trace-reason");
+		await page.keyboard.type("jkfn? web server started a shell");
+		await press(
+			page,
+			"Shift+Tab",
+			"Shift+Tab",
+			"Shift+Tab",
+			"Shift+Tab",
+			"Shift+Tab",
+			"Shift+Tab",
+			"ArrowDown",
+			"ArrowDown",
+		);
+		for (let i = 0; i < 8; i++) await page.keyboard.press("Tab");
+		assert.equal(await focused(page), "trace-sign");
+		await press(page, "Enter");
+		const [command] = fixture.seen.commands;
+		assert.equal(command?.reason, "jkfn? web server started a shell", "command keys are off while typing");
+		assert.equal(hexOf(command?.targetProcess ?? new Uint8Array()), keyOf("web-01", 812), "the chosen ancestor");
+		assert.match(command?.traceId ?? "", /^T-\d{8}-[a-z0-9]{6}$/);
+		assert.equal((command?.expiresAtMs ?? 0) - (command?.timestampMs ?? 0), 900_000);
+		assert.ok(page.url().endsWith(`#/traces/${command?.traceId}`));
+
+		await openTrace(page);
+		await press(page, "j");
+		assert.equal(await activeRow(page), "host:web-01");
+		await press(page, "ArrowRight", "ArrowRight");
+		assert.equal(await activeRow(page), `web-01/${keyOf("web-01", 4310)}`);
+		await press(page, "ArrowLeft");
+		assert.match((await page.textContent("[data-row][aria-selected=true]")) ?? "", /\+\d+ hidden/);
+		await press(page, "ArrowRight", "End");
+		assert.equal(await activeRow(page), "hop:c0ffee01");
+		assert.match((await page.textContent(at("drawer"))) ?? "", /96 % sure.*mirrored/s);
+		await press(page, "Shift+F");
+		assert.match(await page.inputValue(at("trace-reason")), /^Follow ssh \(4330\) on web-01/);
+		await press(page, "Tab", "Tab", "Enter");
+		const followed = fixture.seen.commands[1];
+		assert.equal(followed?.traceId, TRACE_ID);
+		assert.equal(followed?.targetAgent, "db-01");
+		assert.equal(hexOf(followed?.parentLink?.process ?? new Uint8Array()), keyOf("web-01", 4330));
+	},
+);
+
+consoleTest("stepping, hits and moment T move every view together", {}, async (page) => {
+	await openTrace(page);
+	await press(page, "n", "n");
+	assert.match((await page.textContent(at("drawer"))) ?? "", /exec.*bash.*4315/s);
+	assert.equal(await activeRow(page), `web-01/${keyOf("web-01", 4315)}`);
+	assert.equal(await page.locator("[role=grid] [role=row][aria-selected=true]").count(), 1);
+	const before = await page.textContent(at("moment"));
+	await press(page, ".", ".");
+	assert.notEqual(await page.textContent(at("moment")), before);
+	assert.ok((await page.locator(".row-future").count()) > 3, "what starts after T is dimmed");
+	await press(page, "Shift+N");
+	assert.equal(await page.textContent(at("moment")), before);
+	await press(page, "f");
+	assert.match((await page.textContent(at("window-text"))) ?? "", /window/);
+	await press(page, "Backspace");
+	assert.match((await page.textContent(at("window-text"))) ?? "", /all/);
+	await page.keyboard.press("Space");
+	await page.waitForFunction(`document.querySelector('[data-testid=play]').getAttribute('aria-label') === 'Pause'`);
+	await page.keyboard.press("Space");
+	await press(page, "Escape", "Escape");
+	assert.equal(await page.locator(at("drawer")).count(), 0);
+	assert.equal(await page.textContent(at("moment")), "end");
+});
+
+consoleTest(
+	"find counts matches, kinds filter every view, and the link reproduces what is shown without what was typed",
+	{},
+	async (page, context) => {
+		await openTrace(page);
+		await press(page, "/");
+		await page.keyboard.type("id_ed25519");
+		await press(page, "Enter");
+		assert.match((await page.textContent(at("find-count"))) ?? "", /^1 of \d+ found$/);
+		assert.match((await page.textContent(at("drawer"))) ?? "", /id_ed25519/);
+		await press(page, "Escape", "Escape");
+		await page.click(at("kind-connect"));
+		await idle(page);
+		assert.match((await page.textContent(at("event-count"))) ?? "", /^7 of \d+ events/);
+		await page.waitForFunction(`location.hash.includes("kinds=connect")`);
+		assert.doesNotMatch(page.url(), /ed25519/);
+		const copy = await context.newPage();
+		await copy.goto(page.url());
+		await copy.waitForSelector(at("drawer"));
+		await idle(copy);
+		assert.equal(await copy.textContent(at("event-count")), await page.textContent(at("event-count")));
+		assert.equal(await activeRow(copy), await activeRow(page));
+		await copy.close();
+	},
+);
+
+consoleTest("the tree is a treegrid with honest counts, levels and states", {}, async (page) => {
+	await openTrace(page);
+	const grid = page.locator("[role=treegrid]");
+	const total = Number(await grid.getAttribute("aria-rowcount"));
+	assert.equal(total, 41, "2 hosts, 37 processes, 1 hop and the header");
+	assert.ok((await grid.locator("[data-row]").count()) < total, "only rows on screen are drawn");
+	const row = (id: string) => page.locator(`[data-row="${id}"]`);
+	assert.equal(await row("host:web-01").getAttribute("aria-level"), "1");
+	assert.equal(await row(`web-01/${keyOf("web-01", 812)}`).getAttribute("aria-expanded"), "true");
+	assert.match((await row(`web-01/${keyOf("web-01", 812)}`).textContent()) ?? "", /its parent is outside the trace/);
+	await press(page, "[");
+	assert.equal(Number(await grid.getAttribute("aria-rowcount")), 5, "hosts and their collapsed roots");
+	await press(page, "n");
+	assert.ok(Number(await grid.getAttribute("aria-rowcount")) > 5, "a selected event opens what hides it");
+	assert.equal(await page.getAttribute(at("completeness"), "data-complete"), "false");
+	await page.getByText("Show causes").click();
+	assert.match((await page.textContent(at("completeness"))) ?? "", /db-01.*24 events, ring buffer of cpu 1 was full/s);
+});
+
+consoleTest(
+	"every command of the catalog does something on a trace page, and focus returns from the palette",
+	{},
+	async (page) => {
+		await openTrace(page);
+		await page.focus("[role=treegrid]");
+		await press(page, "Control+k");
+		const listed = await page
+			.locator("[data-command]")
+			.evaluateAll((items: { dataset: { command: string } }[]) => items.map((item) => item.dataset.command));
+		assert.deepEqual(
+			listed,
+			COMMANDS.map(({ id }) => id).filter((id) => id !== "palette.open"),
+		);
+		await page.keyboard.type("jump time");
+		await press(page, "Enter");
+		await page.waitForSelector(at("jump-dialog"));
+		await page.keyboard.type("12:31:18");
+		await press(page, "Enter");
+		assert.equal(await page.textContent(at("moment")), "12:31:18.000");
+		assert.equal(await focused(page), "treegrid");
+		await press(page, "?");
+		assert.match((await page.textContent(at("key-sheet"))) ?? "", /Next hit/);
+		await press(page, "Escape");
+		assert.equal(await focused(page), "treegrid");
+	},
+);
+
+consoleTest("an approver signs what the bytes say, and cannot where the list says something else", {}, async (page) => {
+	await page.click(at("nav-approvals"));
+	await page.click('[data-testid^="approve-"]');
+	const facts = (await page.textContent(at("approval-facts"))) ?? "";
+	for (const part of ["Start a trace", "db-01", "15 min", "ben", "processes, arguments (masked), network"])
+		assert.ok(facts.includes(part), part);
+	await press(page, "Escape");
+	fixture.lieAboutWaiting();
+	await page.reload();
+	await page.click('[data-testid^="approve-"]');
+	assert.match((await page.textContent(at("approval-differences"))) ?? "", /differs in: host/);
+	assert.ok(await page.locator(at("approve-sign")).isDisabled());
+	assert.deepEqual(fixture.seen.approvals, []);
+});
+
+consoleTest("approving sends a signature over the same bytes, and the count goes", {}, async (page) => {
+	assert.match((await page.textContent(at("approvals-count"))) ?? "", /^1/);
+	await page.click(at("nav-approvals"));
+	await page.click('[data-testid^="approve-"]');
+	await page.click(at("approve-sign"));
+	await page.waitForSelector(at("empty"));
+	assert.equal(fixture.seen.approvals.length, 1);
+	fixture.tell({ kind: "trace", id: "T-20261122-wait77" });
+	await page.waitForSelector(at("approvals-count"), { state: "detached" });
+});
+
+consoleTest("an export is prepared, its manifest shown and signed, and the package saved", {}, async (page) => {
+	await openTrace(page);
+	await press(page, "e");
+	await page.fill(at("export-reason"), "handover to the incident team");
+	await page.click(at("export-prepare"));
+	assert.match((await page.textContent(at("export-manifest"))) ?? "", /in-toto\.io\/Statement\/v1/);
+	const download = page.waitForEvent("download");
+	await page.click(at("export-sign"));
+	assert.equal((await download).suggestedFilename(), `${TRACE_ID}.depkg`);
+	assert.deepEqual(fixture.seen.exports, ["x1"]);
+});
+
+consoleTest(
+	"hostile text is shown as text, escaped and capped, and does nothing",
+	{ mode: "hostile" },
+	async (page) => {
+		assert.match((await page.textContent(at("hit-12"))) ?? "", /ss\\u\{202e\}h<b>\\u\{0007\}/);
+		await openTrace(page);
+		assert.match((await page.textContent(".trace-reason")) ?? "", /routine\\0check<\/span><script>/);
+		await press(page, "/");
+		await page.keyboard.type("onerror");
+		await press(page, "Enter");
+		const drawer = (await page.textContent(at("drawer"))) ?? "";
+		assert.match(drawer, /ba\\u\{202e\}sh/);
+		assert.ok(drawer.includes('<img src=x onerror="document.title=1">\\u{001b}[31m\\u{0007}'));
+		await press(page, "Escape", "Escape", "/");
+		await page.fill(at("find"), "voice");
+		await page.focus(at("find"));
+		await press(page, "Enter");
+		const path = (await page.textContent(at("drawer"))) ?? "";
+		assert.match(path, /\/tmp\/\\u\{2066\}in\\u\{200b\}voice\\u\{202e\}xcod\.exe\\nA+… \+\d{4} more/);
+		assert.ok(path.length < HOSTILE.path.length);
+		assert.equal(await page.locator("main img, main script").count(), 0);
+		assert.match(await page.title(), /DaemonEye$/);
+	},
+);
+
+consoleTest("empty and failing answers are said calmly, and a retry recovers", { mode: "empty" }, async (page) => {
+	for (const name of ["hits", "traces", "approvals", "fleet"]) {
+		await page.click(at(`nav-${name}`));
+		await page.waitForSelector(at("empty"));
+		assert.deepEqual(await axeViolations(page), [], name);
+	}
+	fixture.setMode("error");
+	await page.click(at("nav-hits"));
+	await page.waitForSelector(at("problem"));
+	assert.match((await page.textContent(at("problem"))) ?? "", /The store does not answer.*store_unavailable/);
+	assert.deepEqual(await axeViolations(page), []);
+	fixture.setMode("story");
+	await page.getByText("Try again").click();
+	await page.waitForSelector(at("hit-11"));
+});
+
+consoleTest(
+	"live notes refresh what changed, and a lost feed keeps what is shown",
+	{ mode: "unfollowed" },
+	async (page) => {
+		await page.waitForSelector(`${at("live")}[data-state=live]`);
+		await openTrace(page);
+		assert.equal(await page.locator('[data-row="host:db-01"]').count(), 0);
+		await page.waitForSelector(`${at("live")}[data-state=live]`);
+		fixture.setMode("story");
+		fixture.tell({ kind: "trace", id: TRACE_ID });
+		fixture.tell({ kind: "events", traceId: TRACE_ID, lastRow: 9999 });
+		await page.waitForFunction(`document.querySelector('[role=treegrid]').getAttribute('aria-rowcount') === '41'`);
+		fixture.dropLive();
+		await page.waitForSelector(`${at("live")}[data-state=lost]`);
+		assert.ok(await page.isVisible(at("treegrid")));
+		await page.waitForSelector(`${at("live")}[data-state=live]`);
+	},
+);
+
+consoleTest("a viewer is shown everything and offered no signature", { operator: "vera" }, async (page) => {
+	await page.click(at("hit-11"));
+	assert.ok(await page.locator(at("trace-open-form")).isDisabled());
+	await page.click(at("nav-approvals"));
+	assert.equal(await page.locator('[data-testid^="approve-"]').count(), 0);
+	await openTrace(page);
+	assert.ok(await page.locator(at("export")).isDisabled());
+	await press(page, "End", "Shift+F", "e");
+	assert.equal(await page.locator("dialog").count(), 0);
+});
+
+for (const dark of [false, true]) {
+	consoleTest(
+		`axe finds nothing on any page or dialog in the ${dark ? "dark" : "light"} theme`,
+		{ operator: null, dark },
+		async (page) => {
+			const clean = async (name: string) => assert.deepEqual(await axeViolations(page), [], name);
+			await page.goto(fixture.url);
+			await page.waitForSelector(at("no-key"));
+			await clean("no key");
+			await page.goto(`${fixture.url}/#/join/invite-ana`);
+			await page.waitForSelector(at("join-start"));
+			await clean("invited");
+			await page.click(at("join-start"));
+			await page.waitForSelector(at("join-continue"));
+			await clean("joined");
+			await page.click(at("join-continue"));
+			await page.click(at("hit-11"));
+			await page.waitForSelector(at("hit-detail"));
+			await clean("hit");
+			await page.click(at("trace-open-form"));
+			await clean("trace form");
+			await press(page, "Escape");
+			await page.click(at("nav-fleet"));
+			await page.waitForSelector(at("fleet"));
+			await clean("fleet");
+			await page.click(at("nav-approvals"));
+			await page.click('[data-testid^="approve-"]');
+			await clean("approve dialog");
+			await press(page, "Escape");
+			await clean("approvals");
+			await page.click(at("nav-traces"));
+			await page.waitForSelector(at("traces"));
+			await clean("traces");
+			await openTrace(page);
+			await clean("trace");
+			await press(page, "n", "n");
+			await clean("trace with an event");
+			await press(page, "ArrowDown", "End");
+			await clean("trace with a process");
+			await page.click(at("tab-hops"));
+			await clean("hops");
+			await page.click(at("tab-commands"));
+			await clean("commands");
+			await press(page, "e");
+			await page.fill(at("export-reason"), "x");
+			await page.click(at("export-prepare"));
+			await page.waitForSelector(at("export-manifest"));
+			await clean("export dialog");
+			await press(page, "Escape", "Control+k");
+			await clean("palette");
+			await press(page, "Escape", "?");
+			await clean("key sheet");
+			await press(page, "Escape", "t");
+			await clean("jump dialog");
+			await press(page, "Escape");
+			await page.click(at("ledger-chip"));
+			await clean("ledger dialog");
+			await press(page, "Escape");
+			await page.click(at("sign-out"));
+			await page.waitForSelector(at("sign-in-ana"));
+			await clean("sign in");
+		},
+	);
+}

@@ -1,0 +1,155 @@
+/** The fleet: who is alive, how far behind, what each collector sees and what it cannot see, and why. */
+import { For, Show } from "solid-js";
+import type { FleetAnswer, FleetNode } from "../../../workers/sc/api/answers.ts";
+import { onLive } from "../api/live.ts";
+import { createQuery } from "../api/query.ts";
+import { useConsole } from "../state/console.ts";
+import { bytesText, spanText, utcText } from "../state/time-text.ts";
+import { Foreign } from "../widgets/foreign.tsx";
+import { Chip, Empty, Loading, ProblemNote, type Tone } from "../widgets/states.tsx";
+
+/** Behind by more than this is worth a colour: a healthy link acknowledges within a second or two. */
+const BEHIND_WARN_MS = 10_000;
+/** Stitching across hosts matches within this; beyond it, order between hosts is doubtful. */
+const CLOCK_WARN_MS = 500;
+
+const TIER_TONE: Record<FleetNode["tier"], Tone> = {
+	ebpf: "good",
+	netlink: "warn",
+	proc: "warn",
+	agent: "plain",
+	"": "plain",
+};
+
+function Sight(props: { node: FleetNode }) {
+	return (
+		<Show when={props.node.tier !== ""} fallback={<span class="muted">relays only</span>}>
+			<Chip tone={TIER_TONE[props.node.tier]}>{props.node.tier}</Chip>
+			<Show when={props.node.missing !== ""}>
+				<div class="sub" data-testid={`missing-${props.node.id}`}>
+					Cannot see: <Foreign text={props.node.missing} isWhole />
+				</div>
+			</Show>
+			<Show when={props.node.cause !== ""}>
+				<div class="sub muted">
+					Because: <Foreign text={props.node.cause} isWhole />
+				</div>
+			</Show>
+		</Show>
+	);
+}
+
+function NodeRow(props: { node: FleetNode; nowMs: number }) {
+	return (
+		<tr data-testid={`node-${props.node.id}`}>
+			<th scope="row">
+				<span class="strong">
+					<Foreign text={props.node.id} />
+				</span>
+				<div class="sub muted">
+					{props.node.role === "px" ? "proxy" : "agent"} · <Foreign text={props.node.siteTag || "no site"} />
+				</div>
+			</th>
+			<td>
+				<Chip tone={props.node.isUp ? "good" : "bad"}>{props.node.isUp ? "alive" : "silent"}</Chip>
+				<div class="sub muted" title={utcText(props.node.lastHeardMs)}>
+					heard {spanText(Math.max(0, props.nowMs - props.node.lastHeardMs))} ago
+				</div>
+			</td>
+			<td>
+				<span classList={{ "text-warn": props.node.behindMs > BEHIND_WARN_MS }}>
+					{props.node.behindMs === 0 ? "up to date" : `${spanText(props.node.behindMs)} behind`}
+				</span>
+				<div class="sub muted">{bytesText(props.node.outboxBytes)} in its outbox</div>
+			</td>
+			<td class="cell-wide">
+				<Sight node={props.node} />
+			</td>
+			<td>
+				<Foreign text={props.node.via || "direct"} />
+				<div class="sub muted mono">
+					<Foreign text={props.node.addresses.join(" ") || "no address"} />
+				</div>
+			</td>
+			<td>
+				<span classList={{ "text-warn": Math.abs(props.node.clockOffsetMs) > CLOCK_WARN_MS }}>
+					{props.node.clockOffsetMs > 0 ? "+" : ""}
+					{spanText(props.node.clockOffsetMs)}
+				</span>
+			</td>
+			<td class="number">
+				<Show when={props.node.gapCount > 0} fallback="none">
+					<Chip tone="warn">
+						{props.node.gapCount.toLocaleString("en")} {props.node.gapCount === 1 ? "gap" : "gaps"}
+					</Chip>
+				</Show>
+			</td>
+			<td class="number">
+				{props.node.eventCount.toLocaleString("en")}
+				<div class="sub muted">{bytesText(props.node.rssBytes)} memory</div>
+			</td>
+		</tr>
+	);
+}
+
+export function FleetPage() {
+	const state = useConsole();
+	const fleet = createQuery<FleetAnswer>(() => "/api/fleet");
+	onLive((note) => {
+		if (note.kind === "fleet" || note.kind === "resync") fleet.refresh();
+	});
+	const nodes = () => fleet.data()?.nodes ?? [];
+	const silent = () => nodes().filter((node) => !node.isUp).length;
+	return (
+		<section class="page" aria-labelledby="page-title">
+			<div class="page-head">
+				<h1 id="page-title">Fleet</h1>
+				<Show when={nodes().length > 0}>
+					<span class="muted">
+						{nodes().length} nodes, {silent() === 0 ? "all alive" : `${silent()} silent`}
+					</span>
+				</Show>
+			</div>
+			<Show when={fleet.problem()}>
+				{(failure) => (
+					<ProblemNote failure={failure()} isStale={fleet.data() !== undefined} onRetry={() => void fleet.reload()} />
+				)}
+			</Show>
+			<Show when={fleet.data()} fallback={fleet.isLoading() ? <Loading what="the fleet" /> : null}>
+				<Show
+					when={nodes().length > 0}
+					fallback={
+						<Empty title="No endpoint is enrolled yet">
+							Enrol one with a one-time token; it appears here with its first heartbeat.
+						</Empty>
+					}
+				>
+					{/* Wide tables scroll sideways; a scrolling region must be reachable by keyboard. */}
+					<section class="table-scroll" tabindex="0" aria-label="Nodes of the fleet">
+						<table class="table" data-testid="fleet">
+							<thead>
+								<tr>
+									<th scope="col">Node</th>
+									<th scope="col">State</th>
+									<th scope="col">Custody</th>
+									<th scope="col">What it sees</th>
+									<th scope="col">Via</th>
+									<th scope="col">Clock</th>
+									<th scope="col" class="number">
+										Gaps
+									</th>
+									<th scope="col" class="number">
+										Events
+									</th>
+								</tr>
+							</thead>
+							<tbody>
+								<For each={nodes()}>{(node) => <NodeRow node={node} nowMs={state.nowMs()} />}</For>
+							</tbody>
+						</table>
+					</section>
+				</Show>
+			</Show>
+		</section>
+	);
+}

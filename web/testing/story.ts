@@ -1,0 +1,419 @@
+/**
+ * The story that the console's tests show: Apache on web-01 starts a shell, the shell takes a key and goes on to db-01 over SSH.
+ * Answers have the shape of the Security Center's routes and are the same on every run. Test data only; nothing here is captured.
+ */
+import { createHash } from "node:crypto";
+import type { EventKind } from "#core/model/event.ts";
+import type { EventRow, FleetNode, Hit, Hop, TraceAnswer } from "../../workers/sc/api/answers.ts";
+
+export const TRACE_ID = "T-20261122-4f1c9a";
+export const STORY_START_MS = Date.UTC(2026, 10, 22, 12, 31, 4, 120);
+/** db-01's clock is ahead by this much; its aligned times are not. */
+const DB_CLOCK_AHEAD_MS = 340;
+
+export function keyOf(agent: string, pid: number): string {
+	return createHash("sha256").update(`${agent} ${pid}`).digest("hex").slice(0, 32);
+}
+
+interface Known {
+	readonly pid: number;
+	readonly parentPid: number | null;
+	name: string;
+	exe: string;
+}
+
+/** Writes events the way a collector would see them. */
+class Script {
+	readonly events: EventRow[] = [];
+	readonly #agent: string;
+	readonly #aheadMs: number;
+	readonly #known = new Map<number, Known>();
+	#atMs: number;
+
+	constructor(agent: string, aheadMs: number, startMs: number) {
+		this.#agent = agent;
+		this.#aheadMs = aheadMs;
+		this.#atMs = startMs;
+	}
+
+	get nowMs(): number {
+		return this.#atMs;
+	}
+
+	wait(ms: number): this {
+		this.#atMs += ms;
+		return this;
+	}
+
+	event(kind: EventKind, pid: number, fields: Partial<EventRow> = {}): EventRow {
+		const known = this.#known.get(pid);
+		const seq = this.events.length;
+		const row: EventRow = {
+			row: 0,
+			agent: this.#agent,
+			kind,
+			process: pid === 0 ? "0".repeat(32) : keyOf(this.#agent, pid),
+			traceId: TRACE_ID,
+			kernelTimeNs: String(BigInt(this.#atMs - STORY_START_MS + 86_400_000) * 1_000_000n + BigInt(seq)),
+			timeMs: this.#atMs + this.#aheadMs,
+			alignedTimeMs: this.#atMs,
+			seq,
+			stream: "6f2a91c04b7de835",
+			batchSeq: 1 + Math.floor(seq / 20),
+			tier: pid === 0 ? "agent" : "ebpf",
+			verdict: pid === 0 ? "batch_signed" : "event_signed",
+			pid: pid === 0 ? null : pid,
+			ppid: known?.parentPid ?? null,
+			parent: null,
+			creatorParent: known?.parentPid ? keyOf(this.#agent, known.parentPid) : null,
+			name: known?.name ?? null,
+			exe: known?.exe ?? null,
+			filename: null,
+			cmdline: null,
+			isMasked: false,
+			uid: this.#agent === "web-01" ? 33 : 0,
+			euid: this.#agent === "web-01" ? 33 : 0,
+			exitCode: null,
+			exitSignal: null,
+			local: null,
+			remote: null,
+			result: null,
+			path: null,
+			pathTo: null,
+			cause: null,
+			depth: null,
+			...fields,
+		};
+		this.events.push(row);
+		return row;
+	}
+
+	snapshot(pid: number, parentPid: number, name: string, cmdline: string[]): this {
+		this.#known.set(pid, { pid, parentPid, name, exe: cmdline[0] ?? name });
+		this.event("snapshot", pid, { cmdline, parent: keyOf(this.#agent, parentPid), creatorParent: null });
+		return this;
+	}
+
+	fork(pid: number, parentPid: number): this {
+		const parent = this.#known.get(parentPid);
+		this.#known.set(pid, { pid, parentPid, name: parent?.name ?? "?", exe: parent?.exe ?? "?" });
+		this.event("fork", pid);
+		return this.wait(1);
+	}
+
+	exec(pid: number, exe: string, cmdline: string[], isMasked = false): this {
+		const known = this.#known.get(pid);
+		if (known) {
+			known.name = exe.split("/").at(-1) ?? exe;
+			known.exe = exe;
+		}
+		this.event("exec", pid, { filename: cmdline[0] ?? exe, cmdline, isMasked });
+		this.wait(1);
+		for (const library of ["/etc/ld.so.cache", "/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/locale/locale-archive"]) {
+			this.event("file_open", pid, { path: library });
+			this.wait(1);
+		}
+		return this;
+	}
+
+	exit(pid: number, exitCode = 0): this {
+		this.event("exit", pid, { exitCode, exitSignal: 0 });
+		return this.wait(2);
+	}
+
+	/** A short-lived program: fork, exec, what it does, exit. */
+	run(pid: number, parentPid: number, cmdline: string[], does: (script: Script) => void = () => undefined): this {
+		this.fork(pid, parentPid).exec(pid, `/usr/bin/${cmdline[0]}`, cmdline);
+		does(this);
+		return this.wait(6).exit(pid);
+	}
+}
+
+const MASK = "‹masked:9c1f›";
+
+function webScript(): Script {
+	const web = new Script("web-01", 0, STORY_START_MS);
+	web.snapshot(812, 800, "apache2", ["/usr/sbin/apache2", "-k", "start"]).wait(2400);
+	web.fork(4310, 812).exec(4310, "/usr/bin/dash", ["sh", "-c", MASK], true);
+	web.run(4311, 4310, ["nslookup", "db-01"], (script) => {
+		script.event("connect", 4311, { local: "10.44.0.11:50112", remote: "10.44.0.2:53", result: 0 });
+	});
+	web.wait(30).run(4312, 4310, ["id"]).run(4313, 4310, ["uname", "-a"]).run(4314, 4310, ["ls", "-l", "/var/backups"]);
+	web.wait(12).fork(4315, 4310).exec(4315, "/usr/bin/bash", ["bash", "-i"]);
+	web.event("connect", 4315, { local: "10.44.0.11:41872", remote: "203.0.113.66:443", result: 0 });
+	web.wait(5200).run(4320, 4315, ["cat", "/srv/deploy/.ssh/id_ed25519"], (script) => {
+		script.event("file_open", 4320, { path: "/srv/deploy/.ssh/id_ed25519" });
+	});
+	web.wait(900).run(4321, 4315, ["mkdir", "/tmp/.cache"]);
+	web.wait(300).run(4322, 4315, ["cp", "/srv/deploy/.ssh/id_ed25519", "/tmp/.cache/id.part"], (script) => {
+		script.event("file_create", 4322, { path: "/tmp/.cache/id.part" });
+	});
+	web.run(4323, 4315, ["chmod", "600", "/tmp/.cache/id.part"]);
+	web.wait(700).run(4324, 4315, ["mv", "/tmp/.cache/id.part", "/tmp/.cache/id"], (script) => {
+		script.event("file_rename", 4324, { path: "/tmp/.cache/id.part", pathTo: "/tmp/.cache/id" });
+	});
+	web.wait(4100).fork(4330, 4315);
+	web.exec(4330, "/usr/bin/ssh", ["ssh", "-i", MASK, "-T", "-o", "BatchMode=yes", "root@db-01", "bash"], true);
+	web.event("connect", 4330, { local: "10.44.0.11:39164", remote: "10.44.0.12:22", result: 0 });
+	return web;
+}
+
+function dbScript(startMs: number): Script {
+	const db = new Script("db-01", DB_CLOCK_AHEAD_MS, startMs);
+	db.snapshot(601, 1, "sshd", ["/usr/sbin/sshd", "-D"]).wait(1);
+	db.event("accept", 601, { local: "10.44.0.12:22", remote: "10.44.0.11:39164" });
+	db.wait(2).fork(2231, 601).wait(140).exec(2231, "/usr/sbin/sshd", ["sshd: root [priv]"]);
+	db.fork(2232, 2231).wait(3).exec(2232, "/usr/bin/bash", ["bash"]);
+	db.wait(2100).run(2240, 2232, ["id"]).run(2241, 2232, ["uname", "-n"]).run(2242, 2232, ["ls", "-l", "/srv/app"]);
+	db.wait(1500).run(2243, 2232, ["touch", "/srv/app/.cache/lock"], (script) => {
+		script.event("file_create", 2243, { path: "/srv/app/.cache/lock" });
+	});
+	for (const [index, file] of ["customers", "orders", "invoices", "tokens"].entries()) {
+		const part = `/srv/app/.cache/${file}.part`;
+		db.wait(2600).run(2250 + index * 4, 2232, ["cp", `/srv/app/${file}.csv`, part], (script) => {
+			script.event("file_open", 2250 + index * 4, { path: `/srv/app/${file}.csv` });
+			script.event("file_create", 2250 + index * 4, { path: part });
+		});
+		db.wait(120).run(2251 + index * 4, 2232, ["mv", part, `/srv/app/.cache/${file}.csv`], (script) => {
+			const pathTo = `/srv/app/.cache/${file}.csv`;
+			script.event("file_rename", 2251 + index * 4, { path: part, pathTo });
+		});
+		db.wait(60).run(2252 + index * 4, 2232, ["tail", "-n", "3", `/srv/app/.cache/${file}.csv`]);
+		db.event("connect", 2232, { local: `10.44.0.12:${40100 + index}`, remote: "10.44.0.11:80", result: 0 });
+		db.wait(340).run(2253 + index * 4, 2232, ["grep", "-q", "web-01", `/srv/app/.cache/page-${index}`]);
+	}
+	db.event("gap", 0, { cause: "ring buffer of cpu 1 was full" });
+	db.wait(1900).run(2280, 2232, ["rm", "/srv/app/.cache/lock"], (script) => {
+		script.event("file_unlink", 2280, { path: "/srv/app/.cache/lock" });
+	});
+	return db;
+}
+
+/** What a watched host may put into names, arguments and paths to fool a reader. */
+export const HOSTILE = {
+	name: "ba\u202esh",
+	argument: '<img src=x onerror="document.title=1">\u001b[31m\u0007',
+	path: `/tmp/\u2066in\u200bvoice\u202excod.exe\n${"A".repeat(9000)}`,
+	reason: "routine\u0000check</span><script>document.title=2</script>",
+};
+
+function withHostile(events: EventRow[]): EventRow[] {
+	return events.map((event) => {
+		if (event.pid === 4330 && event.kind === "exec")
+			return { ...event, name: HOSTILE.name, cmdline: ["ssh", HOSTILE.argument], isMasked: false };
+		return event.pid === 4322 && event.kind === "file_create" ? { ...event, path: HOSTILE.path } : event;
+	});
+}
+
+export interface Story {
+	readonly events: EventRow[];
+	readonly trace: TraceAnswer;
+	readonly hits: Hit[];
+	readonly nodes: FleetNode[];
+}
+
+function hopOf(web: Script, db: Script, isFollowed: boolean): Hop {
+	const connect = web.events.find(({ pid, kind }) => pid === 4330 && kind === "connect");
+	return {
+		id: "c0ffee01",
+		from: { agent: "web-01", process: keyOf("web-01", 4330), pid: 4330, name: "ssh" },
+		to: { agent: "db-01", process: keyOf("db-01", 601), pid: 601, name: "sshd" },
+		followTarget: { agent: "db-01", process: keyOf("db-01", 2231), pid: 2231, name: "sshd" },
+		local: "10.44.0.11:39164",
+		remote: "10.44.0.12:22",
+		timeMs: connect?.alignedTimeMs ?? db.nowMs,
+		confidence: 0.96,
+		reasons: [
+			"the same four addresses and ports, mirrored",
+			"accepted 4 ms after the connect, clocks aligned to ±12 ms",
+			"one accept only matches",
+		],
+		isFollowed,
+	};
+}
+
+function hitsOf(web: Script): Hit[] {
+	const exec = (pid: number) => web.events.find((event) => event.pid === pid && event.kind === "exec")?.timeMs ?? 0;
+	const apache = { process: keyOf("web-01", 812), pid: 812, name: "apache2", exe: "/usr/sbin/apache2" };
+	const shell = { process: keyOf("web-01", 4310), pid: 4310, name: "sh", exe: "/usr/bin/dash" };
+	const bash = { process: keyOf("web-01", 4315), pid: 4315, name: "bash", exe: "/usr/bin/bash" };
+	const base = { agent: "web-01", traceId: null };
+	return [
+		{
+			...base,
+			id: 12,
+			ruleId: "de-0007",
+			ruleTitle: "SSH client started below a web server",
+			severity: "medium",
+			process: keyOf("web-01", 4330),
+			pid: 4330,
+			summary: "bash → ssh",
+			eventTimeMs: exec(4330),
+			latencyMs: 61,
+			ancestry: [bash, shell, apache],
+		},
+		{
+			...base,
+			id: 11,
+			ruleId: "de-0001",
+			ruleTitle: "Web server started an interactive shell",
+			severity: "high",
+			process: bash.process,
+			pid: 4315,
+			summary: "apache2 → bash",
+			eventTimeMs: exec(4315),
+			latencyMs: 43,
+			ancestry: [shell, apache],
+		},
+		{
+			...base,
+			id: 10,
+			ruleId: "de-0019",
+			ruleTitle: "System discovery in quick succession",
+			severity: "low",
+			process: shell.process,
+			pid: 4310,
+			summary: "sh → id, uname, ls",
+			eventTimeMs: exec(4312),
+			latencyMs: 1204,
+			ancestry: [apache],
+		},
+	];
+}
+
+function nodesOf(nowMs: number): FleetNode[] {
+	const node = (id: string, fields: Partial<FleetNode>): FleetNode => ({
+		id,
+		role: "agent",
+		isUp: true,
+		hostName: id,
+		siteTag: "north",
+		tier: "ebpf",
+		missing: "",
+		cause: "",
+		via: "px-north",
+		lastHeardMs: nowMs - 1800,
+		behindMs: 0,
+		outboxBytes: 2_400_000,
+		clockOffsetMs: 4,
+		rssBytes: 91_000_000,
+		eventCount: 184_220,
+		gapCount: 0,
+		storedBatches: 9201,
+		softwareVersion: "0.1.0",
+		addresses: ["10.44.0.11"],
+		...fields,
+	});
+	return [
+		node("px-north", { role: "px", tier: "", via: "", eventCount: 0, outboxBytes: 0, addresses: ["10.44.0.5"] }),
+		node("web-01", {}),
+		node("db-01", { clockOffsetMs: DB_CLOCK_AHEAD_MS, gapCount: 1, addresses: ["10.44.0.12"] }),
+		node("plc-gw-03", {
+			tier: "proc",
+			missing: "processes that live shorter than 200 ms, file events, exact connection times",
+			cause: "kernel 4.4 has no BTF",
+			siteTag: "plant",
+			behindMs: 64_000,
+			outboxBytes: 41_000_000,
+			addresses: ["10.60.3.7"],
+		}),
+		node("lab-09", {
+			isUp: false,
+			lastHeardMs: nowMs - 5_400_000,
+			tier: "netlink",
+			missing: "file events",
+			cause: "no CAP_BPF",
+		}),
+	];
+}
+
+/** The whole story; `isFollowed: false` is the moment before anyone followed the hop. */
+export function tellStory(options: { isFollowed: boolean; isHostile: boolean; nowMs: number }): Story {
+	const web = webScript();
+	const db = dbScript(web.nowMs + 4);
+	const told = [...web.events, ...(options.isFollowed ? db.events : [])]
+		.sort((a, b) => a.alignedTimeMs - b.alignedTimeMs)
+		.map((event, index) => ({ ...event, row: index + 1 }));
+	const events = options.isHostile ? withHostile(told) : told;
+	const gap = db.events.find(({ kind }) => kind === "gap");
+	const gaps = options.isFollowed
+		? [
+				{
+					agent: "db-01",
+					scope: "cpu" as const,
+					from: "48110",
+					to: "48133",
+					cause: "ring buffer of cpu 1 was full",
+					atMs: gap?.alignedTimeMs ?? 0,
+				},
+				{
+					agent: "web-01",
+					scope: "stream" as const,
+					from: "7",
+					to: "8",
+					cause: "the outbox lost two records to a flipped byte",
+					atMs: STORY_START_MS + 7100,
+				},
+			]
+		: [];
+	const hop = hopOf(web, db, options.isFollowed);
+	const reason = options.isHostile ? HOSTILE.reason : "Web server started an interactive shell";
+	const command = {
+		act: "start" as const,
+		initiatedBy: "ana",
+		approvedBy: ["ben"],
+		approvalsNeeded: 1,
+		state: "accepted" as const,
+		cause: "",
+		expiresAtMs: STORY_START_MS + 900_000,
+		maxDurationSecs: 1800,
+		payload: "",
+	};
+	const trace: TraceAnswer = {
+		trace: {
+			id: TRACE_ID,
+			state: "running",
+			reason,
+			initiatedBy: "ana",
+			startedAtMs: STORY_START_MS + 3000,
+			eventCount: events.length,
+			hosts: options.isFollowed ? ["web-01", "db-01"] : ["web-01"],
+			hitId: 11,
+		},
+		commands: [
+			{
+				...command,
+				commandId: "a1".repeat(16),
+				agent: "web-01",
+				targetProcess: keyOf("web-01", 812),
+				targetPid: 812,
+				sentAtMs: STORY_START_MS + 3100,
+				answeredAtMs: STORY_START_MS + 3118,
+				parentLink: null,
+			},
+			...(options.isFollowed
+				? [
+						{
+							...command,
+							commandId: "b2".repeat(16),
+							agent: "db-01",
+							targetProcess: keyOf("db-01", 2231),
+							targetPid: 2231,
+							sentAtMs: STORY_START_MS + 15_000,
+							answeredAtMs: STORY_START_MS + 15_021,
+							parentLink: { agent: "web-01", process: keyOf("web-01", 4330) },
+						},
+					]
+				: []),
+		],
+		hosts: [
+			{ agent: "web-01", hostName: "web-01", clockOffsetMs: 0, seal: null },
+			...(options.isFollowed
+				? [{ agent: "db-01", hostName: "db-01", clockOffsetMs: DB_CLOCK_AHEAD_MS, seal: null }]
+				: []),
+		],
+		hops: [hop],
+		completeness: { isComplete: gaps.length === 0, gaps },
+	};
+	return { events, trace, hits: hitsOf(web), nodes: nodesOf(options.nowMs) };
+}

@@ -1,0 +1,42 @@
+/**
+ * The proxy tier: agents connect here, batches wait here until the Security Center has them, commands pass through. Two faces:
+ * `Links` behind the mTLS socket, `default` on a loopback socket for the supervisor. A proxy verifies and forwards; it decides
+ * nothing about what it carries.
+ */
+import { WorkerEntrypoint } from "cloudflare:workers";
+import { AgentChannelBase, type ChannelEnv } from "../../durable/agent-channel.ts";
+import { UPLINK_NAME } from "../../durable/faces.ts";
+import { PeerLink, type PeerLinkEnv } from "../../durable/peer-link.ts";
+import { Uplink, type UplinkEnv } from "../../durable/uplink.ts";
+import { answerLink, type LinkGateEnv } from "../edge/link-gate.ts";
+import { problemResponse } from "../edge/problem.ts";
+
+/** `PEER_LINK` is bound where this proxy serves other proxies. */
+type Env = ChannelEnv & UplinkEnv & PeerLinkEnv & LinkGateEnv & Required<Pick<ChannelEnv, "UPLINK">>;
+
+export { PeerLink, Uplink };
+
+/** A proxy's channel has no drain of its own: the Uplink pulls. */
+export class AgentChannel extends AgentChannelBase<Env> {}
+
+/** The mTLS socket: agents, and proxies below this one. */
+export class Links extends WorkerEntrypoint<Env> {
+	override fetch(request: Request): Promise<Response> {
+		return answerLink(request, this.env, { agent: this.env.AGENT_CHANNEL, peer: this.env.PEER_LINK ?? null });
+	}
+}
+
+/** The supervisor's face: health. A question also wakes the Uplink after a start. */
+export default class Supervision extends WorkerEntrypoint<Env> {
+	override async fetch(request: Request): Promise<Response> {
+		const { pathname } = new URL(request.url);
+		if (request.method !== "GET" || pathname !== "/healthz")
+			return problemResponse({ status: 404, code: "not_found", detail: "only GET /healthz is here" });
+		const uplink = await this.env.UPLINK.getByName(UPLINK_NAME).health();
+		// Being cut off is no reason to be restarted: waiting is what a proxy is for.
+		return Response.json(
+			{ status: "ok", node: this.env.NODE_URI, uplink },
+			{ headers: { "cache-control": "no-store" } },
+		);
+	}
+}

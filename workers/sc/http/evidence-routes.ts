@@ -1,0 +1,103 @@
+/** Reading: fleet, hits, traces, events, processes, ledger. Every signed-in operator may read. Contract: api/answers.ts. */
+import { Hono } from "hono";
+import { bytesOfHex, hexOf } from "#core/bytes/bytes.ts";
+import { OBJECT_NAMES } from "../../../durable/sc-objects.ts";
+import { SERVER_RULES } from "../../../rules/index.ts";
+import type { EventsAnswer, FleetAnswer, FleetNode, HitsAnswer, LedgerAnswer, TracesAnswer } from "../api/answers.ts";
+import type { ScEnv } from "../env.ts";
+import { ROUTE_LIMITS } from "../limits.ts";
+import { storeOf } from "../store/open.ts";
+import {
+	completenessOf,
+	eventsOf,
+	hitsOf,
+	type NodeRow,
+	nodesOf,
+	processOf,
+	storedBatchCounts,
+	traceFacts,
+} from "../store/queries.ts";
+import type { ScHono } from "./guard.ts";
+import { problem } from "./problems.ts";
+import { listTraces, traceAnswer } from "./traces.ts";
+
+/** A proxy says something every few seconds; silent for longer it is not up. */
+const PROXY_SILENT_MS_MAX = 45_000;
+
+function describeRule(ruleId: string): { ruleTitle: string; severity: "low" | "medium" | "high" } {
+	const rule = SERVER_RULES.find(({ id }) => id === ruleId);
+	return { ruleTitle: rule?.title ?? ruleId, severity: rule?.severity ?? "medium" };
+}
+
+function countIn(text: string | undefined, most: number): number {
+	const value = Number(text ?? most);
+	return Number.isSafeInteger(value) && value > 0 ? Math.min(value, most) : most;
+}
+
+function fleetNode(node: NodeRow, storedBatches: number, nowMs: number): FleetNode {
+	const { nodeId, role, isUp, id: _id, clockSamples: _samples, ...rest } = node;
+	const isHeard = role === "agent" || nowMs - node.lastHeardMs < PROXY_SILENT_MS_MAX;
+	return { ...rest, id: nodeId, role, isUp: isUp && isHeard, tier: node.tier as FleetNode["tier"], storedBatches };
+}
+
+async function fleet(env: ScEnv): Promise<FleetAnswer> {
+	const { reader } = await storeOf(env);
+	const counts = await storedBatchCounts(reader);
+	const nowMs = Date.now();
+	return { nodes: (await nodesOf(reader)).map((node) => fleetNode(node, counts.get(node.id) ?? 0, nowMs)) };
+}
+
+export const evidenceRoutes = new Hono<ScHono>()
+	.get("/fleet", async (context) => context.json(await fleet(context.env)))
+	.get("/hits", async (context) => {
+		const { reader } = await storeOf(context.env);
+		const limit = countIn(context.req.query("limit"), ROUTE_LIMITS.hitsListed);
+		return context.json({ hits: await hitsOf(reader, limit, describeRule) } satisfies HitsAnswer);
+	})
+	.get("/traces", async (context) => {
+		const traces = await listTraces(context.env, ROUTE_LIMITS.tracesListed);
+		return context.json({ traces } satisfies TracesAnswer);
+	})
+	.get("/traces/:id", async (context) => {
+		const answer = await traceAnswer(context.env, context.req.param("id"));
+		if (answer === null) return problem({ code: "trace_unknown", detail: "There is no such trace." });
+		return context.json(answer);
+	})
+	.get("/traces/:id/events", async (context) => {
+		const { reader } = await storeOf(context.env);
+		const id = context.req.param("id");
+		const after = Number(context.req.query("after") ?? "0");
+		if (!Number.isSafeInteger(after) || after < 0)
+			return problem({ code: "request_malformed", detail: "`after` is the row of the last event seen." });
+		const page = { after, limit: countIn(context.req.query("limit"), ROUTE_LIMITS.eventsPage) };
+		const { events, hasMore } = await eventsOf(reader, id, page);
+		const facts = (await traceFacts(reader, [id])).get(id);
+		return context.json({
+			events,
+			nextAfter: events.at(-1)?.row ?? after,
+			hasMore,
+			completeness: await completenessOf(reader, facts),
+		} satisfies EventsAnswer);
+	})
+	.get("/agents/:agent/processes/:process", async (context) => {
+		const key = bytesOfHex(context.req.param("process"));
+		const { reader } = await storeOf(context.env);
+		const answer = key?.length === 16 ? await processOf(reader, context.req.param("agent"), key) : null;
+		if (answer === null) return problem({ code: "not_found", detail: "No stored event names this process." });
+		return context.json(answer);
+	})
+	.get("/ledger", async (context) => {
+		const latest = await context.env.LEDGER.getByName(OBJECT_NAMES.ledger).latest();
+		return context.json({
+			origin: latest?.origin ?? "",
+			size: latest?.size ?? 0,
+			root: latest === null ? "" : hexOf(latest.root),
+			checkpoint: latest?.note ?? "",
+			signedAtMs: latest?.signedAtMs ?? 0,
+		} satisfies LedgerAnswer);
+	})
+	.get("/live", async (context) => {
+		const response = await context.env.FEED.getByName(OBJECT_NAMES.feed).fetch(new Request("https://feed.invalid/"));
+		if (response.status === 503) return problem({ code: "too_many_listeners", detail: "Too many consoles are open." });
+		return response;
+	});

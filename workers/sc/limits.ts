@@ -1,0 +1,11 @@
+/** What the console's routes take and give at most, each with its reason. */
+export const ROUTE_LIMITS = {
+	/** The largest body is a command's envelope in base64; 16 signatures and 16 KB of payload make 24 KB. */
+	bodyBytesMax: 64 * 1024,
+	/** A body over the limit is read this far before the connection is dropped. */
+	bodyBytesDrained: 1024 * 1024,
+	hitsListed: 200,
+	tracesListed: 200,
+	/** One page of a trace's events; a row is about 600 bytes of JSON. */
+	eventsPage: 2000,
+} as const;

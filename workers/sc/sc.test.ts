@@ -1,0 +1,392 @@
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { base64Of, bytesOfBase64, bytesOfHex, hexOf, utf8 } from "#core/bytes/bytes.ts";
+import { decodeAs, encodeAs } from "#core/codec/index.ts";
+import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
+import { type NodeProof, nodeProofShape } from "#core/identity/binding.ts";
+import { signedEnvelopeShape, type TraceCommand, traceCommandShape } from "#core/model/command.ts";
+import { readZip } from "#core/package/index.ts";
+import { bytesNamed, processNamed, type SealedTestBatch, TestAgent } from "#core/testing/test-agent.ts";
+import { verifyPackage } from "#core/verify/index.ts";
+import { ed25519PublicKey, ed25519Sign } from "#crypto";
+import { nodeProofOf } from "../../host/enclave/node-proof.ts";
+import { addNode } from "../../host/pki/enclave.ts";
+import type {
+	CommandAnswer,
+	EventsAnswer,
+	ExportAnswer,
+	FleetAnswer,
+	HitsAnswer,
+	LedgerAnswer,
+	SessionAnswer,
+	TraceAnswer,
+	TracesAnswer,
+} from "./api/answers.ts";
+import { ORIGIN, type RunningSc, startSc } from "./testing/running-sc.ts";
+import { noSqld } from "./testing/running-store.ts";
+
+const TRACE_ID = "T-20261122-c0ffee";
+const options = { skip: noSqld };
+const seed = bytesNamed("ana", 32);
+let sc: RunningSc;
+let cookie = "";
+
+before(async () => {
+	if (noSqld === false) sc = await startSc("solo");
+});
+after(async () => {
+	await sc?.stop();
+});
+
+async function post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+	return sc.fetch(path, {
+		method: "POST",
+		headers: { origin: ORIGIN, "content-type": "application/json", cookie, ...headers },
+		body: JSON.stringify(body),
+	});
+}
+
+async function get<T>(path: string): Promise<T> {
+	const answer = await sc.fetch(path, { headers: { cookie } });
+	const text = await answer.text();
+	equal(answer.status, 200, `${path}: ${text}`);
+	return JSON.parse(text) as T;
+}
+
+async function codeOf(answer: Response): Promise<string> {
+	return `${answer.status} ${((await answer.json()) as { code: string }).code}`;
+}
+
+const sign = (type: (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES], bytes: Uint8Array): string =>
+	hexOf(ed25519Sign(seed, preAuthEncoding(type, bytes)));
+
+async function until<T>(what: string, ask: () => Promise<T>, isMet: (value: T) => boolean): Promise<T> {
+	for (let tries = 0; tries < 200; tries++) {
+		const value = await ask();
+		if (isMet(value)) return value;
+		await new Promise((resolve) => setTimeout(resolve, 25));
+	}
+	throw new Error(`${what} did not come: ${JSON.stringify(await ask()).slice(0, 500)}`);
+}
+
+/** A host with a real certificate, as a proxy introduces it. */
+async function arrive(id: string): Promise<TestAgent> {
+	const node = await addNode(sc.dataDir, { role: "agent", id }, Date.now());
+	if (!node.ok) throw new Error(node.detail);
+	const agent = new TestAgent(id, Date.now(), new Uint8Array(readFileSync(node.value.paths.signingKey)));
+	const proof = decodeAs(nodeProofShape, bytesOfBase64(nodeProofOf(node.value.paths)) as Uint8Array);
+	if (!proof.ok) throw new Error(proof.detail);
+	const channel = await sc.channel(id);
+	await channel.arrive({
+		agent: id,
+		via: "px-1",
+		linkId: "link",
+		proof: proof.value as NodeProof,
+		signingKey: agent.publicKey,
+		notAfterMs: node.value.notAfterMs,
+		isUp: true,
+		status: {
+			hostName: `${id}.lab`,
+			tier: "ebpf",
+			missing: "",
+			siteTag: "lab",
+			softwareVersion: "0.1.0",
+			addresses: [Uint8Array.of(10, 0, 0, id === "web-01" ? 1 : 2)],
+			cause: "",
+		},
+		health: {
+			timeMs: Date.now(),
+			streams: [],
+			outboxBytes: 0,
+			oldestUnackedMs: 0,
+			rssBytes: 1,
+			eventCount: 2,
+			gapCount: 0,
+		},
+		heardAtMs: Date.now(),
+	});
+	return agent;
+}
+
+async function ingest(agent: TestAgent, ...batches: SealedTestBatch[]): Promise<void> {
+	const channel = await sc.channel(agent.id);
+	const answer = await channel.ingest(
+		agent.id,
+		batches.map(({ bytes }) => bytes),
+	);
+	deepEqual(answer.refusals, []);
+}
+
+function command(over: Partial<TraceCommand> = {}): Uint8Array {
+	const nowMs = Date.now();
+	const payload = encodeAs(traceCommandShape, {
+		traceId: TRACE_ID,
+		targetAgent: "web-01",
+		targetPid: 10,
+		depth: 3,
+		collectCmdlines: true,
+		collectNetwork: true,
+		collectFileMeta: true,
+		maxDurationSecs: 600,
+		initiatedBy: "ana",
+		timestampMs: nowMs,
+		targetProcess: processNamed("shell"),
+		commandId: bytesNamed(`command ${over.targetAgent ?? ""} ${over.act ?? ""}`, 16),
+		expiresAtMs: nowMs + 600_000,
+		reason: "a web server started a shell",
+		trustVersion: 1,
+		act: "start",
+		...over,
+	});
+	const signature = ed25519Sign(seed, preAuthEncoding(PAYLOAD_TYPES.traceCommand, payload));
+	return encodeAs(signedEnvelopeShape, { payload, signatures: [{ operator: "ana", signature }] });
+}
+
+test("the guard: nothing without a session, no write from elsewhere, headers on every answer", options, async () => {
+	const page = await sc.fetch("/traces/T-1");
+	equal(page.status, 200);
+	match(
+		page.headers.get("content-security-policy") ?? "",
+		/default-src 'none'.*script-src 'self'.*frame-ancestors 'none'/,
+	);
+	equal((await sc.fetch("/none.js")).status, 404);
+	equal(((await (await sc.fetch("/healthz")).json()) as { status: string }).status, "ok");
+	for (const path of ["/api/hits", "/api/fleet", "/api/ledger", "/api/traces", "/api/live", "/api/none"])
+		equal(await codeOf(await sc.fetch(path)), "401 session_missing", path);
+	const foreign = await post("/api/session/challenge", {}, { origin: "http://evil.test" });
+	equal(await codeOf(foreign), "403 origin_refused");
+	ok(foreign.headers.has("content-security-policy"));
+	const cross = await post("/api/session/challenge", {}, { "sec-fetch-site": "cross-site" });
+	equal(await codeOf(cross), "403 origin_refused");
+	equal(await codeOf(await post("/api/session/challenge", { publicKey: "zz" })), "400 request_malformed");
+	equal(await codeOf(await post("/api/session/challenge", { x: "y".repeat(70_000) })), "413 body_too_large");
+});
+
+test("an invitation is redeemed by a key that signs it, once, and makes trust version 1", options, async () => {
+	const before = await get<SessionAnswer>("/api/session");
+	deepEqual([before.isAwaitingOperators, before.trustVersion, before.operator], [true, 0, null]);
+	const token = sc.invitations[0]?.token ?? "";
+	const publicKey = hexOf(ed25519PublicKey(seed));
+	const signature = sign(PAYLOAD_TYPES.signIn, utf8(token));
+	const redeem = (over: object) => post("/api/invitations/redeem", { token, publicKey, signature, ...over });
+	equal(await codeOf(await redeem({ token: "guess" })), "403 invitation_unknown");
+	equal(await codeOf(await redeem({ signature: "00".repeat(64) })), "401 signature_invalid");
+	deepEqual(await (await redeem({})).json(), { operatorId: "ana", isTrustComplete: true, trustVersion: 1 });
+	equal((await redeem({})).status, 200);
+	const other = bytesNamed("other", 32);
+	const theft = {
+		publicKey: hexOf(ed25519PublicKey(other)),
+		signature: hexOf(ed25519Sign(other, preAuthEncoding(PAYLOAD_TYPES.signIn, utf8(token)))),
+	};
+	equal(await codeOf(await redeem(theft)), "409 invitation_used");
+});
+
+test("a challenge signs in once; the cookie is bound to this site", options, async () => {
+	const publicKey = hexOf(ed25519PublicKey(seed));
+	const { challenge } = (await (await post("/api/session/challenge", { publicKey })).json()) as { challenge: string };
+	const signature = sign(PAYLOAD_TYPES.signIn, bytesOfHex(challenge) as Uint8Array);
+	const answer = await post("/api/session", { publicKey, challenge, signature });
+	equal(answer.status, 200);
+	const set = answer.headers.get("set-cookie") ?? "";
+	match(set, /^daemoneye=[0-9a-f]{64};.*HttpOnly.*SameSite=Strict/);
+	cookie = set.split(";")[0] ?? "";
+	equal(await codeOf(await post("/api/session", { publicKey, challenge, signature })), "401 challenge_invalid");
+	const session = await get<SessionAnswer>("/api/session");
+	deepEqual([session.operator?.id, session.mode, session.isAwaitingOperators], ["ana", "solo", false]);
+});
+
+let web: TestAgent;
+let db: TestAgent;
+
+test("a web server's shell becomes a hit with its ancestry, under a signed checkpoint", options, async () => {
+	web = await arrive("web-01");
+	db = await arrive("db-01");
+	await ingest(
+		web,
+		web.batch("bulk", [
+			{
+				kind: "snapshot",
+				process: processNamed("apache"),
+				payload: { pid: 1, name: "apache2", exe: "/usr/sbin/apache2" },
+			},
+			{
+				kind: "fork",
+				process: processNamed("shell"),
+				payload: { pid: 10, name: "apache2", creatorParent: processNamed("apache") },
+			},
+			{ kind: "exec", process: processNamed("shell"), payload: { pid: 10, name: "bash", exe: "/usr/bin/bash" } },
+		]),
+	);
+	const { hits } = await until(
+		"a hit",
+		() => get<HitsAnswer>("/api/hits"),
+		(answer) => answer.hits.length > 0,
+	);
+	const [hit] = hits;
+	deepEqual([hit?.summary, hit?.agent, hit?.pid, hit?.severity], ["apache2 → bash", "web-01", 10, "high"]);
+	equal(hit?.ancestry[0]?.name, "apache2");
+	const ledger = await get<LedgerAnswer>("/api/ledger");
+	ok(ledger.size >= 4 && ledger.checkpoint.startsWith("sc.lab/ledger\n"));
+	const { nodes } = await get<FleetAnswer>("/api/fleet");
+	deepEqual(
+		nodes.map(({ id, role, isUp }) => [id, role, isUp]),
+		[
+			["db-01", "agent", true],
+			["px-1", "px", true],
+			["web-01", "agent", true],
+		],
+	);
+	ok(nodes.every(({ storedBatches, id }) => storedBatches === (id === "web-01" ? 1 : 0)));
+});
+
+test(
+	"a command is judged, written down and sent; a forged, repeated or overlong one is refused by name",
+	options,
+	async () => {
+		const { hits } = await get<HitsAnswer>("/api/hits");
+		const envelope = command();
+		const forged = new Uint8Array(envelope);
+		forged[40] = (forged[40] as number) ^ 1;
+		ok((await post("/api/commands", { envelope: base64Of(forged) })).status >= 400);
+		const deep = command({ depth: 99, commandId: bytesNamed("deep", 16) });
+		equal(await codeOf(await post("/api/commands", { envelope: base64Of(deep) })), "422 command_ceiling_exceeded");
+		const sent = await post("/api/commands", { envelope: base64Of(envelope), hitId: hits[0]?.id });
+		const answer = (await sent.json()) as CommandAnswer;
+		deepEqual([sent.status, answer.command.state, answer.command.cause], [202, "sent", ""]);
+		equal(await codeOf(await post("/api/commands", { envelope: base64Of(envelope) })), "409 command_replayed");
+		equal((await get<HitsAnswer>("/api/hits")).hits[0]?.traceId, TRACE_ID);
+		equal((await get<TracesAnswer>("/api/traces")).traces[0]?.state, "sent");
+		const stats = await (await sc.channel("web-01")).stats();
+		equal(stats.commands, 1);
+	},
+);
+
+test("the agent's answer, events, hop and seal make the trace", options, async () => {
+	const commandId = bytesNamed("command  ", 16);
+	const traceId = TRACE_ID;
+	await ingest(
+		web,
+		web.batch("alert", [{ kind: "command_answer", traceId, payload: { commandId, isAccepted: true } }]),
+	);
+	await until(
+		"running",
+		() => get<TracesAnswer>("/api/traces"),
+		({ traces }) => traces[0]?.state === "running",
+	);
+	db.timeMs = web.timeMs;
+	const addresses = { here: Uint8Array.of(10, 0, 0, 1), there: Uint8Array.of(10, 0, 0, 2) };
+	await ingest(
+		web,
+		web.batch("trace", [
+			{
+				kind: "connect",
+				process: processNamed("shell"),
+				traceId,
+				payload: {
+					pid: 10,
+					name: "ssh",
+					localAddress: addresses.here,
+					localPort: 40_000,
+					remoteAddress: addresses.there,
+					remotePort: 22,
+				},
+			},
+			{ kind: "exit", process: processNamed("shell"), traceId, payload: { pid: 10, exitCode: 0 } },
+		]),
+	);
+	await ingest(
+		db,
+		db.batch("bulk", [{ kind: "exec", process: processNamed("sshd"), payload: { pid: 20, name: "sshd" } }]),
+		db.batch("bulk", [
+			{
+				kind: "accept",
+				process: processNamed("sshd"),
+				payload: {
+					pid: 20,
+					name: "sshd",
+					localAddress: addresses.there,
+					localPort: 22,
+					remoteAddress: addresses.here,
+					remotePort: 40_000,
+				},
+			},
+			{
+				kind: "fork",
+				process: processNamed("session"),
+				payload: { pid: 21, name: "sshd", creatorParent: processNamed("sshd") },
+			},
+		]),
+	);
+	await ingest(
+		web,
+		web.batch("alert", [{ kind: "trace_seal", traceId, payload: { cause: "stopped", eventCount: 2, gapCount: 0 } }]),
+	);
+	const sealed = await until(
+		"the seal",
+		() => get<TraceAnswer>(`/api/traces/${TRACE_ID}`),
+		({ trace, hops }) => trace.state === "sealed" && hops[0]?.to !== null && hops[0] !== undefined,
+	);
+	deepEqual([sealed.hosts[0]?.seal?.cause, sealed.completeness.isComplete], ["stopped", true]);
+	const [hop] = sealed.hops;
+	deepEqual([hop?.from.name, hop?.to?.agent, hop?.to?.pid, hop?.followTarget?.pid], ["ssh", "db-01", 20, 21]);
+	ok((hop?.confidence ?? 0) > 0.9, JSON.stringify(hop?.reasons));
+	const { events } = await get<EventsAnswer>(`/api/traces/${TRACE_ID}/events`);
+	deepEqual(
+		events.map(({ kind, verdict }) => [kind, verdict]),
+		[
+			["command_answer", "batch_signed"],
+			["connect", "event_signed"],
+			["exit", "event_signed"],
+			["trace_seal", "batch_signed"],
+		],
+	);
+	equal(events[1]?.remote, "10.0.0.2:22");
+});
+
+test(
+	"the operator signs the manifest, and a stranger with the root's fingerprint verifies the package",
+	options,
+	async () => {
+		const prepared = await post(`/api/traces/${TRACE_ID}/export/prepare`, { reason: "case 7" });
+		const text = await prepared.text();
+		equal(prepared.status, 200, text);
+		const { exportId, manifest } = JSON.parse(text) as ExportAnswer;
+		equal(
+			await codeOf(await post(`/api/exports/${exportId}`, { signature: "00".repeat(64) })),
+			"401 signature_invalid",
+		);
+		const signature = sign(PAYLOAD_TYPES.packageManifest, bytesOfBase64(manifest) as Uint8Array);
+		const archive = await post(`/api/exports/${exportId}`, { signature });
+		equal(archive.headers.get("content-type"), "application/zip");
+		const bytes = new Uint8Array(await archive.arrayBuffer());
+		const report = await verifyPackage(bytes, { rootFingerprint: sc.rootFingerprint, nowMs: Date.now() });
+		equal(report.verdict, "PASS", JSON.stringify(report.checks, null, 1));
+		const files = readZip(bytes);
+		ok(files.ok && [...files.value.keys()].some((name) => name.startsWith("events/db-01/")));
+		equal(await codeOf(await post(`/api/exports/${exportId}`, { signature })), "404 export_unknown");
+		equal(await codeOf(await post("/api/traces/T-20261122-none/export/prepare", { reason: "x" })), "404 trace_unknown");
+	},
+);
+
+test("while the signer is away nothing is receipted; afterwards everything is, once", options, async () => {
+	const before = await get<LedgerAnswer>("/api/ledger");
+	sc.setSigner("down");
+	await ingest(web, web.batch("bulk", [{ kind: "exit", process: processNamed("late"), payload: { pid: 30 } }]));
+	await new Promise((resolve) => setTimeout(resolve, 300));
+	equal((await get<LedgerAnswer>("/api/ledger")).size, before.size);
+	const custody = async () => (await (await sc.channel("web-01")).stats()).streams.find(({ lane }) => lane === "bulk");
+	const waiting = await custody();
+	ok(waiting !== undefined && waiting.a2 < waiting.a1);
+	sc.setSigner("up");
+	await until("custody", custody, (stream) => stream?.a1 === stream?.a2);
+	equal((await get<LedgerAnswer>("/api/ledger")).size, before.size + 1);
+	const stored = await sc.store.store.reader.execute("SELECT count(*) AS n FROM batches WHERE ledger_index IS NULL");
+	equal(stored.rows[0]?.n, 0);
+});
+
+test("signing out ends the session at the server", options, async () => {
+	const answer = await sc.fetch("/api/session", { method: "DELETE", headers: { origin: ORIGIN, cookie } });
+	equal(answer.status, 204);
+	equal(await codeOf(await sc.fetch("/api/hits", { headers: { cookie } })), "401 session_missing");
+});

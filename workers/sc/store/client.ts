@@ -1,0 +1,54 @@
+/**
+ * The two doors to the store: one that writes and one whose token can only read. Both speak to sqld through a service binding, so
+ * the Worker needs no network. Guarantees that numbers come back as numbers: what may pass 2^53 (kernel time) is always selected
+ * as text. Must never be given SQL with a value spliced into it.
+ */
+import { type Client, createClient, type Row } from "@libsql/client/http";
+
+export type { Client, InStatement, Row } from "@libsql/client/http";
+
+/** What of a service binding the store uses. */
+export interface SqlFetcher {
+	fetch(request: Request): Promise<Response>;
+}
+
+export interface Store {
+	readonly writer: Client;
+	readonly reader: Client;
+}
+
+/** The binding carries the request; this name goes nowhere. */
+const SQLD_URL = "http://sqld.invalid";
+
+function openClient(fetcher: SqlFetcher, authToken: string): Client {
+	return createClient({ url: SQLD_URL, authToken, fetch: (request: Request) => fetcher.fetch(request) });
+}
+
+export function openStore(fetcher: SqlFetcher, tokens: { readWrite: string; readOnly: string }): Store {
+	return { writer: openClient(fetcher, tokens.readWrite), reader: openClient(fetcher, tokens.readOnly) };
+}
+
+/** Columns of a row by their declared kind; the store is ours, so another kind is a broken invariant and throws. */
+export const column = {
+	text(row: Row, name: string): string {
+		const value = row[name];
+		if (typeof value !== "string") throw new TypeError(`${name} is not text`);
+		return value;
+	},
+	textOrNull(row: Row, name: string): string | null {
+		return row[name] === null ? null : column.text(row, name);
+	},
+	number(row: Row, name: string): number {
+		const value = row[name];
+		if (typeof value !== "number") throw new TypeError(`${name} is not a number`);
+		return value;
+	},
+	numberOrNull(row: Row, name: string): number | null {
+		return row[name] === null ? null : column.number(row, name);
+	},
+	bytes(row: Row, name: string): Uint8Array {
+		const value = row[name];
+		if (!(value instanceof ArrayBuffer)) throw new TypeError(`${name} is not bytes`);
+		return new Uint8Array(value);
+	},
+} as const;
