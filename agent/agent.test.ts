@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { duplexPair } from "node:stream";
 import { type TestContext, test } from "node:test";
@@ -100,7 +101,8 @@ interface Run {
 	stop(): void;
 }
 
-async function startAgent(lab: Lab, port: number, extra = ""): Promise<Run> {
+async function startAgent({ lab, hop, runs }: Stage, extra = ""): Promise<Run> {
+	const { port } = hop;
 	const path = lab.config(port, extra);
 	const config = parseConfig(fileText(path), path);
 	assert.ok(config.ok, config.ok ? "" : config.detail);
@@ -124,22 +126,35 @@ async function startAgent(lab: Lab, port: number, extra = ""): Promise<Run> {
 		socket: ours,
 		onFatal: (kind, error) => fatal.push({ kind, error }),
 	});
+	let isStopped = false;
 	const stop = () => {
+		if (isStopped) return;
+		isStopped = true;
 		agent.stop("agent_stopped");
 		dataDir.value.release();
 	};
-	return { agent, collector, codes, fatal, stop };
+	const run = { agent, collector, codes, fatal, stop };
+	runs.push(run);
+	return run;
 }
 
-async function stage(t: TestContext): Promise<{ lab: Lab; hop: Hop }> {
+interface Stage {
+	readonly lab: Lab;
+	readonly hop: Hop;
+	readonly runs: Run[];
+}
+
+async function stage(t: TestContext): Promise<Stage> {
 	const lab = await createLab();
 	const hop = new Hop(lab.proxy);
 	await hop.listen();
+	const runs: Run[] = [];
 	t.after(async () => {
+		for (const run of runs) run.stop();
 		await hop.close();
 		lab.remove();
 	});
-	return { lab, hop };
+	return { lab, hop, runs };
 }
 
 const ofKind = (hop: Hop, kind: Event["kind"]) => hop.events.filter((event) => event.kind === kind);
@@ -153,9 +168,9 @@ async function order(hop: Hop, command: ReturnType<typeof commandOf>, envelope =
 }
 
 test("events of the collector reach the hop masked, keyed, timed and with their tier", async (t) => {
-	const { lab, hop } = await stage(t);
-	const run = await startAgent(lab, hop.port);
-	t.after(run.stop);
+	const at = await stage(t);
+	const { hop } = at;
+	const run = await startAgent(at);
 	assert.equal(run.collector.received.length, 0);
 	run.collector.ready();
 	run.collector.fork(10, 1);
@@ -177,11 +192,11 @@ test("events of the collector reach the hop masked, keyed, timed and with their 
 });
 
 test("clear arguments need the trust document's leave, which comes over the link and is verified", async (t) => {
-	const { lab, hop } = await stage(t);
+	const at = await stage(t);
+	const { hop } = at;
 	const stranger = nextTrust(genesis, { isMaskingRequired: false }, new Uint8Array(32).fill(99));
 	hop.trust = [stranger.bytes];
-	const run = await startAgent(lab, hop.port, "  trace: {privacy_mask_args: false}\n");
-	t.after(run.stop);
+	const run = await startAgent(at, "  trace: {privacy_mask_args: false}\n");
 	run.collector.ready();
 	run.collector.exec(10, "/bin/a", "secret");
 	await until("the first exec", () => ofKind(hop, "exec").length === 1);
@@ -199,14 +214,14 @@ test("clear arguments need the trust document's leave, which comes over the link
 			["/bin/a", "secret"],
 		],
 	);
-	const again = TrustStore.open(lab.dataDir, genesis.bytes, () => {});
+	const again = TrustStore.open(at.lab.dataDir, genesis.bytes, () => {});
 	assert.ok(again.ok && again.value.document.version === 1, "the version is on disk");
 });
 
 test("missing numbers become a gap event that names CPU and range", async (t) => {
-	const { lab, hop } = await stage(t);
-	const run = await startAgent(lab, hop.port);
-	t.after(run.stop);
+	const at = await stage(t);
+	const { hop } = at;
+	const run = await startAgent(at);
 	run.collector.ready();
 	run.collector.exec(10, "/bin/a");
 	run.collector.skip(3);
@@ -220,9 +235,9 @@ test("missing numbers become a gap event that names CPU and range", async (t) =>
 });
 
 test("a trace opens with its lineage, follows children to its depth, is told once, and is sealed by a stop", async (t) => {
-	const { lab, hop } = await stage(t);
-	const run = await startAgent(lab, hop.port);
-	t.after(run.stop);
+	const at = await stage(t);
+	const { hop } = at;
+	const run = await startAgent(at);
 	const { collector } = run;
 	collector.ready();
 	collector.fork(10, 1);
@@ -272,9 +287,9 @@ test("a trace opens with its lineage, follows children to its depth, is told onc
 });
 
 test("what a trace was told not to collect is not in it", async (t) => {
-	const { lab, hop } = await stage(t);
-	const run = await startAgent(lab, hop.port);
-	t.after(run.stop);
+	const at = await stage(t);
+	const { hop } = at;
+	const run = await startAgent(at);
 	run.collector.ready();
 	run.collector.fork(10, 1);
 	await until("the link", () => hop.isUp && ofKind(hop, "fork").length === 1);
@@ -298,9 +313,9 @@ test("what a trace was told not to collect is not in it", async (t) => {
 });
 
 test("commands that must not act are refused by name, and none of them reaches the collector", async (t) => {
-	const { lab, hop } = await stage(t);
-	const run = await startAgent(lab, hop.port);
-	t.after(run.stop);
+	const at = await stage(t);
+	const { hop } = at;
+	const run = await startAgent(at);
 	run.collector.ready();
 	run.collector.fork(10, 1);
 	await until("the link", () => hop.isUp && ofKind(hop, "fork").length === 1);
@@ -328,8 +343,9 @@ test("commands that must not act are refused by name, and none of them reaches t
 });
 
 test("a command acts once: a repetition is absorbed, and after a restart it is refused", async (t) => {
-	const { lab, hop } = await stage(t);
-	const first = await startAgent(lab, hop.port);
+	const at = await stage(t);
+	const { hop } = at;
+	const first = await startAgent(at);
 	first.collector.ready();
 	first.collector.fork(10, 1);
 	await until("the link", () => hop.isUp && ofKind(hop, "fork").length === 1);
@@ -345,8 +361,7 @@ test("a command acts once: a repetition is absorbed, and after a restart it is r
 	assert.equal(ofKind(hop, "command_answer").length, 1);
 	assert.equal(ofKind(hop, "trace_seal").at(-1)?.payload.cause, "agent_stopped");
 
-	const second = await startAgent(lab, hop.port);
-	t.after(second.stop);
+	const second = await startAgent(at);
 	second.collector.ready();
 	second.collector.fork(10, 1);
 	await until("the link", () => hop.isUp);
@@ -357,9 +372,9 @@ test("a command acts once: a repetition is absorbed, and after a restart it is r
 });
 
 test("a refusal of the collector ends the trace and answers the command", async (t) => {
-	const { lab, hop } = await stage(t);
-	const run = await startAgent(lab, hop.port);
-	t.after(run.stop);
+	const at = await stage(t);
+	const { hop } = at;
+	const run = await startAgent(at);
 	run.collector.answersSlots = false;
 	run.collector.ready();
 	run.collector.fork(10, 1);
@@ -374,37 +389,40 @@ test("a refusal of the collector ends the trace and answers the command", async 
 });
 
 test("a trace that was running when the agent was killed is sealed by the next start", async (t) => {
-	const { lab, hop } = await stage(t);
-	const first = await startAgent(lab, hop.port);
+	const at = await stage(t);
+	const { hop } = at;
+	const first = await startAgent(at);
 	first.collector.ready();
 	first.collector.fork(10, 1);
 	await until("the link", () => hop.isUp && ofKind(hop, "fork").length === 1);
 	await order(hop, commandOf({ targetPid: 10, targetProcess: keyOf(10) }));
-	const kept = await import("node:fs").then((fs) => fs.readFileSync(`${lab.dataDir}/active-traces.cbor`));
+	const kept = readFileSync(`${at.lab.dataDir}/active-traces.cbor`);
 	first.stop();
 	await until("the end of the link", () => !hop.isUp);
 	// As a kill leaves it: the list still names the trace.
-	await import("node:fs").then((fs) => fs.writeFileSync(`${lab.dataDir}/active-traces.cbor`, kept));
-	const second = await startAgent(lab, hop.port);
-	t.after(second.stop);
+	writeFileSync(`${at.lab.dataDir}/active-traces.cbor`, kept);
+	await startAgent(at);
 	await until("the seal", () => ofKind(hop, "trace_seal").some(({ payload }) => payload.cause === "agent_restarted"));
 });
 
 test("a malformed frame ends the agent with the collector's name and seals its traces", async (t) => {
-	const { lab, hop } = await stage(t);
-	const run = await startAgent(lab, hop.port);
-	t.after(run.stop);
+	const at = await stage(t);
+	const { hop } = at;
+	const run = await startAgent(at);
 	run.collector.ready();
+	run.collector.fork(10, 1);
+	await until("the link", () => hop.isUp && ofKind(hop, "fork").length === 1);
+	await order(hop, commandOf({ targetPid: 10, targetProcess: keyOf(10) }));
 	run.collector.socket.write(new Uint8Array(80).fill(0xff));
 	await until("the end", () => run.fatal.length === 1);
 	assert.equal(run.fatal[0]?.kind, "capture");
 	assert.match(run.fatal[0]?.error.message ?? "", /cannot be read/);
+	await until("the seal", () => ofKind(hop, "trace_seal").length === 1);
+	assert.equal(ofKind(hop, "trace_seal")[0]?.payload.cause, "collector_lost");
 });
 
 test("the end of procmond is the end of the agent", async (t) => {
-	const { lab, hop } = await stage(t);
-	const run = await startAgent(lab, hop.port);
-	t.after(run.stop);
+	const run = await startAgent(await stage(t));
 	run.collector.socket.end();
 	await once(run.collector.socket, "finish");
 	await until("the end", () => run.fatal.length === 1);

@@ -88,6 +88,7 @@ export class Agent {
 	#misses = 0n;
 	#source = { tier: "none", missing: "", cause: "the collector has not reported yet" };
 	#isStopped = false;
+	#isLinkStarted = false;
 	#untracedFileEvents = 0;
 
 	/** Opens the outbox and starts everything. Throws `DiskFailure` when the disk cannot be believed. */
@@ -157,6 +158,13 @@ export class Agent {
 		this.#every(1000, () => this.#traces.tick());
 		this.#every(AGENT_LIMITS.heartbeatMs, () => this.#link.heartbeat());
 		this.#every(AGENT_LIMITS.ackPersistMs, () => this.#outbox.persistMarks());
+		// The hello names the tier, so it waits for the collector's word, but not for ever: the outbox may hold a backlog.
+		after(AGENT_LIMITS.collectorWaitMs, () => this.#startLink());
+	}
+
+	#startLink(): void {
+		if (this.#isLinkStarted || this.#isStopped) return;
+		this.#isLinkStarted = true;
 		this.#link.start();
 	}
 
@@ -254,6 +262,7 @@ export class Agent {
 			...(cause === "" ? {} : { cause }),
 		});
 		this.#lanes.add("alert", { ...event, tier: frame.tier });
+		this.#startLink();
 	}
 
 	#stats(frame: CaptureFrame): void {

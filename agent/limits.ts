@@ -74,6 +74,8 @@ export const AGENT_LIMITS = {
 	/** The challenge is a small JSON object. */
 	challengeBytesMax: 4096,
 	connectTimeoutMs: 10_000,
+	/** Loading and attaching took 0.2 s on two busy cores; past this the link starts and says that the collector is silent. */
+	collectorWaitMs: 5000,
 	heartbeatMs: 2000,
 	/** Ping interval; a link without any sign of life for twice this long is half open and is dropped. */
 	pingMs: 10_000,

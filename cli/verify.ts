@@ -7,7 +7,7 @@ export const verifyVerb: Verb = {
 	name: "verify",
 	summary: VERIFY_HELP.summary,
 	usage: VERIFY_HELP.usage,
-	example: "daemoneye verify T-20261122-4f1c9a.zip --root data/pki/root.crt",
+	example: "daemoneye verify T-20261122-4f1c9a.depkg --root data/pki/root.crt",
 	options: VERIFY_OPTIONS,
 	optionHelp: VERIFY_HELP.options,
 	exitHelp: VERIFY_HELP.exit,

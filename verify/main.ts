@@ -21,7 +21,7 @@ const HELP = [
 	...Object.entries(VERIFY_HELP.options).map(([name, help]) => `  --${name.padEnd(20)} ${help}`),
 	`  --${"json".padEnd(20)} one JSON object instead of text`,
 	"",
-	`  example: node verify.mjs T-20261122-4f1c9a.zip --root-fingerprint 9f86d081...00a08`,
+	`  example: node verify.mjs T-20261122-4f1c9a.depkg --root-fingerprint 9f86d081...00a08`,
 	`  exit: ${VERIFY_HELP.exit}`,
 ].join("\n");
 

@@ -25,6 +25,8 @@ export interface ProcessEntry {
 	exe: string | null;
 	name: string | null;
 	isAlive: boolean;
+	/** Position among all deaths; 0 while alive. */
+	diedAt: number;
 	/** Named as a parent only, never seen itself. */
 	isInferred: boolean;
 	/** Entries in the table whose ancestor this is. */
@@ -45,6 +47,7 @@ export class ProcessTable {
 	readonly #byTgid = new Map<number, ProcessEntry>();
 	/** Dead without entries below them, oldest first. */
 	readonly #remainder = new Map<string, ProcessEntry>();
+	#deaths = 0;
 	/** Processes that the full table did not take. */
 	refusedCount = 0;
 	/** Processes whose exit was never seen: their pid came again. */
@@ -144,6 +147,7 @@ export class ProcessTable {
 			exe: null,
 			name: null,
 			isAlive: true,
+			diedAt: 0,
 			isInferred,
 			childCount: 0,
 		};
@@ -176,6 +180,7 @@ export class ProcessTable {
 	#bury(entry: ProcessEntry): void {
 		if (!entry.isAlive) return;
 		entry.isAlive = false;
+		entry.diedAt = ++this.#deaths;
 		if (this.#byId.has(entry.id)) this.#rememberIfBare(entry);
 	}
 
@@ -185,14 +190,24 @@ export class ProcessTable {
 		while (this.#remainder.size > this.#deadMax) this.#forgetOldest();
 	}
 
+	/** Forgets the oldest of the remainder, and with it the ancestors that it alone kept and that died before it. */
 	#forgetOldest(): boolean {
-		const oldest = this.#remainder.values().next().value;
-		if (oldest === undefined) return false;
-		this.#remainder.delete(oldest.id);
-		this.#byId.delete(oldest.id);
-		if (this.#byTgid.get(oldest.tgid) === oldest) this.#byTgid.delete(oldest.tgid);
-		if (oldest.ancestor !== null) this.#release(oldest.ancestor);
-		return true;
+		let entry = this.#remainder.values().next().value;
+		if (entry === undefined) return false;
+		for (;;) {
+			this.#remainder.delete(entry.id);
+			this.#byId.delete(entry.id);
+			if (this.#byTgid.get(entry.tgid) === entry) this.#byTgid.delete(entry.tgid);
+			const ancestor: ProcessEntry | null = entry.ancestor;
+			if (ancestor === null) return true;
+			ancestor.childCount--;
+			if (ancestor.isAlive || ancestor.childCount > 0) return true;
+			if (ancestor.diedAt > entry.diedAt) {
+				this.#remainder.set(ancestor.id, ancestor);
+				return true;
+			}
+			entry = ancestor;
+		}
 	}
 
 	#release(ancestor: ProcessEntry): void {

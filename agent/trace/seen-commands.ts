@@ -13,7 +13,8 @@ import { AGENT_LIMITS } from "../limits.ts";
 import { DiskFailure, isDiskFull, writeFileDurably } from "../outbox/storage.ts";
 
 const FILE_NAME = "seen-commands.cbor";
-const listShape = list(
+/** The file's content. */
+export const seenListShape = list(
 	record({ id: field(1, commandIdShape), payloadHash: field(2, hashShape), expiresAtMs: field(3, uint()) }),
 	AGENT_LIMITS.seenCommandsMax,
 );
@@ -41,7 +42,7 @@ export class SeenCommands {
 	static open(directory: string): SeenCommands {
 		const path = join(directory, FILE_NAME);
 		if (!existsSync(path)) return new SeenCommands(directory, []);
-		const decoded = decodeAs(listShape, readFileSync(path));
+		const decoded = decodeAs(seenListShape, readFileSync(path));
 		if (!decoded.ok)
 			throw new DiskFailure(`${path} is damaged (${decoded.detail}), so used commands are not known any more.`);
 		return new SeenCommands(directory, decoded.value);
@@ -70,7 +71,7 @@ export class SeenCommands {
 		const key = hexOf(seen.id);
 		this.#seen.set(key, seen);
 		try {
-			writeFileDurably(this.#directory, FILE_NAME, encodeAs(listShape, [...this.#seen.values()]));
+			writeFileDurably(this.#directory, FILE_NAME, encodeAs(seenListShape, [...this.#seen.values()]));
 		} catch (error) {
 			this.#seen.delete(key);
 			if (isDiskFull(error)) return fail("disk_full", "the command id could not be recorded on a full disk");

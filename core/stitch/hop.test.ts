@@ -52,6 +52,11 @@ test("the mirrored accept is found and time is compared by aligned clocks", () =
 	deepEqual([hop?.local, hop?.remote], ["10.0.0.1:40000", "10.0.0.2:22"]);
 });
 
+test("a hop's time is by the Security Center's clock, not by its host's", () => {
+	const [hop] = stitch({ clockOffsetMs: new Map([...clocks, ["web-01", 400], ["db-01", 1_050]]) });
+	equal(hop?.timeMs, connect.timeMs - 400);
+});
+
 test("follow goes to the first child forked after the accept, not to an earlier, later or foreign one", () => {
 	const forks = [fork(3, 5_000n), fork(2, 2_000n), fork(1, 900n), fork(4, 1_500n, "other")];
 	equal(stitch({ forks })[0]?.followTarget?.pid, 2);

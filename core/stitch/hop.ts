@@ -52,6 +52,7 @@ export interface StitchedHop {
 	readonly followTarget: Party | null;
 	readonly local: string;
 	readonly remote: string;
+	/** When the connection was made, by the Security Center's clock as far as the host's offset is known. */
 	readonly timeMs: number;
 	/** The accept that was matched, or null. */
 	readonly acceptId: string | null;
@@ -162,7 +163,7 @@ function hopOf(connect: ConnectionEvent, input: StitchInput): StitchedHop {
 		followTarget: child !== null ? partyOf(child) : accept !== null ? partyOf(accept) : null,
 		local: endpointText(connect.localAddress, connect.localPort),
 		remote: endpointText(connect.remoteAddress, connect.remotePort),
-		timeMs: connect.timeMs,
+		timeMs: connect.timeMs - (input.clockOffsetMs.get(connect.agent) ?? 0),
 		acceptId: accept?.id ?? null,
 		confidence,
 		reasons,

@@ -10,8 +10,8 @@ import { type Client, column } from "./client.ts";
 export const CLOCK_SAMPLES_MAX = 32;
 
 /**
- * Host clock less ours, from the samples "our time on arrival less the host's time on sending". Each is offset plus delay, and a
- * delay is never negative, so the smallest is the nearest.
+ * Host clock less its proxy's, from the samples "the proxy's time on hearing less the host's time on sending". Each is offset plus
+ * delay, and a delay is never negative, so the smallest is the nearest. Not measured on arrival here: a proxy coalesces states.
  */
 export function clockOffsetOf(samples: readonly number[]): number {
 	return samples.length === 0 ? 0 : -Math.min(...samples);
@@ -61,15 +61,15 @@ export async function storeState(client: Client, state: AgentState, nowMs: numbe
 			args: [agent, sha256(bytes), bytes, nowMs],
 		});
 	}
-	if (health !== undefined) await storeHealth(client, state, nowMs);
+	if (health !== undefined) await storeHealth(client, state);
 }
 
-async function storeHealth(client: Client, { agent, health }: AgentState, nowMs: number): Promise<void> {
+async function storeHealth(client: Client, { agent, health, heardAtMs }: AgentState): Promise<void> {
 	if (health === undefined) return;
 	const found = await client.execute({ sql: "SELECT clock_samples FROM nodes WHERE node_id = ?", args: [agent] });
 	const row = found.rows[0];
 	const earlier = row === undefined ? [] : (JSON.parse(column.text(row, "clock_samples")) as number[]);
-	const samples = [...earlier, nowMs - health.timeMs].slice(-CLOCK_SAMPLES_MAX);
+	const samples = [...earlier, heardAtMs - health.timeMs].slice(-CLOCK_SAMPLES_MAX);
 	await client.execute({
 		sql: `UPDATE nodes SET behind_ms = ?2, outbox_bytes = ?3, rss_bytes = ?4, event_count = ?5, gap_count = ?6,
 			clock_samples = ?7, clock_offset_ms = ?8 WHERE node_id = ?1`,

@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { HostClock } from "../clock.ts";
+import type { EventDraft } from "../events/draft.ts";
+import { AGENT_LIMITS } from "../limits.ts";
+import { ProcessTable } from "../process-table/process-table.ts";
+import { draftOf } from "../testing/rig.ts";
+import { type TraceRoot, Traces } from "./traces.ts";
+
+const TRACE = "T-20261122-abc123";
+
+function stage() {
+	let nowMs = 0;
+	const events: EventDraft[] = [];
+	const removed: number[] = [];
+	const table = new ProcessTable({ machineId: "m", bootId: "b" });
+	const traces = new Traces({
+		clock: new HostClock({ wallMs: () => nowMs, bootNs: () => 1n, monotonicMs: () => nowMs }),
+		emit: (draft) => events.push(draft),
+		removeSlot: (slot) => removed.push(slot),
+		onChange: () => {},
+	});
+	const p = (tgid: number) => ({ tgid, startTicks: BigInt(tgid) });
+	const fork = (child: number, parent: number) => {
+		const entry = table.fork(p(child), p(parent));
+		traces.inherit(entry);
+		return entry;
+	};
+	const open = (pid: number, change: Partial<TraceRoot> = {}) => {
+		const collects = { cmdlines: true, network: true, fileMeta: true };
+		const root = { slot: traces.freeSlot() ?? -1, entry: table.observe(p(pid)), depth: 3, collects, ...change };
+		return traces.open(TRACE, root, 60, table);
+	};
+	const exit = (pid: number) => {
+		const entry = table.exit(p(pid));
+		traces.route(entry, { ...draftOf(pid), kind: "exit" });
+	};
+	const advance = (ms: number) => {
+		nowMs += ms;
+		traces.tick();
+	};
+	const seal = () => events.find(({ kind }) => kind === "trace_seal")?.payload;
+	return { traces, table, events, removed, fork, open, exit, advance, seal };
+}
+
+test("a trace ends at its duration, not before", () => {
+	const at = stage();
+	at.fork(10, 1);
+	at.open(10);
+	at.advance(59_999);
+	assert.equal(at.seal(), undefined);
+	at.advance(1);
+	assert.equal(at.seal()?.cause, "duration_reached");
+	assert.deepEqual(at.removed, [0]);
+	assert.equal(at.traces.freeSlot(), 0);
+});
+
+test("a lineage without a living process is waited for, and a child that comes late keeps it", () => {
+	const at = stage();
+	at.fork(10, 1);
+	at.open(10);
+	at.exit(10);
+	at.advance(AGENT_LIMITS.lineageGoneMs - 1);
+	assert.equal(at.seal(), undefined);
+	at.fork(11, 10);
+	at.advance(20_000);
+	assert.equal(at.seal(), undefined);
+	at.exit(11);
+	at.advance(AGENT_LIMITS.lineageGoneMs);
+	assert.equal(at.seal()?.cause, "lineage_ended");
+	assert.equal(at.seal()?.eventCount, 3);
+});
+
+test("the seal is the last event at the event limit, and nothing follows it", () => {
+	const at = stage();
+	const entry = at.fork(10, 1);
+	at.open(10);
+	for (let i = 0; i < AGENT_LIMITS.traceEventsMax + 10; i++) at.traces.route(entry, draftOf(10));
+	assert.equal(at.seal()?.cause, "event_limit");
+	assert.equal(at.seal()?.eventCount, AGENT_LIMITS.traceEventsMax);
+	assert.equal(at.events.at(-1)?.kind, "trace_seal");
+	assert.equal(at.traces.route(entry, draftOf(10)), false, "afterwards it is baseline again");
+});
+
+test("a second root joins the same trace, and a process below both is told once", () => {
+	const at = stage();
+	at.fork(10, 1);
+	const child = at.fork(11, 10);
+	at.open(10);
+	at.open(11);
+	assert.equal(at.traces.running().length, 1);
+	const before = at.events.length;
+	assert.ok(at.traces.route(child, draftOf(11)));
+	assert.equal(at.events.length, before + 1);
+	at.traces.endAll("agent_stopped");
+	assert.deepEqual(at.removed, [0, 1]);
+	assert.equal(at.events.filter(({ kind }) => kind === "trace_seal").length, 1);
+});
+
+test("children beyond the depth are not followed, nor their children", () => {
+	const at = stage();
+	at.fork(10, 1);
+	at.open(10, { depth: 1 });
+	const entries = [at.fork(11, 10), at.fork(12, 11), at.fork(13, 12)];
+	assert.deepEqual(
+		entries.map((entry) => at.traces.route(entry, draftOf(entry.tgid))),
+		[true, false, false],
+	);
+});
+
+test("members beyond the limit are counted in the seal", () => {
+	const at = stage();
+	at.fork(10, 1);
+	at.open(10);
+	for (let pid = 100; pid < 100 + AGENT_LIMITS.traceMembersMax + 5; pid++) at.fork(pid, 10);
+	at.traces.endAll("agent_stopped");
+	assert.equal(at.seal()?.gapCount, 6);
+});
+
+test("every slot can be used and the next is refused", () => {
+	const at = stage();
+	at.fork(10, 1);
+	for (let slot = 0; slot < AGENT_LIMITS.traceSlotsMax; slot++) {
+		assert.equal(at.traces.freeSlot(), slot);
+		at.open(10);
+	}
+	assert.equal(at.traces.freeSlot(), null);
+});
