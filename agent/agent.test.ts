@@ -401,7 +401,8 @@ test("a trace that was running when the agent was killed is sealed by the next s
 	await until("the end of the link", () => !hop.isUp);
 	// As a kill leaves it: the list still names the trace.
 	writeFileSync(`${at.lab.dataDir}/active-traces.cbor`, kept);
-	await startAgent(at);
+	const second = await startAgent(at);
+	second.collector.ready();
 	await until("the seal", () => ofKind(hop, "trace_seal").some(({ payload }) => payload.cause === "agent_restarted"));
 });
 

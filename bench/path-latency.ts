@@ -119,7 +119,7 @@ async function measureRuns(shell: Shell, reader: TraceReader, context: BenchCont
 		p50s.push(quantile(latencies, 0.5));
 		p99s.push(quantile(latencies, 0.99));
 		context.onStep(
-			`run ${run} of ${BENCH_LIMITS.shortRuns}: ${inRun.length} events, p50 ${p50s.at(-1)} ms, p99 ${p99s.at(-1)} ms`,
+			`run ${run} of ${BENCH_LIMITS.shortRuns}: ${inRun.length} events, p50 ${Math.round(p50s.at(-1) ?? 0)} ms, p99 ${Math.round(p99s.at(-1) ?? 0)} ms`,
 		);
 	}
 	context.report({ metric: "kernel_to_console_p50", unit: "ms", goal: "<= 100", runs: p50s });

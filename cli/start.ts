@@ -1,9 +1,9 @@
 /**
  * `daemoneye start`: the enclave on this machine, for one person. Guarantees one console link at the end, a clean stop on Ctrl-C,
- * and one sentence when something is in the way. Must never listen beyond loopback in this mode.
+ * and one sentence when something is in the way. Must never serve the console beyond loopback without HTTPS.
  */
 import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { type BoxPorts, DEFAULT_PORTS } from "../host/config/box-config.ts";
 import { type EnclaveStart, type RunningEnclave, startEnclave } from "../host/enclave/enclave.ts";
 import { captureNote } from "../host/enclave/preflight.ts";
@@ -44,6 +44,16 @@ function portsFrom(base: unknown): BoxPorts | null {
 	};
 }
 
+/** Over HTTPS a browser must be told about the enclave's root once. */
+function trustAdvice(running: RunningEnclave, dataDir: string): string[] {
+	if (!running.consoleUrl.startsWith("https:")) return [];
+	const target = "/usr/local/share/ca-certificates/daemoneye.crt";
+	return [
+		"         Browsers warn until they trust this root. After comparing the fingerprint, on each of them (Debian):",
+		`         sudo cp ${join(dataDir, "ca.pem")} ${target} && sudo update-ca-certificates`,
+	];
+}
+
 function describe(running: RunningEnclave, dataDir: string): string[] {
 	const first = running.firstLinks[0];
 	return [
@@ -54,6 +64,7 @@ function describe(running: RunningEnclave, dataDir: string): string[] {
 			: ["         This link signs you in once, and makes your key in the browser that opens it."]),
 		`Data:    ${dataDir}`,
 		`Root:    sha256 ${running.rootFingerprint}`,
+		...trustAdvice(running, dataDir),
 		"",
 		"Ctrl-C stops everything; the next start finds it again.",
 	];
@@ -64,6 +75,11 @@ async function run(values: Readonly<Record<string, unknown>>): Promise<number> {
 	const ports = portsFrom(values["port-base"]);
 	if (ports === null) {
 		complain("--port-base must be a whole number from 1024 to 65000.");
+		return EXIT.usage;
+	}
+	const host = values.host === undefined ? undefined : String(values.host).toLowerCase();
+	if (host !== undefined && !/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(host)) {
+		complain(`--host must be the DNS name by which browsers reach this machine; "${visible(host)}" is none.`);
 		return EXIT.usage;
 	}
 	const isJson = values.json === true;
@@ -77,6 +93,7 @@ async function run(values: Readonly<Record<string, unknown>>): Promise<number> {
 		dataDir,
 		enclave: "solo",
 		ports,
+		...(host === undefined ? {} : { consoleHost: host }),
 		policy: SOLO_POLICY,
 		invitees: [{ operatorId: "operator", roles: ["viewer", "analyst", "approver", "exporter", "auditor"] }],
 		agents: [{ id: agentId, siteTag: "local", scopeCgroup: "", source: "auto" }],
@@ -110,7 +127,7 @@ async function serve(enclave: RunningEnclave, serving: Serving): Promise<number>
 		stopping.addEventListener("abort", () => settle(), { once: true });
 	});
 	if (!isJson) say("waiting for the first events");
-	const arrived = await waitForEvents(enclave.consoleUrl, stopping);
+	const arrived = await waitForEvents(enclave, stopping);
 	if (!arrived.ok && !stopping.aborted) complain(arrived.detail);
 	if (!stopping.aborted) {
 		if (isJson)
@@ -131,11 +148,12 @@ async function serve(enclave: RunningEnclave, serving: Serving): Promise<number>
 export const startVerb: Verb = {
 	name: "start",
 	summary: "Starts an enclave on this machine: store, Security Center, proxy, and an agent watching this host.",
-	usage: "[--data DIR] [--port-base N] [--json]",
+	usage: "[--data DIR] [--port-base N] [--host NAME] [--json]",
 	example: "npm start -- --data /var/lib/daemoneye",
-	options: { data: { type: "string" }, "port-base": { type: "string" } },
+	options: { data: { type: "string" }, "port-base": { type: "string" }, host: { type: "string" } },
 	optionHelp: {
 		data: "where everything is kept (default: data)",
+		host: "at the first start: serve the console to others under this name, over HTTPS",
 		"port-base": "six free ports from here, at the first start (default: 8460 and others)",
 	},
 	exitHelp: "0 stopped by you, 1 could not start or kept failing, 2 usage, 130 interrupted while starting",

@@ -2,7 +2,6 @@
 import { resolve } from "node:path";
 import { centerConfigSetting } from "../host/config/box-config.ts";
 import { readYamlFile } from "../host/config/yaml-file.ts";
-import { consoleOrigin } from "../host/enclave/center-process.ts";
 import { boxPaths } from "../host/enclave/layout.ts";
 import { centerHealth } from "../host/enclave/readiness.ts";
 import { complain, say } from "./console-output.ts";
@@ -15,8 +14,8 @@ async function run(values: Readonly<Record<string, unknown>>): Promise<number> {
 		complain(`${config.detail}\nThere is no enclave in ${dataDir}: \`npm start\` makes one.`);
 		return EXIT.failed;
 	}
-	const url = consoleOrigin(config.value.center);
-	const health = await centerHealth(url);
+	const url = config.value.center.console.origin;
+	const health = await centerHealth(config.value.center);
 	if (values.json === true) say(JSON.stringify({ ok: health !== null, console: url, ...health }));
 	else
 		say(

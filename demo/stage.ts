@@ -96,7 +96,7 @@ async function build(
 	});
 	if (!enclave.ok) return enclave;
 	closers.push(() => enclave.value.supervisor.stop());
-	const flowing = await waitForEvents(enclave.value.consoleUrl, options.signal);
+	const flowing = await waitForEvents(enclave.value, options.signal);
 	if (!flowing.ok) return fail(flowing.code, flowing.detail);
 	return ok({ hosts: hosts.value, enclave: enclave.value });
 }

@@ -57,7 +57,8 @@ function consoleTest(
 	run: (page: Page, context: BrowserContext) => Promise<void>,
 ): void {
 	test(name, { skip, timeout: 30_000 }, async () => {
-		fixture = await openFixture(root);
+		const own = await openFixture(root);
+		fixture = own;
 		const context = await browser.newContext({
 			viewport: { width: 1440, height: 900 },
 			colorScheme: options.dark ? "dark" : "light",
@@ -66,6 +67,8 @@ function consoleTest(
 		try {
 			fixture.setMode(options.mode ?? "story");
 			await context.addInitScript(WATCH);
+			// Well below the test's own time, so that a failure names the step.
+			context.setDefaultTimeout(8000);
 			const page = await context.newPage();
 			const errors: string[] = [];
 			page.on("pageerror", (error) => errors.push(error.message));
@@ -75,7 +78,7 @@ function consoleTest(
 			assert.deepEqual(await page.evaluate("window.refused"), []);
 		} finally {
 			await context.close();
-			await fixture.close();
+			await own.close();
 		}
 	});
 }
@@ -230,7 +233,7 @@ consoleTest("stepping, hits and moment T move every view together", {}, async (p
 	await press(page, "Backspace");
 	assert.match((await page.textContent(at("window-text"))) ?? "", /all/);
 	await page.keyboard.press("Space");
-	await page.waitForFunction(`document.querySelector('[data-testid=play]').getAttribute('aria-label') === 'Pause'`);
+	await page.waitForSelector(`${at("play")}[aria-label=Pause]`);
 	await page.keyboard.press("Space");
 	await press(page, "Escape", "Escape");
 	assert.equal(await page.locator(at("drawer")).count(), 0);
@@ -251,7 +254,7 @@ consoleTest(
 		await page.click(at("kind-connect"));
 		await idle(page);
 		assert.match((await page.textContent(at("event-count"))) ?? "", /^7 of \d+ events/);
-		await page.waitForFunction(`location.hash.includes("kinds=connect")`);
+		await page.waitForURL(/kinds=connect/);
 		assert.doesNotMatch(page.url(), /ed25519/);
 		const copy = await context.newPage();
 		await copy.goto(page.url());
@@ -400,7 +403,7 @@ consoleTest(
 		fixture.setMode("story");
 		fixture.tell({ kind: "trace", id: TRACE_ID });
 		fixture.tell({ kind: "events", traceId: TRACE_ID, lastRow: 9999 });
-		await page.waitForFunction(`document.querySelector('[role=treegrid]').getAttribute('aria-rowcount') === '41'`);
+		await page.waitForSelector('[role=treegrid][aria-rowcount="41"]');
 		fixture.dropLive();
 		await page.waitForSelector(`${at("live")}[data-state=lost]`);
 		assert.ok(await page.isVisible(at("treegrid")));

@@ -179,9 +179,11 @@ test("a hop that asks for older batches gets them while they are kept", async (t
 	// The hop lost its disk: it knows no stream any more.
 	hop.streams.clear();
 	hop.events.length = 0;
-	put(lanes, "bulk", 6);
-	await until("all six", () => hop.events.length === 6);
-	assert.deepEqual(pids(hop), [1, 2, 3, 4, 5, 6]);
+	hop.frames.length = 0;
+	for (let pid = 6; pid <= 8; pid++) put(lanes, "bulk", pid);
+	await until("all eight", () => hop.events.length === 8);
+	assert.deepEqual(pids(hop), [1, 2, 3, 4, 5, 6, 7, 8]);
+	assert.equal(hop.frames.filter(({ type }) => type === "batch").length, 3 + 8, "one return answers every refusal");
 });
 
 test("a batch that is refused for good is named, and what follows it goes by another stream", async (t) => {

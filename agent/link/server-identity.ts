@@ -81,7 +81,7 @@ export async function verifyPeer(
 		return fail("server_identity", "the server names no proxy or Security Center of this enclave");
 	const node = await validateChain(shownChain(socket), { root: context.root, nowMs: context.nowMs, usage: "server" });
 	if (!node.ok) return fail("server_identity", `the server's certificate: ${node.detail}`);
-	if (false)
+	if (node.value.uri !== serverUri)
 		return fail("server_identity", `the server says ${serverUri}, its certificate says ${node.value.uri}`);
 	return ok(true);
 }

@@ -103,6 +103,24 @@ test("a number that may have been sent is never used again for other bytes", () 
 	assert.equal(last?.head, 1);
 });
 
+test("a stream whose receipted end is damaged is not continued either", () => {
+	const rig = new Rig();
+	rig.put("trace", 1);
+	rig.put("trace", 2);
+	const chain = rig.outbox.chains("trace")[0];
+	assert.ok(chain);
+	rig.outbox.acknowledge(chain.id, "a2", 2);
+	rig.outbox.persistMarks();
+	const [name, whole] = segmentOf(rig, "trace");
+	const last = recordOffsets(whole).at(-3) as number;
+	whole[last + 50] = (whole[last + 50] as number) ^ 1;
+	rig.storage.files.set(name, whole);
+	rig.restart();
+	rig.put("trace", 3);
+	assert.notEqual(rig.outbox.current("trace").id, chain.id);
+	assert.deepEqual(rig.gaps(), [], "what was receipted is no loss");
+});
+
 test("a chain that was sealed again is not sealed again by the next start", () => {
 	const source = new Rig();
 	for (const pid of [1, 2, 3]) source.put("bulk", pid);

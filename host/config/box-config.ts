@@ -38,8 +38,11 @@ export const centerConfigSetting = groupSetting({
 		listen: address("0.0.0.0:7444"),
 		console: groupSetting({
 			listen: address("localhost:8460"),
-			/** `http` only on loopback: localhost is a secure context without a certificate. */
-			scheme: choiceSetting(["http", "https"], "http"),
+			/** What browsers are told, and the only origin that may write. `http` on loopback only: localhost is a secure context. */
+			origin: textSetting(
+				"an origin like https://sc.site.local:8460",
+				/^https?:\/\/[a-z0-9.-]{1,253}(:[1-9][0-9]{0,4})?$/,
+			),
 		}),
 		store: groupSetting({
 			http: address("127.0.0.1:8461"),
@@ -81,12 +84,14 @@ export function proxyYaml(ports: BoxPorts, walPath: string): string {
 `;
 }
 
-export function centerYaml(ports: BoxPorts): string {
+/** `host`: the name browsers use; without one the console stays on this machine in plain HTTP. */
+export function centerYaml(ports: BoxPorts, host?: string): string {
+	const isLocal = host === undefined;
 	return `center:
   listen: 127.0.0.1:${ports.centerLinks}
   console:
-    listen: localhost:${ports.console}
-    scheme: http
+    listen: ${isLocal ? "localhost" : "0.0.0.0"}:${ports.console}
+    origin: ${isLocal ? "http://localhost" : `https://${host}`}:${ports.console}
   store:
     http: 127.0.0.1:${ports.storeHttp}
     admin: 127.0.0.1:${ports.storeAdmin}

@@ -22,7 +22,7 @@ test("the files a first start writes are read back, with a path that needs quoti
 	assert.deepEqual(proxy.value.proxy.flow, { priorities: ["trace", "alert", "bulk"], compression: "zstd" });
 	const center = readYamlFile(file(centerYaml(DEFAULT_PORTS)), centerConfigSetting);
 	assert(center.ok, JSON.stringify(center));
-	assert.deepEqual(center.value.center.console, { listen: "localhost:8460", scheme: "http" });
+	assert.deepEqual(center.value.center.console, { listen: "localhost:8460", origin: "http://localhost:8460" });
 });
 
 test("the seed's own example is read once `health` is added", () => {

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { base64Of } from "#core/bytes/bytes.ts";
+import { splitHostPort } from "#core/config/strict-tree.ts";
 import type { Result } from "#core/result.ts";
 import type { CenterConfig } from "../config/box-config.ts";
 import type { EnclavePki } from "../pki/enclave.ts";
@@ -24,6 +25,8 @@ export interface CenterOptions {
 	/** Certificate of the console; needed when its scheme is https. */
 	readonly consoleNode: NodeFiles | undefined;
 	readonly sqld: Sqld;
+	/** Version of this build, for the packages that leave. */
+	readonly softwareVersion: string;
 }
 
 const OBJECTS = {
@@ -36,9 +39,11 @@ const OBJECTS = {
 	FEED: "Feed",
 } as const;
 
-/** The origin that browsers use. */
-export function consoleOrigin(config: CenterConfig): string {
-	return `${config.console.scheme}://${config.console.listen}`;
+/** Where this machine itself asks the console, whatever name browsers use. */
+export function consoleHealthUrl(config: CenterConfig): string {
+	const { host, port } = splitHostPort(config.console.listen);
+	const scheme = config.console.origin.startsWith("https:") ? "https" : "http";
+	return `${scheme}://${host === "0.0.0.0" ? "127.0.0.1" : host}:${port}/healthz`;
 }
 
 /** The root key's word for genesis, for the packages that leave the enclave. */
@@ -50,7 +55,7 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 	const { config, node, pki, dataDir, consoleNode } = options;
 	const { paths } = node;
 	const consoleTls =
-		config.console.scheme === "https" && consoleNode !== undefined
+		config.console.origin.startsWith("https:") && consoleNode !== undefined
 			? { tls: { keyPair: { key: consoleNode.paths.tlsKey, chain: consoleNode.paths.chain } } }
 			: {};
 	return {
@@ -77,7 +82,8 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 					{ name: "GENESIS_SIGNATURE", kind: "text", value: genesisSignatureOf(dataDir) },
 					{ name: "INVITATIONS", kind: "text", value: readFileSync(signerPaths(dataDir).invitations, "utf8") },
 					{ name: "LEDGER_ORIGIN", kind: "text", value: pki.genesis.document.ledgerOrigin },
-					{ name: "CONSOLE_ORIGIN", kind: "text", value: consoleOrigin(config) },
+					{ name: "SOFTWARE_VERSION", kind: "text", value: options.softwareVersion },
+					{ name: "CONSOLE_ORIGIN", kind: "text", value: config.console.origin },
 					{ name: "SQLD_RW_TOKEN", kind: "environment", variable: "SQLD_RW_TOKEN" },
 					{ name: "SQLD_RO_TOKEN", kind: "environment", variable: "SQLD_RO_TOKEN" },
 					{ name: "SQLD", kind: "service", service: "sqld" },
@@ -107,6 +113,6 @@ export function centerProcess(options: CenterOptions): Result<ProcessSpec, Worke
 		dataDir: options.dataDir,
 		spec: centerSpec(options),
 		secrets: { SQLD_RW_TOKEN: sqld.readWriteToken, SQLD_RO_TOKEN: sqld.readOnlyToken },
-		health: { kind: "http", url: `${consoleOrigin(options.config)}/healthz` },
+		health: { kind: "http", url: consoleHealthUrl(options.config) },
 	});
 }

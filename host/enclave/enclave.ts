@@ -4,6 +4,7 @@
  * start finds everything the first one left. Must never change an existing configuration or identity.
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { splitHostPort } from "#core/config/strict-tree.ts";
 import { fail, ok, type Result } from "#core/result.ts";
@@ -26,16 +27,19 @@ import { signerProcess } from "../signer/process.ts";
 import { prepareSqld } from "../sqld/sqld.ts";
 import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
 import { type AgentOptions, agentProcess } from "./agent-process.ts";
-import { centerProcess, consoleOrigin } from "./center-process.ts";
+import { centerProcess } from "./center-process.ts";
 import { BUILT, boxPaths } from "./layout.ts";
 import { checkBuilt, checkDisk, checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
+import { centerHealth } from "./readiness.ts";
 
 export interface EnclaveStart {
 	readonly dataDir: string;
 	readonly enclave: string;
 	/** Used at the first start only. */
 	readonly ports: BoxPorts;
+	/** At the first start: the name browsers reach the console by, over HTTPS. Absent: this machine only, plain HTTP. */
+	readonly consoleHost?: string;
 	readonly policy: GenesisPolicy;
 	readonly invitees: readonly Invitee[];
 	readonly agents: readonly AgentOptions[];
@@ -58,11 +62,15 @@ export interface RunningEnclave {
 	readonly pki: EnclavePki;
 	readonly center: CenterConfig;
 	readonly proxy: ProxyConfig;
+	/** Batches the store held when the Security Center came up, before anything could add to them. */
+	readonly storedBefore: number;
 }
 
 /** Failures of start carry the code of the part that failed; the detail is the sentence for the person. */
 export type EnclaveFailure = { readonly ok: false; readonly code: string; readonly detail: string };
 
+/** package.json's version, one number for everything that is built from this tree. */
+const SOFTWARE_VERSION: string = createRequire(import.meta.url)("../../package.json").version;
 const CENTER_ID = "sc-1";
 const PROXY_ID = "px-1";
 
@@ -71,6 +79,7 @@ async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string
 	const nowMs = Date.now();
 	if (!existsSync(join(dataDir, "pki"))) {
 		start.onStep?.("making the enclave's keys and certificates");
+		const consoleNames = start.consoleHost === undefined ? [] : [start.consoleHost];
 		const local = { dnsNames: ["localhost"], ips: ["127.0.0.1"] };
 		const created = await createEnclavePki(dataDir, {
 			enclave: start.enclave,
@@ -78,7 +87,7 @@ async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string
 			nodes: [
 				{ role: "sc", id: CENTER_ID, ...local },
 				{ role: "px", id: PROXY_ID, ...local },
-				{ role: "console", id: "console", ...local },
+				{ role: "console", id: "console", ...local, dnsNames: [...local.dnsNames, ...consoleNames] },
 			],
 			invitees: start.invitees,
 			nowMs,
@@ -88,7 +97,7 @@ async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string
 		makePrivateDirectory(join(dataDir, "config"));
 		const links = created.value.invitations.map(({ operatorId, token }) => ({ operatorId, token }));
 		writeFileDurably(paths.firstLink, `${JSON.stringify(links)}\n`);
-		writeFileDurably(paths.centerConfig, centerYaml(start.ports));
+		writeFileDurably(paths.centerConfig, centerYaml(start.ports, start.consoleHost));
 		writeFileDurably(paths.proxyConfig, proxyYaml(start.ports, paths.proxyWal));
 	}
 	const opened = openEnclavePki(dataDir, nowMs);
@@ -139,6 +148,7 @@ function describeProcesses(start: EnclaveStart, pki: EnclavePki, configs: Config
 		node: center,
 		consoleNode: nodeOf(pki, "console", "console"),
 		sqld: sqld.value,
+		softwareVersion: SOFTWARE_VERSION,
 	});
 	if (!sc.ok) return sc;
 	const px = proxyProcess({ dataDir, name: PROXY_ID, config: configs.proxy, node: proxy, upstreamUri: center.uri });
@@ -175,11 +185,23 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 	const configs = readConfigs(start.dataDir);
 	if (!configs.ok) return configs;
 	const { center, proxy } = configs.value;
-	const processes = describeProcesses(start, pki.value, configs.value);
-	if (!processes.ok) return processes;
+	const described = describeProcesses(start, pki.value, configs.value);
+	if (!described.ok) return described;
+	let storedBefore = 0;
+	const processes = described.value.map((each) =>
+		each.name === "sc"
+			? {
+					...each,
+					afterHealthy: async () => {
+						storedBefore = (await centerHealth(center))?.storedBatches ?? 0;
+						return ok(undefined);
+					},
+				}
+			: each,
+	);
 	const supervisor = await runSupervisor({
 		dataDir: start.dataDir,
-		processes: processes.value,
+		processes,
 		beforeStart: () =>
 			checkPorts({
 				"console.listen": center.console.listen,
@@ -193,7 +215,7 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 		...(start.signal === undefined ? {} : { signal: start.signal }),
 	});
 	if (!supervisor.ok) return supervisor;
-	const consoleUrl = consoleOrigin(center);
+	const consoleUrl = center.console.origin;
 	return ok({
 		supervisor: supervisor.value,
 		consoleUrl,
@@ -202,5 +224,6 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 		pki: pki.value,
 		center,
 		proxy,
+		storedBefore,
 	});
 }

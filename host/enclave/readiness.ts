@@ -1,33 +1,57 @@
 /** Waiting until evidence really flows: the Security Center is asked how many batches it holds, nothing else counts as ready. */
+import { request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fail, ok, type Result } from "#core/result.ts";
+import type { CenterConfig } from "../config/box-config.ts";
+import { consoleHealthUrl } from "./center-process.ts";
 
 export type ReadinessCode = "no_events" | "interrupted";
 
 /** A cold start on two busy cores took 8 s until the first row; past this something is wrong. */
 const FIRST_EVENTS_MS_MAX = 60_000;
 const POLL_MS = 200;
+const ANSWER_MS_MAX = 2000;
 
 interface CenterHealth {
 	readonly storedBatches: number;
 }
 
+function ask(url: string): Promise<string> {
+	const { promise, resolve, reject } = Promise.withResolvers<string>();
+	const isTls = url.startsWith("https:");
+	// Asked on this machine and shown to a person only: the certificate is for the name that browsers use.
+	const options = { agent: false, timeout: ANSWER_MS_MAX, rejectUnauthorized: false } as const;
+	const question = (isTls ? requestHttps : requestHttp)(url, options, (answer) => {
+		if (answer.statusCode === 200) resolve(text(answer));
+		else reject(new Error(`status ${answer.statusCode}`));
+	});
+	question.on("timeout", () => question.destroy(new Error("no answer in time")));
+	question.on("error", reject);
+	question.end();
+	return promise;
+}
+
 /** Null while it does not answer: a Security Center that is being restarted is "not yet", like a slow one. */
-export async function centerHealth(consoleUrl: string): Promise<CenterHealth | null> {
+export async function centerHealth(center: CenterConfig): Promise<CenterHealth | null> {
 	try {
-		const answer = await fetch(`${consoleUrl}/healthz`, { signal: AbortSignal.timeout(2000) });
-		return answer.ok ? ((await answer.json()) as CenterHealth) : null;
+		return JSON.parse(await ask(consoleHealthUrl(center))) as CenterHealth;
 	} catch {
 		// Connection refused, reset or timed out: the caller asks again.
 		return null;
 	}
 }
 
-export async function waitForEvents(consoleUrl: string, signal: AbortSignal): Promise<Result<void, ReadinessCode>> {
+/** Waits for more batches than there were before the proxy and the agents started. */
+export async function waitForEvents(
+	enclave: { readonly center: CenterConfig; readonly storedBefore: number },
+	signal: AbortSignal,
+): Promise<Result<void, ReadinessCode>> {
 	const untilMs = performance.now() + FIRST_EVENTS_MS_MAX;
 	while (performance.now() < untilMs) {
 		if (signal.aborted) return fail("interrupted", "Stopped while waiting for the first events.");
-		if (((await centerHealth(consoleUrl))?.storedBatches ?? 0) > 0) return ok(undefined);
+		if (((await centerHealth(enclave.center))?.storedBatches ?? 0) > enclave.storedBefore) return ok(undefined);
 		await sleep(POLL_MS);
 	}
 	return fail(

@@ -2,7 +2,7 @@
  * Joining by invitation and signing in. Says in words what happens: which key is made, where it lies, what its fingerprint is, and
  * what to do where this browser holds none. The invitation's token leaves the address bar and the history at once.
  */
-import { createResource, createSignal, For, Match, onMount, Show, Switch } from "solid-js";
+import { createRenderEffect, createResource, createSignal, For, Match, on, Show, Switch } from "solid-js";
 import { bytesOfHex } from "#core/bytes/bytes.ts";
 import { visibleText } from "#core/lineage/index.ts";
 import { type Failure, fail } from "#core/result.ts";
@@ -182,13 +182,16 @@ function NoKey() {
 
 export function SignInPage() {
 	const state = useConsole();
-	const first = state.route();
-	const [token, setToken] = createSignal(first.page === "join" ? first.token : null);
-	const [keys] = createResource(() => tracked(listOperatorKeys()));
-	// Before anything else happens: neither the address bar nor the history keeps the token.
-	onMount(() => {
-		if (token() !== null) history.replaceState(null, "", "#/hits");
-	});
+	const [token, setToken] = createSignal<string | null>(null);
+	const [keys, { refetch }] = createResource(() => tracked(listOperatorKeys()));
+	// Before anything else happens: neither the address bar nor the history keeps the token. A link may be opened into this page too.
+	createRenderEffect(
+		on(state.route, (route) => {
+			if (route.page !== "join") return;
+			setToken(route.token);
+			history.replaceState(null, "", "#/hits");
+		}),
+	);
 	const known = () => {
 		const read = keys();
 		const enclave = state.session.data()?.enclave;
@@ -196,6 +199,7 @@ export function SignInPage() {
 	};
 	const leave = () => {
 		setToken(null);
+		void refetch();
 		state.navigate(HOME);
 	};
 	return (

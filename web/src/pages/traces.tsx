@@ -69,7 +69,7 @@ export function TracesPage() {
 					when={rows().length > 0}
 					fallback={<Empty title="No traces">Open a hit and choose “Trace this lineage” to start one.</Empty>}
 				>
-					<section class="table-scroll" tabindex="0" aria-label="Traces">
+					<section class="table-scroll" tabindex="0" aria-label="List of traces">
 						<table class="table" data-testid="traces">
 							<thead>
 								<tr>

@@ -28,6 +28,8 @@ export interface TraceCandidate {
 	readonly pid: number;
 	readonly name: string;
 	readonly exe: string;
+	/** How it stands to the first; by its place among the ancestors where absent. */
+	readonly relation?: string;
 }
 
 export interface TraceFormProps {
@@ -96,7 +98,7 @@ function Scope(props: {
 								<Foreign text={candidate.exe} />
 							</span>
 							<Show when={index() > 0}>
-								<span class="muted"> {index() === 1 ? "its parent" : `${index()} above`}</span>
+								<span class="muted"> {candidate.relation ?? (index() === 1 ? "its parent" : `${index()} above`)}</span>
 							</Show>
 						</span>
 					</label>
@@ -209,6 +211,7 @@ export function TraceForm(props: TraceFormProps) {
 		fileMeta: true,
 		reason: props.reason,
 	});
+	const signLabel = () => (act() === "stop" ? "Sign & stop" : props.parentLink ? "Sign & follow" : "Sign & start");
 	const [isBusy, setBusy] = createSignal(false);
 	const [failure, setFailure] = createSignal<Failure<string> | null>(null);
 	const set = (change: Partial<Draft>) => setDraft({ ...draft(), ...change });
@@ -291,7 +294,7 @@ export function TraceForm(props: TraceFormProps) {
 						disabled={isBusy() || draft().reason.trim() === "" || (state.session.data()?.isAwaitingOperators ?? true)}
 						data-testid="trace-sign"
 					>
-						{isBusy() ? "Signing…" : act() === "start" ? "Sign & start" : "Sign & stop"}
+						{isBusy() ? "Signing…" : signLabel()}
 					</button>
 				</div>
 			</form>

@@ -38,9 +38,9 @@ export const KIND_LABEL: Record<EventKind, string> = {
 	source: "source",
 };
 
-/** Arguments as typed, with quotes only where a space would mislead. */
+/** Arguments with quotes only where a space would mislead. Nothing else is changed: what is unseen must reach the escaping as it is. */
 export function commandLineText(cmdline: readonly string[]): string {
-	return cmdline.map((part) => (part === "" || /\s/.test(part) ? JSON.stringify(part) : part)).join(" ");
+	return cmdline.map((part) => (part === "" || /\s/.test(part) ? `"${part.replaceAll('"', '\\"')}"` : part)).join(" ");
 }
 
 function exitText(event: EventRow): string {

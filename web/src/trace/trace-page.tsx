@@ -32,7 +32,7 @@ function followRequest(model: TraceModel, hop: Hop): FormRequest | null {
 		agent,
 		candidates: [
 			{ process, pid, name, exe: "" },
-			...(hop.to && hop.to.process !== process ? [{ ...hop.to, exe: "" }] : []),
+			...(hop.to && hop.to.process !== process ? [{ ...hop.to, exe: "", relation: "accepted the connection" }] : []),
 		],
 		traceId: model.traceId,
 		parentLink: { agent: hop.from.agent, process: hop.from.process },

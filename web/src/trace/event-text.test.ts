@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { tellStory } from "../../testing/story.ts";
+import { commandLineText, eventText, isMatch } from "./event-text.ts";
+
+const { events } = tellStory({ isFollowed: true, isHostile: false, nowMs: 0 });
+const find = (kind: string, pid: number) =>
+	events.find((event) => event.kind === kind && event.pid === pid) ?? assert.fail();
+
+test("a command line is quoted only where a space would mislead, and unseen characters stay for the escaping", () => {
+	assert.equal(commandLineText(["sh", "-c", "id; ls", ""]), 'sh -c "id; ls" ""');
+	assert.equal(commandLineText(['a "b"']), '"a \\"b\\""');
+	assert.equal(commandLineText(["x \u001b[31m\u202e"]), '"x \u001b[31m\u202e"');
+});
+
+test("each kind says what happened in one line", () => {
+	assert.equal(eventText(find("fork", 4310)), "forked by 812");
+	assert.equal(eventText(find("connect", 4330)), "10.44.0.11:39164 → 10.44.0.12:22");
+	assert.equal(eventText({ ...find("connect", 4330), result: -111 }), "10.44.0.11:39164 → 10.44.0.12:22 failed (-111)");
+	assert.equal(eventText(find("accept", 601)), "10.44.0.12:22 ← 10.44.0.11:39164");
+	assert.equal(eventText(find("file_rename", 4324)), "/tmp/.cache/id.part → /tmp/.cache/id");
+	assert.equal(eventText(find("exit", 4311)), "exit code 0");
+	assert.equal(eventText({ ...find("exit", 4311), exitSignal: 9 }), "killed by signal 9");
+});
+
+test("find looks at everything a row shows", () => {
+	for (const typed of ["ssh -i", "4330", "web-01", "exec", "/usr/bin/ssh"])
+		assert.ok(isMatch(find("exec", 4330), typed), typed);
+	assert.ok(!isMatch(find("exec", 4330), "db-99"));
+});
