@@ -292,9 +292,9 @@ consoleTest(
 		await openTrace(page);
 		await page.focus("[role=treegrid]");
 		await press(page, "Control+k");
-		const listed = await page
-			.locator("[data-command]")
-			.evaluateAll((items: { dataset: { command: string } }[]) => items.map((item) => item.dataset.command));
+		const listed = await page.evaluate(
+			`[...document.querySelectorAll("[data-command]")].map((item) => item.dataset.command)`,
+		);
 		assert.deepEqual(
 			listed,
 			COMMANDS.map(({ id }) => id).filter((id) => id !== "palette.open"),

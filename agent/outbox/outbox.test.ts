@@ -213,6 +213,20 @@ test("a full outbox sheds the oldest bulk by whole streams, says which, and what
 	assert.equal(rig.delivered("bulk").events.length, events.length);
 });
 
+test("the record of what is shed is on the disk before the data goes", () => {
+	const rig = new Rig(LIMIT);
+	const alertsAtRemoval: number[] = [];
+	const { storage } = rig;
+	const remove = storage.remove.bind(storage);
+	storage.remove = (name) => {
+		if (name.startsWith("bulk")) alertsAtRemoval.push(rig.outbox.chains("alert")[0]?.head ?? 0);
+		remove(name);
+	};
+	fill(rig, "bulk", 30);
+	assert.ok(alertsAtRemoval.length > 0);
+	assert.ok(alertsAtRemoval.every((head) => head > 0));
+});
+
 test("receipted history is given up before anything unreceipted, without a gap", () => {
 	const rig = new Rig(LIMIT);
 	for (let i = 0; i < 40; i++) {
