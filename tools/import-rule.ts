@@ -93,7 +93,8 @@ export function checkImports(file: string, source: string): string[] {
 const TEST_MAY_USE = new Set(["core", "host", "rules", "migrations"]);
 
 /** What core may not touch even without an import: clocks, chance, timers, the page. */
-const CORE_GLOBALS = /(?<![.\w-])(Date\.now|Math\.random|setTimeout|setInterval|console\.|window\.|process\.(env|argv|exit|stdout|stderr|hrtime|cwd))/;
+const CORE_GLOBALS =
+	/(?<![.\w-])(Date\.now|Math\.random|setTimeout|setInterval|console\.|window\.|process\.(env|argv|exit|stdout|stderr|hrtime|cwd))/;
 
 export function checkPurity(file: string, source: string): string[] {
 	if (roomOf(file) !== "core" || isTest(file)) return [];

@@ -92,7 +92,11 @@ async function runFiles(suite: Suite): Promise<{ passed: number; failed: number;
 		}
 	});
 	stream.on("test:fail", (event) => {
-		if (event.details.type === "suite" && (event.details.error as { failureType?: string }).failureType === "subtestsFailed") return;
+		if (
+			event.details.type === "suite" &&
+			(event.details.error as { failureType?: string }).failureType === "subtestsFailed"
+		)
+			return;
 		counts.failed++;
 		const cause = event.details.error.cause as Error | undefined;
 		const where = event.file === undefined ? "" : ` (${relative(process.cwd(), event.file)}:${event.line})`;

@@ -142,7 +142,7 @@ test("the bundle is one file that verifies on plain Node from an empty folder", 
 	const empty = join(directory, "empty");
 	mkdirSync(empty);
 	const outfile = join(empty, "verify.mjs");
-	const built = spawnSync(process.execPath, ["--conditions=node", "tools/build-verify.ts", outfile], {
+	const built = spawnSync(process.execPath, ["--conditions=node", "tools/build-node.ts", "verify", outfile], {
 		encoding: "utf8",
 	});
 	assert.equal(built.status, 0, built.stderr);

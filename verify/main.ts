@@ -1,6 +1,6 @@
 /**
  * The offline verifier as a program of its own: `node verify.mjs PACKAGE --root-fingerprint HEX`. Bundled into one file that runs
- * on plain Node 20 or later with nothing beside it (`tools/build-verify.ts`).
+ * on plain Node 20 or later with nothing beside it (`tools/build-node.ts`).
  */
 import { parseArgs } from "node:util";
 import { runVerify, VERIFY_EXIT, VERIFY_HELP, VERIFY_OPTIONS } from "./command.ts";

@@ -31,5 +31,5 @@ export const BUILT = {
 	console: join(import.meta.dirname, "../../dist/web"),
 	procmond: join(import.meta.dirname, "../../agent/procmond/build/procmond"),
 	launch: join(import.meta.dirname, "../../agent/procmond/build/launch"),
-	agent: join(import.meta.dirname, "../../agent/main.ts"),
+	agent: join(import.meta.dirname, "../../dist/agent/agent.mjs"),
 } as const;

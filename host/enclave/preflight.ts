@@ -21,7 +21,7 @@ function nearestExisting(path: string): string {
 }
 
 export function checkBuilt(): Result<void, PreflightCode> {
-	const missing = [BUILT.centerWorker, BUILT.proxyWorker, `${BUILT.console}/index.html`].find(
+	const missing = [BUILT.centerWorker, BUILT.proxyWorker, BUILT.agent, `${BUILT.console}/index.html`].find(
 		(path) => !existsSync(path),
 	);
 	return missing === undefined ? ok(undefined) : fail("not_built", "Nothing is built yet: run `npm run setup` first.");

@@ -348,7 +348,8 @@ async function answer(state: State, request: IncomingMessage, response: ServerRe
 	if (operator === null) throw new Refusal(401, "session_missing", "Sign in first.");
 	if (url.pathname === "/api/live") {
 		response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-		response.write(": open\n\n");
+		// A quick retry, so that the test of a lost feed need not wait for the browser's three seconds.
+		response.write("retry: 200\n\n");
 		state.seen.live.add(response);
 		response.on("close", () => state.seen.live.delete(response));
 		return;
