@@ -29,6 +29,8 @@ export const BENCH_LIMITS = {
 	/** One idle or load interval: long enough that a CPU tick of 10 ms is a thirtieth of a percent. */
 	footprintRunMs: 30_000,
 	execsPerSecond: 500,
+	/** A load interval that fell behind, because something else took the machine, is measured again this often. */
+	loadAttemptsMax: 4,
 	/** How often the resident set is read within an interval. */
 	footprintSampleMs: 1000,
 } as const;

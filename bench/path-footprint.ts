@@ -70,27 +70,55 @@ function load(box: WatchedBox, pacer: string, signal: AbortSignal): Promise<numb
 	return promise;
 }
 
-async function measureCondition(
-	condition: Condition,
-	parts: { readonly box: WatchedBox; readonly pids: Record<Role, number>; readonly pacer: string },
-	signal: AbortSignal,
-): Promise<Result<Record<Role, Cost>, string>> {
-	if (condition === "idle") {
-		const waited = sleep(BENCH_LIMITS.footprintRunMs, null, { signal }).catch(() => null);
-		const costs = await watch(parts.pids, waited);
-		return signal.aborted ? fail("interrupted", "interrupted while idle") : ok(costs);
+interface Parts {
+	readonly box: WatchedBox;
+	readonly pids: Record<Role, number>;
+	readonly pacer: string;
+	readonly context: BenchContext;
+}
+
+/** Pauses; what went before has left the outbox by then. Says at once when it is interrupted. */
+async function settle(durationMs: number, signal: AbortSignal): Promise<void> {
+	await sleep(durationMs, null, { signal }).catch(() => null);
+}
+
+async function measureIdle(parts: Parts): Promise<Result<Record<Role, Cost>, string>> {
+	const { signal } = parts.context;
+	const costs = await watch(parts.pids, settle(BENCH_LIMITS.footprintRunMs, signal));
+	return signal.aborted ? fail("interrupted", "interrupted while idle") : ok(costs);
+}
+
+async function measureLoaded(parts: Parts): Promise<Result<Record<Role, Cost>, string>> {
+	const { context, box, pids, pacer } = parts;
+	const { execsPerSecond, loadAttemptsMax } = BENCH_LIMITS;
+	let rate = 0;
+	for (let attempt = 1; attempt <= loadAttemptsMax; attempt++) {
+		const startedAtMs = performance.now();
+		const started = load(box, pacer, context.signal);
+		const costs = await watch(pids, started);
+		rate = (await started) / ((performance.now() - startedAtMs) / 1000);
+		if (context.signal.aborted) return fail("interrupted", "interrupted under load");
+		if (rate >= execsPerSecond * 0.95) return ok(costs);
+		context.onStep(`only ${Math.round(rate)} programs a second were started: something else takes the machine`);
+		await settle(BENCH_LIMITS.settleMs, context.signal);
 	}
-	const startedAtMs = performance.now();
-	const started = load(parts.box, parts.pacer, signal);
-	const costs = await watch(parts.pids, started);
-	const rate = (await started) / ((performance.now() - startedAtMs) / 1000);
-	if (signal.aborted) return fail("interrupted", "interrupted under load");
-	if (!(rate >= BENCH_LIMITS.execsPerSecond * 0.95))
-		return fail(
-			"load_too_slow",
-			`${Math.round(rate)} programs a second were started, not ${BENCH_LIMITS.execsPerSecond}`,
-		);
-	return ok(costs);
+	return fail("load_too_slow", `${Math.round(rate)} programs a second were started, not ${execsPerSecond}`);
+}
+
+function reportCosts(costs: Record<Condition, readonly Record<Role, Cost>[]>, context: BenchContext): void {
+	for (const condition of CONDITIONS)
+		for (const role of ROLES) {
+			const runs = costs[condition].map((each) => each[role]);
+			const { rss, cpu } = GOALS[condition][role];
+			const name = `${role}_${condition}`;
+			context.report({ metric: `${name}_rss`, unit: "MiB", goal: rss, runs: runs.map((run) => run.residentMib) });
+			context.report({
+				metric: `${name}_cpu`,
+				unit: "% of one core",
+				goal: cpu,
+				runs: runs.map((run) => run.cpuPercent),
+			});
+		}
 }
 
 export async function measureFootprint(
@@ -100,13 +128,12 @@ export async function measureFootprint(
 ): Promise<Result<void, string>> {
 	const collector = collectorOf(box.agentPid);
 	if (!collector.ok) return collector;
-	const pids = { agent: box.agentPid, procmond: collector.value };
+	const parts = { box, pacer, context, pids: { agent: box.agentPid, procmond: collector.value } };
 	const costs: Record<Condition, Record<Role, Cost>[]> = { idle: [], at_500_execs_per_s: [] };
 	for (let run = 1; run <= BENCH_LIMITS.longRuns; run++) {
 		for (const condition of CONDITIONS) {
-			// What the condition before has left in the outbox is sent by then.
-			await sleep(BENCH_LIMITS.settleMs, null, { signal: context.signal }).catch(() => null);
-			const measured = await measureCondition(condition, { box, pids, pacer }, context.signal);
+			await settle(BENCH_LIMITS.settleMs, context.signal);
+			const measured = await (condition === "idle" ? measureIdle(parts) : measureLoaded(parts));
 			if (!measured.ok) return measured;
 			costs[condition].push(measured.value);
 			const { agent, procmond } = measured.value;
@@ -115,18 +142,6 @@ export async function measureFootprint(
 			);
 		}
 	}
-	for (const condition of CONDITIONS)
-		for (const role of ROLES) {
-			const runs = costs[condition].map((each) => each[role]);
-			const goals = GOALS[condition][role];
-			const name = `${role}_${condition}`;
-			context.report({ metric: `${name}_rss`, unit: "MiB", goal: goals.rss, runs: runs.map((run) => run.residentMib) });
-			context.report({
-				metric: `${name}_cpu`,
-				unit: "% of one core",
-				goal: goals.cpu,
-				runs: runs.map((run) => run.cpuPercent),
-			});
-		}
+	reportCosts(costs, context);
 	return ok(undefined);
 }

@@ -232,12 +232,14 @@ check "and names the reason" grep -q frame_length "$dir/err"
 check "a scope that is not there ends it with 3" test $? = 3
 
 echo "-- launcher"
-"$build/launch" --procmond "$build/procmond" -- sh -c \
+# A copy of its own, because other agents may run on this machine.
+cp "$build/procmond" "$dir/procmond-launched"
+"$build/launch" --procmond "$dir/procmond-launched" -- sh -c \
 	'test -S /proc/$$/fd/3 && ls /proc/$$/fd | tr "\n" " "; sleep 0.5; exit 5' > "$dir/fds"
 check "the agent's exit code is the launcher's" test $? = 5
 check "the agent holds descriptor 3" grep -q '3' "$dir/fds"
 sleep 2
-check "no procmond and no zombie is left behind" not pgrep -f "^$build/procmond"
+check "no procmond and no zombie is left behind" not pgrep -f "^$dir/procmond-launched"
 "$build/launch" --procmond /no/such -- true 2> "$dir/err"
 check "a missing procmond is 126" test $? = 126
 check "and is named" grep -q '/no/such' "$dir/err"

@@ -1,0 +1,40 @@
+/**
+ * The collector against the real kernel: every BPF program passes the verifier (its log is printed when it does not), and the live
+ * checks of `make live-test` hold. Needs root and BTF; skipped by name otherwise, and failing instead where REQUIRE names them.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { test } from "node:test";
+
+const REQUIRED = (process.env.REQUIRE ?? "").split(",");
+
+function missing(): string | false {
+	if (process.getuid?.() !== 0 && !REQUIRED.includes("root")) return "root is needed";
+	if (!existsSync("/sys/kernel/btf/vmlinux") && !REQUIRED.includes("btf")) return "a kernel with BTF is needed";
+	return false;
+}
+
+const PROCMOND = "agent/procmond/build/procmond";
+/** What the ebpf tier is made of; `on_exit_live` stands in for `on_exit` on kernels that lack a field. */
+const PROGRAMS = ["on_fork", "on_exec", "on_exit", "on_exit_live", "on_sock_state", "on_sys_exit"];
+
+test("every BPF program loads, and the verifier says how much it walked", { skip: missing() }, (context) => {
+	const loaded = spawnSync(PROCMOND, ["--verify-load"], { encoding: "utf8" });
+	assert.equal(loaded.status, 0, `${loaded.stdout}${loaded.stderr}`);
+	for (const line of loaded.stdout.trimEnd().split("\n")) context.diagnostic(line);
+	for (const program of PROGRAMS) {
+		const walked = new RegExp(`^${program} +ok: (\\d+) instructions`, "m").exec(loaded.stdout);
+		assert(walked, `${program} is not in the report`);
+		assert(Number(walked[1]) < 1_000_000, `${program} is at the verifier's limit`);
+	}
+});
+
+test("what the collector promises holds on this kernel", { skip: missing(), timeout: 180_000 }, () => {
+	const lived = spawnSync("make", ["-C", "agent/procmond", "--no-print-directory", "-s", "live-test"], {
+		encoding: "utf8",
+	});
+	assert.equal(lived.status, 0, `${lived.stdout}${lived.stderr}`);
+	assert.match(lived.stdout, /\bPASS\b/);
+	assert.doesNotMatch(lived.stdout, /\bFAIL\b(?!.*\b0\b)/);
+});
