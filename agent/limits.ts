@@ -6,8 +6,6 @@
 const MIB = 1024 * 1024;
 
 export const AGENT_LIMITS = {
-	/** One YAML file of a page; anything longer is no configuration of ours. */
-	configBytesMax: 64 * 1024,
 	/** Certificates, keys, trust documents: the largest is a trust document of 256 operators. */
 	identityFileBytesMax: 128 * 1024,
 

@@ -9,7 +9,7 @@ import { dirname, join, normalize } from "node:path";
 const PLAN: Record<string, readonly string[]> = {
 	core: [],
 	durable: ["core"],
-	"workers/edge": ["core"],
+	"workers/edge": ["core", "durable"],
 	"workers/px": ["core", "durable", "workers/edge"],
 	"workers/sc": ["core", "durable", "workers/edge", "migrations", "rules"],
 	migrations: [],
@@ -38,7 +38,7 @@ const PLAN: Record<string, readonly string[]> = {
 };
 
 /** Packages that a room may not use, because the room must run where they do not. */
-const CORE_BANNED = /^node:|^(ws|hono|drizzle-orm|workerd|yaml|solid-js)($|\/)/;
+const CORE_BANNED = /^node:|^(ws|hono|drizzle-orm|workerd|solid-js)($|\/)/;
 /** The one file of core that may use the platform's own primitives. */
 const CORE_NATIVE = "core/crypto/native.ts";
 

@@ -54,16 +54,19 @@ test("an unknown key is refused by name and line, with what was meant", () => {
 
 test("a missing key, a wrong type and a value out of range are each named", () => {
 	assert.match(refusal(GOOD.replace("  data_dir: state\n", "")), /agent\.data_dir: is missing/);
-	assert.match(refusal("agent:\n"), /agent\.proxy_hint: is missing/);
-	assert.match(refusal(""), /agent\.proxy_hint: is missing/);
+	assert.match(refusal("agent:\n"), /agent: is missing/);
+	assert.match(refusal(""), /: is missing/);
 	assert.match(refusal(GOOD.replace("2000", "'2000'")), /line 15: .*batch_max_events: must be a whole number/);
 	assert.match(refusal(GOOD.replace("2000", "4097")), /from 1 to 4096/);
 	assert.match(refusal(GOOD.replace("true", "yes")), /privacy_mask_args: must be true or false/);
-	assert.match(refusal(GOOD.replace("px-us-east-1a.local:7443", "px")), /line 2: agent\.proxy_hint: must be host:port/);
+	assert.match(
+		refusal(GOOD.replace("px-us-east-1a.local:7443", "px")),
+		/line 2: agent\.proxy_hint: must be host:port like/,
+	);
 	assert.match(refusal(GOOD.replace("7443", "70000")), /port must be from 1 to 65535/);
 	assert.match(refusal(`${GOOD}  capture: {source: magic}\n`), /must be one of auto, ebpf, proc/);
 	assert.match(refusal(`${GOOD}  outbox: {bytes_max: 1}\n`), /agent\.outbox\.bytes_max: must be a whole number/);
-	assert.match(refusal(`${GOOD}  capture: 7\n`), /agent\.capture: expected keys below it/);
+	assert.match(refusal(`${GOOD}  capture: 7\n`), /agent\.capture: must be a map of keys/);
 });
 
 test("the limits themselves are accepted", () => {

@@ -47,9 +47,9 @@ const refusals: [string, unknown, string, string][] = [
 		"config_key_unknown",
 		"proxy.constructor: unknown key, known here: listen, window, isQuick, flow",
 	],
-	["a missing key", { proxy: {} }, "config_key_missing", "proxy.listen: is needed"],
-	["a missing group", {}, "config_key_missing", "proxy: is needed"],
-	["no document", null, "config_key_missing", ": is needed"],
+	["a missing key", { proxy: {} }, "config_key_missing", "proxy.listen: is missing"],
+	["a missing group", {}, "config_key_missing", "proxy: is missing"],
+	["no document", null, "config_key_missing", ": is missing"],
 	[
 		"a number out of bounds",
 		{ proxy: { listen: "h:1", window: 11 } },

@@ -31,7 +31,7 @@ function orDefault<T>(
 	fallback: T | undefined,
 ): { absent: true; value: T } | null {
 	if (value !== undefined && value !== null) return null;
-	if (fallback === undefined) throw new Refused("config_key_missing", path, "is needed");
+	if (fallback === undefined) throw new Refused("config_key_missing", path, "is missing");
 	return { absent: true, value: fallback };
 }
 
@@ -131,7 +131,7 @@ export function groupSetting<S extends Record<string, Setting<unknown>>>(
 	return {
 		read(value, path) {
 			const tree = value ?? (options.isOptional === true ? {} : undefined);
-			if (tree === undefined) throw new Refused("config_key_missing", path, "is needed");
+			if (tree === undefined) throw new Refused("config_key_missing", path, "is missing");
 			if (typeof tree !== "object" || Array.isArray(tree))
 				throw new Refused("config_value_wrong", path, "must be a map of keys");
 			const known = Object.keys(settings);
@@ -155,7 +155,20 @@ export function readTree<T>(root: Setting<T>, tree: unknown): Result<T, ConfigCo
 }
 
 /** `host:port` as the seed writes addresses; IPv6 in brackets. */
-export const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253}):([1-9][0-9]{0,4})$/;
+const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253}):([1-9][0-9]{0,4})$/;
+
+/** An address as the seed writes it; `example` finishes the sentence "must be host:port like …". */
+export function addressSetting(example: string): Setting<string> {
+	const text = textSetting(`host:port like ${example}`, HOST_PORT);
+	return {
+		read(value, path) {
+			const address = text.read(value, path);
+			if (splitHostPort(address).port > 65_535)
+				throw new Refused("config_value_wrong", path, "the port must be from 1 to 65535");
+			return address;
+		},
+	};
+}
 
 export function splitHostPort(text: string): { host: string; port: number } {
 	const at = text.lastIndexOf(":");

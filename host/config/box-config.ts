@@ -3,9 +3,9 @@
  * the first start, then the site's own: a start reads them and never changes them.
  */
 import {
+	addressSetting,
 	choiceSetting,
 	groupSetting,
-	HOST_PORT,
 	integerSetting,
 	orderSetting,
 	type SettingOf,
@@ -13,13 +13,11 @@ import {
 } from "#core/config/strict-tree.ts";
 import { LANES } from "#core/model/batch.ts";
 
-const address = (what: string) => textSetting(`an address like ${what}`, HOST_PORT);
-
 /** The seed's proxy configuration (SEED §13); `health` is ours: where the supervisor asks, loopback only. */
 export const proxyConfigSetting = groupSetting({
 	proxy: groupSetting({
-		listen: address("0.0.0.0:7443"),
-		upstream: address("px-region-1.local:7443"),
+		listen: addressSetting("0.0.0.0:7443"),
+		upstream: addressSetting("px-region-1.local:7443"),
 		wal_path: textSetting("a directory"),
 		// Above a second every bulk acknowledgement is late; 0 commits each batch alone.
 		fsync_interval_ms: integerSetting({ min: 0, max: 1000, fallback: 100 }),
@@ -27,7 +25,7 @@ export const proxyConfigSetting = groupSetting({
 			{ priorities: orderSetting(LANES), compression: choiceSetting(["zstd", "none"], "zstd") },
 			{ isOptional: true },
 		),
-		health: address("127.0.0.1:7480"),
+		health: addressSetting("127.0.0.1:7480"),
 	}),
 });
 export type ProxyConfig = SettingOf<typeof proxyConfigSetting>["proxy"];
@@ -35,9 +33,9 @@ export type ProxyConfig = SettingOf<typeof proxyConfigSetting>["proxy"];
 export const centerConfigSetting = groupSetting({
 	center: groupSetting({
 		/** Nodes connect here, mTLS. */
-		listen: address("0.0.0.0:7444"),
+		listen: addressSetting("0.0.0.0:7444"),
 		console: groupSetting({
-			listen: address("localhost:8460"),
+			listen: addressSetting("localhost:8460"),
 			/** What browsers are told, and the only origin that may write. `http` on loopback only: localhost is a secure context. */
 			origin: textSetting(
 				"an origin like https://sc.site.local:8460",
@@ -45,8 +43,8 @@ export const centerConfigSetting = groupSetting({
 			),
 		}),
 		store: groupSetting({
-			http: address("127.0.0.1:8461"),
-			admin: address("127.0.0.1:8462"),
+			http: addressSetting("127.0.0.1:8461"),
+			admin: addressSetting("127.0.0.1:8462"),
 		}),
 	}),
 });

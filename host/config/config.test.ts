@@ -44,24 +44,24 @@ const refusals: [string, string, string, RegExp][] = [
 		"an unknown key",
 		"proxy:\n  listen: a:1\n  upstrem: b:2\n",
 		"config_key_unknown",
-		/box\.yaml:3: proxy\.upstrem: unknown key, did you mean upstream\?$/,
+		/box\.yaml line 3: proxy\.upstrem: unknown key, did you mean upstream\?\.$/,
 	],
-	["a doubled key", "proxy: {}\nproxy: {}\n", "config_not_yaml", /box\.yaml:2: /],
-	["a tab for indentation", "proxy:\n\tlisten: a:1\n", "config_not_yaml", /box\.yaml:2: /],
+	["a doubled key", "proxy: {}\nproxy: {}\n", "config_not_yaml", /box\.yaml line 2 is no YAML: /],
+	["a tab for indentation", "proxy:\n\tlisten: a:1\n", "config_not_yaml", /box\.yaml line 2 is no YAML: /],
 	["an alias", "a: &x [1]\nproxy: *x\n", "config_not_yaml", /alias/i],
 	[
 		"a value out of bounds",
 		`${proxyYaml(DEFAULT_PORTS, "/x").replace("_ms: 100", "_ms: 1001")}`,
 		"config_value_wrong",
-		/fsync_interval_ms: must be a whole number from 0 to 1000$/,
+		/fsync_interval_ms: must be a whole number from 0 to 1000\.$/,
 	],
 	[
 		"a lane that is none",
 		`${proxyYaml(DEFAULT_PORTS, "/x").replace("[trace, alert, bulk]", "[trace, bulk]")}`,
 		"config_value_wrong",
-		/must list each of trace, alert, bulk once$/,
+		/must list each of trace, alert, bulk once\.$/,
 	],
-	["an empty file", "", "config_key_missing", /: is needed$/],
+	["an empty file", "", "config_key_missing", /: is missing\.$/],
 ];
 for (const [name, text, code, detail] of refusals)
 	test(`${name} is refused with its line`, () => {

@@ -4,10 +4,11 @@
  */
 import { For, type JSX, Match, Show, Switch } from "solid-js";
 import { visibleText } from "#core/lineage/index.ts";
-import type { EventRow, Hop } from "../../../workers/sc/api/answers.ts";
+import type { EventRow } from "../../../workers/sc/api/answers.ts";
 import { clockText, spanText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip } from "../widgets/states.tsx";
+import type { DrawerActions } from "./drawer-actions.ts";
 import { eventText, KIND_GROUP, KIND_LABEL } from "./event-text.ts";
 import { HopFacts } from "./hop-list.tsx";
 import { lastExec, rootReason } from "./lineage-grid.tsx";
@@ -305,13 +306,6 @@ function HostPanel(props: { agent: string; model: TraceModel; onStop: () => void
 			</Show>
 		</>
 	);
-}
-
-export interface DrawerActions {
-	readonly onTrace: () => void;
-	readonly onFollow: (hop: Hop) => void;
-	readonly onStop: () => void;
-	readonly isAnalyst: boolean;
 }
 
 export function Drawer(props: { model: TraceModel; actions: DrawerActions }) {

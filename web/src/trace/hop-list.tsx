@@ -5,7 +5,7 @@ import type { Hop } from "../../../workers/sc/api/answers.ts";
 import { utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip } from "../widgets/states.tsx";
-import type { DrawerActions } from "./drawer.tsx";
+import type { DrawerActions } from "./drawer-actions.ts";
 import { confidenceText } from "./lineage-grid.tsx";
 import type { TraceModel } from "./trace-model.ts";
 
