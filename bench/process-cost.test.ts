@@ -9,6 +9,7 @@ test("CPU time is user plus system, also of a process whose name holds parenthes
 
 test("a status without a resident set is an error, not a zero", () => {
 	equal(residentMibOf("Name:\tx\nVmRSS:\t    2048 kB\n"), 2);
+	equal(residentMibOf("VmRSS:\t    2048 kB\nRssAnon:\t    1024 kB\n", "RssAnon"), 1);
 	throws(() => residentMibOf("Name:\tx\n"), RangeError);
 });
 
@@ -18,6 +19,6 @@ test("this process costs something and a process that is gone is an error", () =
 });
 
 test("the share of a core is CPU time over wall time", () => {
-	const first = { atMs: 0, cpuSeconds: 1, residentMib: 1 };
-	equal(cpuPercent(first, { atMs: 10_000, cpuSeconds: 2, residentMib: 1 }), 10);
+	const first = { atMs: 0, cpuSeconds: 1, residentMib: 1, privateMib: 1 };
+	equal(cpuPercent(first, { atMs: 10_000, cpuSeconds: 2, residentMib: 1, privateMib: 1 }), 10);
 });

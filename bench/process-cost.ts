@@ -16,10 +16,10 @@ export function cpuSecondsOf(stat: string): number {
 	return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** Resident set in MiB from the text of /proc/PID/status. */
-export function residentMibOf(status: string): number {
-	const kib = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
-	if (kib === undefined) throw new RangeError("a status without VmRSS");
+/** A size in MiB from the text of /proc/PID/status: the resident set, or what of it is the process's own and not a file's. */
+export function residentMibOf(status: string, field: "VmRSS" | "RssAnon" = "VmRSS"): number {
+	const kib = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1];
+	if (kib === undefined) throw new RangeError(`a status without ${field}`);
 	return Number(kib) / 1024;
 }
 
@@ -27,14 +27,18 @@ export interface Reading {
 	readonly atMs: number;
 	readonly cpuSeconds: number;
 	readonly residentMib: number;
+	/** Anonymous memory: what remains when the pages of binaries and libraries, shared with others, are left out. */
+	readonly privateMib: number;
 }
 
 /** Throws when the process is gone: then there is nothing to publish. */
 export function readCost(pid: number): Reading {
+	const status = readFileSync(`/proc/${pid}/status`, "utf8");
 	return {
 		atMs: performance.now(),
 		cpuSeconds: cpuSecondsOf(readFileSync(`/proc/${pid}/stat`, "utf8")),
-		residentMib: residentMibOf(readFileSync(`/proc/${pid}/status`, "utf8")),
+		residentMib: residentMibOf(status),
+		privateMib: residentMibOf(status, "RssAnon"),
 	};
 }
 
