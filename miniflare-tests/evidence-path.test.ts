@@ -1,6 +1,7 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepEqual, equal, ok } from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { base64Of, hexOf } from "#core/bytes/bytes.ts";
+import { addNode } from "../host/pki/enclave.ts";
 import { startTestEnclave, type TestEnclave, until } from "./harness.ts";
 import { type Identity, identityOf, type SealedBatch, type Target, TestLink, TestStream } from "./test-agent.ts";
 
@@ -54,6 +55,19 @@ test("a batch of every lane is acknowledged by the proxy, stored verbatim and re
 		const [stored] = await storedOf(stream);
 		deepEqual([stored?.agent, stored?.lane, stored?.bytes], ["web-01", lane, base64Of(batch.bytes)]);
 	}
+	link.close();
+});
+
+test("a node enrolled while the enclave runs is admitted at once and its evidence is stored", async () => {
+	const added = await addNode(enclave.pkiDir, { role: "agent", id: "newcomer" }, Date.now());
+	ok(added.ok, JSON.stringify(added));
+	const newcomer = identityOf("newcomer", added.value.paths);
+	const link = await TestLink.open(proxy, newcomer);
+	await link.expect("welcome");
+	const stream = new TestStream(newcomer, "alert");
+	sendBatch(link, stream.next());
+	await link.expect("receipt", (body) => body.level === "a2" && hexOf(body.stream) === hexOf(stream.stream));
+	equal((await storedOf(stream))[0]?.agent, "newcomer");
 	link.close();
 });
 
