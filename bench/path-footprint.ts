@@ -127,6 +127,8 @@ function reportCosts(measured: Record<Condition, readonly Run[]>, context: Bench
 			const { rss, cpu } = GOALS[condition][role];
 			const name = `${role}_${condition}`;
 			context.report({ metric: `${name}_rss`, unit: "MiB", goal: rss, runs: runs.map((run) => run.residentMib) });
+			const own = runs.map((run) => run.privateMib);
+			context.report({ metric: `${name}_rss_anonymous`, unit: "MiB", goal: null, runs: own });
 			context.report({
 				metric: `${name}_cpu`,
 				unit: "% of one core",
