@@ -20,6 +20,7 @@ import type { DataDir } from "./data-dir.ts";
 import { agentEvent, cpuGap, cutText, type EventDraft } from "./events/draft.ts";
 import { isEventFrame, translate } from "./events/translate.ts";
 import { AGENT_LIMITS } from "./limits.ts";
+import { LedgerMemory } from "./link/ledger-memory.ts";
 import { Link } from "./link/link.ts";
 import type { Log } from "./log.ts";
 import { Outbox } from "./outbox/outbox.ts";
@@ -78,6 +79,7 @@ export class Agent {
 	readonly #clock = createClock();
 	readonly #loss = new LossTracker();
 	readonly #outbox: Outbox;
+	readonly #ledger: LedgerMemory;
 	readonly #lanes: Lanes;
 	readonly #traces: Traces;
 	readonly #link: Link;
@@ -102,6 +104,7 @@ export class Agent {
 			nowMs: () => Date.now(),
 			log,
 		});
+		this.#ledger = LedgerMemory.open(dataDir.path, log);
 		this.#lanes = new Lanes({
 			outbox: this.#outbox,
 			agent: identity.link.agent,
@@ -157,7 +160,10 @@ export class Agent {
 		this.#every(250, () => this.#tellLoss(this.#loss.tick(this.#clock.monotonicMs())));
 		this.#every(1000, () => this.#traces.tick());
 		this.#every(AGENT_LIMITS.heartbeatMs, () => this.#link.heartbeat());
-		this.#every(AGENT_LIMITS.ackPersistMs, () => this.#outbox.persistMarks());
+		this.#every(AGENT_LIMITS.ackPersistMs, () => {
+			this.#outbox.persistMarks();
+			this.#ledger.persist();
+		});
 		// The hello names the tier, so it waits for the collector's word, but not for ever: the outbox may hold a backlog.
 		after(AGENT_LIMITS.collectorWaitMs, () => this.#startLink());
 	}
@@ -188,6 +194,7 @@ export class Agent {
 			tls: identity.tls,
 			identity: identity.link,
 			outbox: this.#outbox,
+			ledger: this.#ledger,
 			log,
 			nowMs: () => Date.now(),
 			monotonicMs: () => this.#clock.monotonicMs(),
@@ -318,6 +325,7 @@ export class Agent {
 		this.#link.stop();
 		this.#collector.stop();
 		this.#outbox.stop();
+		this.#ledger.persist();
 		if (this.#untracedFileEvents > 0) this.#parts.log("file_events_untraced", { count: this.#untracedFileEvents });
 	}
 }

@@ -12,6 +12,7 @@ import { sealBatch, sealEvent } from "#core/model/batch.ts";
 import { assertInvariant } from "#core/result.ts";
 import { sha256 } from "#crypto";
 import { AGENT_LIMITS } from "../agent/limits.ts";
+import { LedgerMemory } from "../agent/link/ledger-memory.ts";
 import { Link, type LinkIdentity } from "../agent/link/link.ts";
 import { Outbox } from "../agent/outbox/outbox.ts";
 import { directoryStorage } from "../agent/outbox/storage.ts";
@@ -125,6 +126,7 @@ export function makeLoadAgent(box: Box, node: NodeFiles): LoadAgent {
 		tls: { ca: read(node.paths.ca), cert: read(node.paths.chain), key: read(node.paths.tlsKey) },
 		identity,
 		outbox,
+		ledger: LedgerMemory.open(directory, log),
 		log,
 		nowMs: Date.now,
 		monotonicMs: () => performance.now(),

@@ -139,7 +139,7 @@ async function traceAndMeasure(
 	const traceId = newTraceId(Date.now());
 	const target = { agent: WATCHED_AGENT_ID, process, pid, name: "sh" };
 	const aim = { traceId, target, reason: "measuring the latency of a trace" };
-	const alone = { analyst: operator, approver: null };
+	const alone = { analyst: operator, approver: null, signal: context.signal };
 	const started = await commandTogether(alone, { ...aim, act: "start" });
 	if (!started.ok) return started;
 	const reader = new TraceReader(operator, traceId);

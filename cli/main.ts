@@ -27,6 +27,12 @@ async function main(argv: readonly string[]): Promise<number> {
 		complain(`There is no verb "${name}".\n${overview()}`);
 		return EXIT.usage;
 	}
+	const { faultExit } = verb;
+	if (faultExit !== undefined)
+		process.on("uncaughtException", (error) => {
+			complain(String(error));
+			process.exit(faultExit);
+		});
 	try {
 		const { values, positionals } = parseArgs({
 			args: rest,

@@ -11,7 +11,8 @@ async function run(values: Readonly<Record<string, unknown>>): Promise<number> {
 	const dataDir = resolve(String(values.data ?? "data"));
 	const config = readYamlFile(boxPaths(dataDir).centerConfig, centerConfigSetting);
 	if (!config.ok) {
-		complain(`${config.detail}\nThere is no enclave in ${dataDir}: \`npm start\` makes one.`);
+		const isAbsent = config.code === "config_unreadable";
+		complain(isAbsent ? `There is no enclave in ${dataDir}: \`npm start\` makes one.` : config.detail);
 		return EXIT.failed;
 	}
 	const url = config.value.center.console.origin;

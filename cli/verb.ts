@@ -23,6 +23,8 @@ export interface Verb {
 	readonly exitHelp: string;
 	/** Where 2 means something else than a usage error. */
 	readonly usageExit?: number;
+	/** Where 1 is an answer: the exit code when the verb itself breaks, which Node would make 1. */
+	readonly faultExit?: number;
 	/** Returns the exit code. */
 	run(values: Readonly<Record<string, unknown>>, positionals: readonly string[]): Promise<number>;
 }

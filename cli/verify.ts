@@ -12,5 +12,6 @@ export const verifyVerb: Verb = {
 	optionHelp: VERIFY_HELP.options,
 	exitHelp: VERIFY_HELP.exit,
 	usageExit: VERIFY_EXIT.usage,
+	faultExit: VERIFY_EXIT.fail,
 	run: (values, positionals) => runVerify(values, positionals, { say, complain }),
 };

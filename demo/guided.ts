@@ -57,8 +57,9 @@ async function playScenes(stage: Stage, options: GuidedOptions): Promise<number>
 			return EXIT.failed;
 		}
 	}
-	say("\nNow replay what happened, export the package, and check it: cli/daemoneye verify FILE --root-fingerprint");
-	say(`${stage.enclave.rootFingerprint}\nPress Enter or Ctrl-C when you are done: everything is removed.`);
+	say("\nNow replay what happened, stop the trace on both hosts (Stop in the trace's header), and export the package.");
+	say(`Check it: cli/daemoneye verify FILE --root-fingerprint ${stage.enclave.rootFingerprint}`);
+	say("Press Enter or Ctrl-C when you are done: everything is removed.");
 	await readLine(options.signal);
 	return EXIT.fine;
 }

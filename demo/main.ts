@@ -61,6 +61,8 @@ async function main(): Promise<number> {
 		say(JSON.stringify({ ok: false, code: report.code, detail: report.detail }));
 		return EXIT.failed;
 	}
+	if (values.json !== true)
+		say(`\nCheck it: cli/daemoneye verify ${packagePath} --root-fingerprint ${report.value.root_fingerprint}\n`);
 	say(JSON.stringify(report.value));
 	return report.value.ok ? EXIT.fine : EXIT.failed;
 }

@@ -44,6 +44,8 @@ export interface OnceReport {
 	readonly stitched: readonly { readonly from: string; readonly to: string; readonly confidence: number }[];
 	readonly ledger: { readonly size: number; readonly root: string };
 	readonly package: string;
+	/** What `daemoneye verify` needs beside the package; the enclave itself is gone when this is read. */
+	readonly root_fingerprint: string;
 	readonly verdict: string;
 }
 
@@ -77,6 +79,7 @@ interface Cast {
 	readonly approver: OperatorClient;
 	readonly traceId: string;
 	readonly options: OnceOptions;
+	readonly signal: AbortSignal;
 }
 
 async function firstHit(cast: Cast): Promise<Result<StoryHit, string>> {
@@ -89,7 +92,7 @@ async function firstHit(cast: Cast): Promise<Result<StoryHit, string>> {
 			if (!hits.ok) return null;
 			return hits.value.hits.find((hit) => hit.ruleId === RULE && hit.agent === "web-01") ?? null;
 		},
-		cast.options.signal,
+		cast.signal,
 	);
 }
 
@@ -112,32 +115,44 @@ async function traceFrom(
 		aim.hitId,
 	);
 	if (!started.ok) return started;
-	const first = await until("first trace event", async () => {
-		const events = await eventsOf(cast.analyst, cast.traceId);
-		return events.ok && events.value.some((event) => event.agent === target.agent) ? Date.now() : null;
-	});
+	const first = await until(
+		"first trace event",
+		async () => {
+			const events = await eventsOf(cast.analyst, cast.traceId);
+			return events.ok && events.value.some((event) => event.agent === target.agent) ? Date.now() : null;
+		},
+		cast.signal,
+	);
 	return first.ok ? ok(first.value - startedAtMs) : first;
 }
 
 async function hopToDatabase(cast: Cast): Promise<Result<StoryHop, string>> {
 	const stage2 = await cast.stage.hosts.stage2();
 	if (!stage2.ok) return stage2;
-	return until("hop from web-01 to db-01", async () => {
-		const trace = await cast.analyst.get<StoryTrace>(`/api/traces/${cast.traceId}`);
-		if (!trace.ok) return null;
-		return trace.value.hops.find((hop) => hop.from.agent === "web-01" && hop.followTarget?.agent === "db-01") ?? null;
-	});
+	return until(
+		"hop from web-01 to db-01",
+		async () => {
+			const trace = await cast.analyst.get<StoryTrace>(`/api/traces/${cast.traceId}`);
+			if (!trace.ok) return null;
+			return trace.value.hops.find((hop) => hop.from.agent === "web-01" && hop.followTarget?.agent === "db-01") ?? null;
+		},
+		cast.signal,
+	);
 }
 
 async function followedEvents(cast: Cast): Promise<Result<StoryEvent[], string>> {
 	const stage3 = await cast.stage.hosts.stage3();
 	if (!stage3.ok) return stage3;
-	return until(`${FOLLOWED_KINDS.join(", ")} on db-01`, async () => {
-		const events = await eventsOf(cast.analyst, cast.traceId);
-		if (!events.ok) return null;
-		const kinds = new Set(events.value.filter((event) => event.agent === "db-01").map((event) => event.kind));
-		return FOLLOWED_KINDS.every((kind) => kinds.has(kind)) ? events.value : null;
-	});
+	return until(
+		`${FOLLOWED_KINDS.join(", ")} on db-01`,
+		async () => {
+			const events = await eventsOf(cast.analyst, cast.traceId);
+			if (!events.ok) return null;
+			const kinds = new Set(events.value.filter((event) => event.agent === "db-01").map((event) => event.kind));
+			return FOLLOWED_KINDS.every((kind) => kinds.has(kind)) ? events.value : null;
+		},
+		cast.signal,
+	);
 }
 
 /** Ends both traces by signed commands and waits for the agents' seals. */
@@ -151,12 +166,16 @@ async function sealAll(cast: Cast, targets: readonly StoryProcess[]): Promise<Re
 		});
 		if (!stopped.ok) return stopped;
 	}
-	return until("seals of both hosts", async () => {
-		const trace = await cast.analyst.get<StoryTrace>(`/api/traces/${cast.traceId}`);
-		if (!trace.ok) return null;
-		const sealed = trace.value.hosts.filter((host) => host.seal !== null).map((host) => host.agent);
-		return targets.every((target) => sealed.includes(target.agent)) ? trace.value : null;
-	});
+	return until(
+		"seals of both hosts",
+		async () => {
+			const trace = await cast.analyst.get<StoryTrace>(`/api/traces/${cast.traceId}`);
+			if (!trace.ok) return null;
+			const sealed = trace.value.hosts.filter((host) => host.seal !== null).map((host) => host.agent);
+			return targets.every((target) => sealed.includes(target.agent)) ? trace.value : null;
+		},
+		cast.signal,
+	);
 }
 
 function countKinds(events: readonly StoryEvent[]): Record<string, number> {
@@ -181,8 +200,10 @@ async function tell(cast: Cast): Promise<Result<OnceReport, string>> {
 	options.onStep(`the hop to db-01 is seen with confidence ${hop.value.confidence}; following`);
 	const second = await traceFrom(cast, followed, { reason: "follow the hop", parent: hop.value.from });
 	if (!second.ok) return second;
+	options.onStep("the trace runs on db-01; the attacker works there");
 	const events = await followedEvents(cast);
 	if (!events.ok) return events;
+	options.onStep("both ends are stopped by signed commands");
 	const sealed = await sealAll(cast, [root, followed]);
 	if (!sealed.ok) return sealed;
 	return judge(cast, { hit: hit.value, startToFirstEventMs: first.value, hop: hop.value, trace: sealed.value });
@@ -202,10 +223,11 @@ async function judge(cast: Cast, found: Findings): Promise<Result<OnceReport, st
 	const all = await eventsOf(analyst, traceId);
 	if (!all.ok) return all;
 	const foreign = all.value.filter((event) => event.tier !== "ebpf" && event.tier !== "agent");
-	const ledger = await analyst.get<{ size: number; root: string }>("/api/ledger");
-	if (!ledger.ok) return ledger;
+	options.onStep("alice exports the evidence");
 	const packed = await exportTrace(analyst, traceId, "evidence for the incident report");
 	if (!packed.ok) return packed;
+	const ledger = await analyst.get<{ size: number; root: string }>("/api/ledger");
+	if (!ledger.ok) return ledger;
 	writeFileSync(options.packagePath, packed.value, { mode: 0o600 });
 	const verdict = await verifyPackage(packed.value, {
 		rootFingerprint: stage.enclave.rootFingerprint,
@@ -226,6 +248,7 @@ async function judge(cast: Cast, found: Findings): Promise<Result<OnceReport, st
 		stitched: [{ from: hop.from.agent, to: hop.followTarget?.agent ?? "", confidence: hop.confidence }],
 		ledger: { size: ledger.value.size, root: ledger.value.root },
 		package: options.packagePath,
+		root_fingerprint: stage.enclave.rootFingerprint,
 		verdict: verdict.verdict,
 	});
 }
@@ -248,7 +271,14 @@ export async function playOnce(options: OnceOptions): Promise<Result<OnceReport,
 		const operators = await signInBoth(stage.value);
 		if (!operators.ok) return operators;
 		const { alice, bob } = operators.value;
-		return await tell({ stage: stage.value, analyst: alice, approver: bob, traceId: newTraceId(Date.now()), options });
+		return await tell({
+			stage: stage.value,
+			analyst: alice,
+			approver: bob,
+			traceId: newTraceId(Date.now()),
+			options,
+			signal: options.signal,
+		});
 	} finally {
 		await stage.value.close();
 	}

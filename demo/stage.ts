@@ -2,7 +2,7 @@
  * The stage of a demo: a throw-away directory, two real hosts, and an enclave on free ports with one agent scoped to each host.
  * Guarantees that `close` leaves nothing: no process, namespace, cgroup or file. Must never use the machine's own data folder.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fail, ok, type Result } from "#core/result.ts";
@@ -50,10 +50,25 @@ async function freePorts(): Promise<BoxPorts> {
 	};
 }
 
+const DIRECTORY_PREFIX = "daemoneye-demo-";
+
+/** Folders of demos that were killed: they hold keys, and their owner's pid is in their name. */
+function sweepDirectories(): string[] {
+	const removed: string[] = [];
+	for (const name of readdirSync(tmpdir())) {
+		const owner = /^daemoneye-demo-(\d+)-/.exec(name)?.[1];
+		if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
+		rmSync(join(tmpdir(), name), { recursive: true, force: true });
+		removed.push(name);
+	}
+	return removed;
+}
+
 /** Builds everything; on a failure everything that was built is gone again. */
 export async function openStage(options: StageOptions): Promise<Result<Stage, string>> {
-	for (const removed of await sweep()) options.onStep(`removed what an earlier demo left: ${removed}`);
-	const directory = mkdtempSync(join(tmpdir(), "daemoneye-demo-"));
+	for (const removed of [...(await sweep()), ...sweepDirectories()])
+		options.onStep(`removed what an earlier demo left: ${removed}`);
+	const directory = mkdtempSync(join(tmpdir(), `${DIRECTORY_PREFIX}${process.pid}-`));
 	const closers: (() => Promise<void>)[] = [async () => rmSync(directory, { recursive: true, force: true })];
 	const close = async () => {
 		for (const closer of closers.splice(0).reverse()) await closer();

@@ -133,7 +133,11 @@ async function compose(operator: OperatorClient, aim: Aim): Promise<Result<Trace
 
 /** One signs, the other reads what it says and signs the same bytes, then both wait for the agent's answer. */
 export async function commandTogether(
-	operators: { readonly analyst: OperatorClient; readonly approver: OperatorClient | null },
+	operators: {
+		readonly analyst: OperatorClient;
+		readonly approver: OperatorClient | null;
+		readonly signal: AbortSignal;
+	},
 	aim: Aim,
 	hitId?: number,
 ): Promise<Result<StoryCommand, string>> {
@@ -149,11 +153,15 @@ export async function commandTogether(
 		);
 		if (!approved.ok) return approved;
 	}
-	const answered = await until(`answer of ${aim.target.agent} to ${aim.act}`, async () => {
-		const trace = await operators.analyst.get<StoryTrace>(`/api/traces/${aim.traceId}`);
-		if (!trace.ok) return null;
-		return trace.value.commands.find((each) => each.commandId === commandId && each.answeredAtMs !== null) ?? null;
-	});
+	const answered = await until(
+		`answer of ${aim.target.agent} to ${aim.act}`,
+		async () => {
+			const trace = await operators.analyst.get<StoryTrace>(`/api/traces/${aim.traceId}`);
+			if (!trace.ok) return null;
+			return trace.value.commands.find((each) => each.commandId === commandId && each.answeredAtMs !== null) ?? null;
+		},
+		operators.signal,
+	);
 	if (!answered.ok) return answered;
 	if (answered.value.state !== "accepted")
 		return fail("story_step_failed", `${aim.target.agent} refused: ${answered.value.cause}`);

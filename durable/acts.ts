@@ -39,7 +39,23 @@ export class Acts {
 
 	/** Answers the ledger index. */
 	async write(act: Act): Promise<Result<number, LedgerCode>> {
-		const { kind, actor, subject, body, traceId } = act;
+		const written = await this.writeAll([act]);
+		return written.ok ? ok(written.value[0] as number) : written;
+	}
+
+	/** Acts that belong together under one signature; answers their ledger indexes in order. */
+	async writeAll(acts: readonly Act[]): Promise<Result<readonly number[], LedgerCode>> {
+		if (acts.length === 0) return ok([]);
+		const kept = acts.map((act) => this.#keep(act));
+		const appended = await this.#ledger().append(kept.map(({ leaf }) => leaf));
+		if (!appended.ok) return appended;
+		const { indexes } = appended.value;
+		for (const [i, { seq }] of kept.entries()) this.#store.setActIndex(seq, indexes[i] as number);
+		return ok(indexes);
+	}
+
+	/** Stores what the leaf hides before there is a leaf. */
+	#keep({ kind, actor, subject, body, traceId }: Act): { seq: number; leaf: Uint8Array } {
 		const salt = crypto.getRandomValues(new Uint8Array(SALT_BYTES));
 		const leaf = encodeLeaf({
 			kind,
@@ -50,11 +66,7 @@ export class Acts {
 			...(traceId === undefined ? {} : { traceId }),
 		});
 		const seq = this.#store.addAct({ kind, traceId: traceId ?? null, actor, subject, leaf, salt, body });
-		const appended = await this.#ledger().append([leaf]);
-		if (!appended.ok) return appended;
-		const index = appended.value.indexes[0] as number;
-		this.#store.setActIndex(seq, index);
-		return ok(index);
+		return { seq, leaf };
 	}
 
 	#isOverBound(nowMs: number): boolean {

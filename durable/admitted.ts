@@ -3,9 +3,10 @@
  * build the object's request from nothing, so no outside request can carry it.
  */
 import { base64Of, bytesOfBase64 } from "#core/bytes/bytes.ts";
-import { bytes, decodeAs, encodeAs, field, optional, record, type TypeOf, uint } from "#core/codec/index.ts";
+import { bytes, decodeAs, encodeAs, field, optional, record, type TypeOf, text, uint } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
 import { agentStatusShape } from "#core/identity/hello.ts";
+import { ROUTE_LIMITS } from "#core/identity/route.ts";
 import { nodeIdShape } from "#core/model/ids.ts";
 import { assertInvariant } from "#core/result.ts";
 
@@ -17,6 +18,11 @@ const admittedShape = record({
 	signingKey: field(3, bytes(32)),
 	notAfterMs: field(4, uint()),
 	status: optional(5, agentStatusShape),
+	/** `spiffe://…`, as its certificate says. */
+	uri: field(6, text(200)),
+	/** The hello itself, for the nodes above, and the time it names. */
+	hello: field(7, bytes(ROUTE_LIMITS.helloBytesMax)),
+	helloTimeMs: field(8, uint()),
 });
 /** A node whose hello was accepted. */
 export type Admitted = TypeOf<typeof admittedShape>;

@@ -8,19 +8,21 @@
 import { DurableObject } from "cloudflare:workers";
 import { hexOf } from "#core/bytes/bytes.ts";
 import { encodeAs } from "#core/codec/index.ts";
-import { nodeProofShape } from "#core/identity/binding.ts";
+import { type NodeProof, nodeProofShape } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
 import { agentStatusShape } from "#core/identity/hello.ts";
+import { isNewerRoute, routeShape } from "#core/identity/route.ts";
 import type { Lane } from "#core/model/batch.ts";
 import { encodeFrame, type FrameBody } from "#core/protocol/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { AgentSession } from "./agent-session.ts";
-import { type ChannelIdentity, ChannelStore } from "./channel-store.ts";
+import { type ChannelIdentity, type ChannelPlace, ChannelStore } from "./channel-store.ts";
 import type { StoreDrain } from "./drain.ts";
 import {
 	type Acknowledged,
 	type AgentChannelFace,
+	type AgentNews,
 	type Arrival,
 	type ChannelStats,
 	type EnqueueCode,
@@ -129,20 +131,18 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	override async fetch(request: Request): Promise<Response> {
 		const admitted = readAdmitted(request);
 		const nowMs = Date.now();
-		const proof = encodeAs(nodeProofShape, admitted.proof);
+		const { id: agent, status, signingKey, notAfterMs } = admitted;
+		const identity = {
+			...{ agent, signingKey, notAfterMs, proof: encodeAs(nodeProofShape, admitted.proof) },
+			...{ via: "", linkId: crypto.randomUUID(), isUp: true, heardAtMs: nowMs },
+			...{ route: encodeAs(routeShape, [admitted.hello]), routeTimesMs: [admitted.helloTimeMs] },
+			status: status === undefined ? null : encodeAs(agentStatusShape, status),
+		};
 		// Registered before the first acknowledgement, so that a crash after it finds the backlog again.
-		const trust = (await this.#relay()?.register(admitted.id, proof, admitted.status ?? null)) ?? [];
-		this.#writeIdentity({
-			agent: admitted.id,
-			proof,
-			signingKey: admitted.signingKey,
-			notAfterMs: admitted.notAfterMs,
-			status: admitted.status === undefined ? null : encodeAs(agentStatusShape, admitted.status),
-			via: "",
-			linkId: crypto.randomUUID(),
-			isUp: true,
-			heardAtMs: nowMs,
-		});
+		const trust = (await this.#relay()?.register(newsOf(identity))) ?? [];
+		this.#writeIdentity(identity);
+		// A session in which nothing is said any more ends with its certificate all the same.
+		this.#wakeAt(notAfterMs + 1);
 		const { 0: client, 1: server } = new WebSocketPair();
 		this.#session.open(server);
 		this.#intakeOf().startLink();
@@ -150,8 +150,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#refusalsInRow = 0;
 		const watermarks = this.#store.streams().map(({ stream, a1, a2 }) => ({ stream, a1, a2 }));
 		this.#session.send(encodeFrame("welcome", { timeMs: nowMs, watermarks, trust }));
+		this.#sendCustody("");
 		this.#sendCommands();
-		this.#tellState({ isUp: true, ...(admitted.status === undefined ? {} : { status: admitted.status }) });
+		this.#tellState({ isUp: true, ...(status === undefined ? {} : { status }) });
 		const headers = { "sec-websocket-protocol": LINK_SUBPROTOCOL };
 		return new Response(null, { status: 101, webSocket: client, headers });
 	}
@@ -164,10 +165,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
 		if (!this.#session.isCurrent(socket)) return;
 		this.#heardAtMs = Date.now();
-		if (this.#heardAtMs > this.#known().notAfterMs) {
-			this.#drop("certificate_expired", "the certificate of this session has expired");
-			return;
-		}
+		if (this.#dropIfExpired()) return;
 		const frame = readMessage(message, CHANNEL_LIMITS.messageBytesMax);
 		if (!frame.ok) {
 			const { code, detail } = frame;
@@ -203,6 +201,12 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#raiseAlarms();
 		if (++this.#refusalsInRow >= CHANNEL_LIMITS.refusalsInRowMax)
 			this.#drop("refusals_in_row", `${this.#refusalsInRow} items in a row were refused`);
+	}
+
+	#dropIfExpired(): boolean {
+		if (Date.now() <= this.#known().notAfterMs) return false;
+		this.#drop("certificate_expired", "the certificate of this session has expired");
+		return true;
 	}
 
 	#drop(code: string, detail: string): void {
@@ -243,53 +247,79 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	// ── an agent behind a PeerLink ───────────────────────────────────────────────────────────────────────────────────────
 
+	/**
+	 * Whether what goes down to the agent goes by this arrival from now on. The agent's own word decides, never the proxy's: a
+	 * route that was chosen later wins, and any route wins over one whose link is down.
+	 */
+	async #takesOver({ route, linkId, isUp }: Arrival, held: ChannelIdentity | null): Promise<boolean> {
+		if (route === undefined) return false;
+		if (held === null || held.linkId === linkId) return true;
+		if (isUp && isNewerRoute(route.timesMs, held.routeTimesMs)) return true;
+		if (held.via === "") return !this.#session.isOpen;
+		return (await this.env.PEER_LINK?.getByName(held.via).isLive(held.linkId)) !== true;
+	}
+
 	async arrive(arrival: Arrival): Promise<void> {
-		const { agent, via, linkId, signingKey, notAfterMs, isUp, heardAtMs } = arrival;
-		const before = this.#identity;
+		const { agent, via, signingKey, notAfterMs, heardAtMs } = arrival;
+		let before: ChannelIdentity | null;
+		let hasTakenOver: boolean;
+		// Another arrival may come while a link is asked whether it stands: then this one is judged against that.
+		do {
+			before = this.#identity;
+			hasTakenOver = await this.#takesOver(arrival, before);
+		} while (this.#identity !== before);
 		assertInvariant(before === null || before.agent === agent, "a channel serves one agent");
-		const proof = encodeAs(nodeProofShape, arrival.proof);
-		await this.#relay()?.register(agent, proof, arrival.status ?? null);
 		// An older certificate may still speak for a backlog, but it does not displace a newer one.
-		const isNewest = before === null || notAfterMs >= before.notAfterMs;
-		const proved = isNewest ? { proof, signingKey, notAfterMs } : before;
-		const hasTakenOver = before === null || (isUp && heardAtMs >= this.#heardAtMs) || before.via === via;
-		const place = hasTakenOver ? { via, linkId, isUp, heardAtMs } : before;
+		const proved =
+			before === null || notAfterMs >= before.notAfterMs
+				? { proof: encodeAs(nodeProofShape, arrival.proof), signingKey, notAfterMs }
+				: { proof: before.proof, signingKey: before.signingKey, notAfterMs: before.notAfterMs };
+		const place = hasTakenOver ? placeOf(arrival) : (before ?? { ...NOWHERE, heardAtMs });
 		const status = arrival.status === undefined ? (before?.status ?? null) : encodeAs(agentStatusShape, arrival.status);
-		this.#writeIdentity({ ...proved, ...place, agent, status });
+		const identity = { ...place, ...proved, agent, status };
+		this.#writeIdentity(identity);
 		this.#heardAtMs = Math.max(this.#heardAtMs, heardAtMs);
+		await this.#relay()?.register(newsOf(identity));
 		this.#intakeOf().startLink();
 		// To the link that arrived, even when the agent itself is elsewhere: its backlog may long be here.
-		for (const { stream, a1, a2, checkpoint } of this.#store.streams()) {
-			if (a1 > 0) this.#sendVia(via, encodeFrame("receipt", { agent, stream, level: "a1", seq: a1 }));
-			if (a2 > 0) this.#sendVia(via, receiptFrame(agent, { stream, level: "a2", seq: a2 }, checkpoint));
-		}
+		for (const { stream, a1 } of this.#store.streams())
+			if (a1 > 0) this.#sendVia(via, receiptFrame(agent, { stream, level: "a1", seq: a1 }));
+		this.#sendCustody(via);
 		if (hasTakenOver) {
 			this.#sendCommands();
-			await this.#tellNews(arrival);
+			this.#tellNews(arrival);
+		} else {
+			// The proof is news all the same: the evidence that follows is judged by it.
+			logLine("info", "route_not_taken", { agent, via, held: identity.via, hasRoute: arrival.route !== undefined });
+			this.#tellNews({ agent, via: identity.via, isUp: identity.isUp, heardAtMs, proof: arrival.proof });
 		}
 		if (this.#store.walBytes() > 0) this.#drainOrTell(agent);
 	}
 
 	async report(report: Report): Promise<void> {
 		const known = this.#known();
-		const isFromHere = report.linkId === known.linkId;
-		const hasTakenOver = !isFromHere && report.isUp && report.heardAtMs > this.#heardAtMs;
-		if (!isFromHere && !hasTakenOver) return;
-		const { via, linkId, isUp, heardAtMs } = report;
+		if (report.linkId !== known.linkId) return;
+		const { isUp, heardAtMs } = report;
 		this.#heardAtMs = Math.max(this.#heardAtMs, heardAtMs);
-		if (hasTakenOver || isUp !== known.isUp) this.#writeIdentity({ ...known, via, linkId, isUp, heardAtMs });
-		if (hasTakenOver) this.#sendCommands();
-		await this.#tellNews(report);
+		if (isUp !== known.isUp) this.#writeIdentity({ ...known, isUp, heardAtMs });
+		this.#tellNews(report);
 	}
 
-	async #tellNews(news: Arrival | Report): Promise<void> {
-		const { agent, via, isUp, heardAtMs, status, health } = news;
+	async unlink(ended: Report): Promise<void> {
+		const known = this.#known();
+		if (ended.linkId !== known.linkId) return;
+		this.#writeIdentity({ ...known, via: "", linkId: "", isUp: false });
+		this.#tellNews({ ...ended, isUp: false });
+	}
+
+	#tellNews(news: Omit<Report, "linkId"> & { readonly proof?: NodeProof }): void {
+		const { agent, via, isUp, heardAtMs, status, health, proof: proved } = news;
 		const told = {
 			...{ agent, isUp, heardAtMs },
 			...(status === undefined ? {} : { status }),
 			...(health === undefined ? {} : { health }),
 		};
-		const proof = "proof" in news ? { proof: news.proof } : {};
+		const proof = proved === undefined ? {} : { proof: proved };
 		this.#tell("state_not_told", this.drain?.onState({ ...told, via, ...proof }) ?? this.#relay()?.agentState(told));
 	}
 
@@ -330,7 +360,14 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#sendReceipts(receipts: readonly Acknowledged[]): void {
 		const { agent, via } = this.#known();
-		for (const receipt of receipts) this.#sendVia(via, receiptFrame(agent, receipt, receipt.checkpoint ?? null));
+		for (const receipt of receipts) this.#sendVia(via, receiptFrame(agent, receipt));
+	}
+
+	/** Every proof of custody that is known here, to a new link: a receipt that found none must not be lost. */
+	#sendCustody(via: string): void {
+		const { agent } = this.#known();
+		for (const { stream, a2, custody } of this.#store.streams())
+			if (custody !== null) this.#sendVia(via, receiptFrame(agent, { stream, level: "a2", seq: a2, custody }));
 	}
 
 	async read(lane: Lane, afterRow: number, bytesMax: number): Promise<{ rows: WalRow[]; depths: LaneDepths }> {
@@ -341,9 +378,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	async acked(receipts: readonly Acknowledged[]): Promise<LaneDepths> {
 		const raised = this.ctx.storage.transactionSync(() =>
-			receipts.filter(({ stream, level, seq, checkpoint }) => {
+			receipts.filter(({ stream, level, seq, custody }) => {
 				this.#store.free(stream, seq);
-				return level === "a2" && this.#store.raiseA2(stream, seq, checkpoint ?? null);
+				return level === "a2" && this.#store.raiseA2(stream, seq, custody ?? null);
 			}),
 		);
 		if (raised.length > 0) this.#sendReceipts(raised);
@@ -398,6 +435,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#alarmAtMs = null;
 		const identity = this.#identity;
 		if (identity === null) return;
+		if (this.#session.isOpen && !this.#dropIfExpired()) this.#wakeAt(identity.notAfterMs + 1);
 		const left = this.#store.commands(Date.now());
 		if (left.length > 0) this.#wakeAt(Math.min(...left.map((command) => command.expiresAtMs)) + 1);
 		if (this.drain === null || (this.#store.walBytes() === 0 && this.#store.alarms().length === 0)) return;
@@ -418,7 +456,19 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 }
 
-function receiptFrame(agent: string, receipt: Acknowledged, checkpoint: string | null): Uint8Array {
-	const { stream, level, seq } = receipt;
-	return encodeFrame("receipt", { agent, stream, level, seq, ...(checkpoint === null ? {} : { checkpoint }) });
+/** The place of an agent that has proved itself and of which nobody knows where it is. */
+const NOWHERE = { via: "", linkId: "", isUp: false, route: encodeAs(routeShape, []), routeTimesMs: [] };
+
+function placeOf({ via, linkId, isUp, heardAtMs, route }: Arrival): ChannelPlace {
+	assertInvariant(route !== undefined, "a place was taken without a route");
+	return { via, linkId, isUp, heardAtMs, route: encodeAs(routeShape, route.hellos), routeTimesMs: route.timesMs };
+}
+
+function newsOf({ agent, proof, route, status, heardAtMs, isUp }: ChannelIdentity): AgentNews {
+	return { agent, proof, route, status, heardAtMs, isUp };
+}
+
+function receiptFrame(agent: string, receipt: Acknowledged): Uint8Array {
+	const { stream, level, seq, custody } = receipt;
+	return encodeFrame("receipt", { agent, stream, level, seq, ...(custody === undefined ? {} : { custody }) });
 }

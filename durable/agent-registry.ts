@@ -4,19 +4,9 @@
  */
 import { LANES, type Lane } from "#core/model/batch.ts";
 import type { FrameBody } from "#core/protocol/index.ts";
-import type { Depth, LaneDepths } from "./faces.ts";
+import type { AgentNews, Depth, LaneDepths } from "./faces.ts";
 
-export interface AgentNews {
-	readonly agent: string;
-	/** `nodeProofShape`, encoded. */
-	readonly proof: Uint8Array;
-	/** `agentStatusShape`, encoded. */
-	readonly status: Uint8Array | null;
-	readonly heardAtMs: number;
-	readonly isUp: boolean;
-}
-
-type State = Omit<FrameBody<"agent_state">, "proof">;
+type State = Omit<FrameBody<"agent_state">, "proof" | "route">;
 
 interface Entry {
 	news: AgentNews;
@@ -49,8 +39,8 @@ export class AgentRegistry {
 	}
 
 	/** The agent proved itself on a new link. */
-	arrived(news: Omit<AgentNews, "isUp">): void {
-		this.#put({ ...news, isUp: true });
+	arrived(news: AgentNews): void {
+		this.#put(news);
 	}
 
 	forget(agent: string): void {
@@ -104,10 +94,10 @@ export class AgentRegistry {
 		if (entry !== undefined) entry.depths = depths;
 	}
 
-	/** Gone, and nothing of it waits here. */
+	/** Gone, upstream has been told so, and nothing of it waits here. */
 	isDrained(agent: string): boolean {
 		const entry = this.#entries.get(agent);
-		if (entry === undefined || entry.depths === null || entry.news.isUp) return false;
+		if (entry === undefined || entry.depths === null || entry.news.isUp || entry.noted !== null) return false;
 		const { depths } = entry;
 		return LANES.every((lane) => depths[lane].batches === 0);
 	}

@@ -68,9 +68,9 @@ beforeEach(() => {
 	sent = [];
 	drained = [];
 	channels = new Map(["a", "b"].map((agent) => [agent, new FakeChannel()]));
-	const known = { proof: new Uint8Array(), status: null, heardAtMs: 0 };
+	const known = { proof: new Uint8Array(), route: new Uint8Array(), status: null, heardAtMs: 0 };
 	registry = new AgentRegistry(["a", "b"].map((agent) => ({ agent, ...known })));
-	for (const agent of ["a", "b"]) registry.arrived({ agent, ...known });
+	for (const agent of ["a", "b"]) registry.arrived({ agent, ...known, isUp: true });
 	pump = new CarrierPump({
 		settings: { fsyncIntervalMs: 0, priorities: LANES, compression: "zstd" },
 		registry,
@@ -201,7 +201,7 @@ test("an agent that upstream does not believe is not sent until it proves itself
 	equal(sent.length, 1);
 });
 
-test("an agent that went is forgotten when nothing of it waits, and not before", async () => {
+test("an agent that went is forgotten when nothing of it waits and upstream has been told, and not before", async () => {
 	channel("a").put("bulk", 10);
 	pump.start();
 	await settle();
@@ -211,6 +211,12 @@ test("an agent that went is forgotten when nothing of it waits, and not before",
 	deepEqual(drained, []);
 	receipt("a", "bulk", 1);
 	await settle();
+	deepEqual(drained, [], "its departure would never be told");
+	deepEqual(
+		registry.takeNoted().map(({ agent, isUp }) => [agent, isUp]),
+		[["a", false]],
+	);
+	pump.forgetDrained("a");
 	deepEqual(drained, ["a"]);
 	equal(registry.has("a"), false);
 });

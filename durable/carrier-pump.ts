@@ -186,8 +186,13 @@ export class CarrierPump {
 	}
 
 	#heardDepths(agent: string, depths: LaneDepths): void {
+		this.#parts.registry.setDepths(agent, depths);
+		this.forgetDrained(agent);
+	}
+
+	/** Lets go of an agent that left and whose last word and batch are upstream. */
+	forgetDrained(agent: string): void {
 		const { registry } = this.#parts;
-		registry.setDepths(agent, depths);
 		if (!registry.isDrained(agent)) return;
 		registry.forget(agent);
 		for (const lane of LANES) this.#flows[lane].delete(agent);
@@ -208,7 +213,7 @@ export class CarrierPump {
 
 	/** A receipt from upstream. */
 	acknowledged(receipt: FrameBody<"receipt">): void {
-		const { agent, stream, level, seq, checkpoint } = receipt;
+		const { agent, stream, level, seq, custody } = receipt;
 		if (!this.#parts.registry.has(agent)) return;
 		const key = streamKey(agent, stream);
 		this.#window.acknowledge(key, seq);
@@ -217,7 +222,7 @@ export class CarrierPump {
 		const acks = this.#acks.get(agent) ?? { pending: new Map<string, Acknowledged>(), isRunning: false };
 		this.#acks.set(agent, acks);
 		// Watermarks only rise, so a later receipt of a stream speaks for the earlier one.
-		acks.pending.set(`${level}/${key}`, { stream, level, seq, ...(checkpoint === undefined ? {} : { checkpoint }) });
+		acks.pending.set(`${level}/${key}`, { stream, level, seq, ...(custody === undefined ? {} : { custody }) });
 		if (!acks.isRunning) void this.#flushAcks(agent, acks);
 		this.kick();
 	}

@@ -38,6 +38,7 @@ test("a carrier that holds more or less than it names is refused by name", () =>
 	equal(codeOf({ ...body, rawBytes: body.rawBytes + 1 }), "carrier_length");
 	equal(codeOf({ ...body, data: body.data.slice(0, -1) }), "carrier_malformed");
 	equal(codeOf({ ...body, compression: "none" }), "carrier_length");
+	equal(codeOf({ ...body, rawBytes: 0 }), "carrier_length");
 	equal(codeOf({ ...body, compression: "none", rawBytes: body.data.length }), "cbor_trailing_bytes");
 });
 

@@ -26,6 +26,7 @@ export function packCarrier(lane: Lane, compression: "none" | "zstd", carried: C
 export type CarrierCode = ShapeCode | "carrier_bomb" | "carrier_malformed" | "carrier_length";
 
 function inflate(body: FrameBody<"carrier">): Result<Uint8Array, CarrierCode> {
+	if (body.rawBytes === 0) return fail("carrier_length", "a carrier holds at least the list of its batches");
 	if (body.compression === "none") return ok(body.data);
 	const inflated = inflateFrames(body.data, body.rawBytes);
 	if (inflated.ok) return inflated;

@@ -47,12 +47,12 @@ test("what was committed is found again by another start: watermarks, depths and
 	put(streamOf(1), 1);
 	put(streamOf(1), 2);
 	put(streamOf(2), 1, "trace");
-	store.raiseA2(streamOf(2), 1, "note");
+	store.raiseA2(streamOf(2), 1, "proof");
 	const again = new ChannelStore(openSql(database));
 	deepEqual(again.depths(), store.depths());
 	deepEqual(again.depths().bulk, { batches: 2, bytes: 20, oldestMs: 1001 });
 	deepEqual(again.streams(), store.streams());
-	deepEqual(again.stream(streamOf(2)), { ...store.stream(streamOf(2)), a2: 1, checkpoint: "note" });
+	deepEqual(again.stream(streamOf(2)), { ...store.stream(streamOf(2)), a2: 1, custody: "proof" });
 });
 
 test("what is only staged is no watermark", () => {
@@ -89,7 +89,7 @@ test("the A2 watermark only rises", () => {
 	put(streamOf(1), 1);
 	equal(store.raiseA2(streamOf(1), 5, "five"), true);
 	equal(store.raiseA2(streamOf(1), 4, "four"), false);
-	equal(store.stream(streamOf(1))?.checkpoint, "five");
+	equal(store.stream(streamOf(1))?.custody, "five");
 });
 
 test("as many streams are remembered as the limit; the ones used last and the ones with batches stay", () => {

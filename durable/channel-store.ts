@@ -14,10 +14,10 @@ const SCHEMA = `
 CREATE TABLE IF NOT EXISTS identity (
 	one INTEGER PRIMARY KEY CHECK (one = 1), agent TEXT NOT NULL, proof BLOB NOT NULL, signing_key BLOB NOT NULL,
 	not_after_ms INTEGER NOT NULL, status BLOB, via TEXT NOT NULL, link_id TEXT NOT NULL, is_up INTEGER NOT NULL,
-	heard_at_ms INTEGER NOT NULL);
+	heard_at_ms INTEGER NOT NULL, route BLOB NOT NULL, route_times TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS streams (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, stream BLOB NOT NULL UNIQUE, lane INTEGER NOT NULL, received INTEGER NOT NULL,
-	last_hash BLOB NOT NULL, a2 INTEGER NOT NULL DEFAULT 0, checkpoint TEXT, hole_since_ms INTEGER, used INTEGER NOT NULL);
+	last_hash BLOB NOT NULL, a2 INTEGER NOT NULL DEFAULT 0, custody TEXT, hole_since_ms INTEGER, used INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS wal (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, stream BLOB NOT NULL, seq INTEGER NOT NULL, lane INTEGER NOT NULL, at_ms INTEGER NOT NULL,
 	hash BLOB NOT NULL, signing_key BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE (stream, seq));
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS alarms (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL, detail TEXT NOT NULL, evidence BLOB);
 `;
 
-export interface ChannelIdentity {
+export interface ChannelIdentity extends ChannelPlace {
 	readonly agent: string;
 	/** `nodeProofShape`, encoded. */
 	readonly proof: Uint8Array;
@@ -39,12 +39,20 @@ export interface ChannelIdentity {
 	readonly notAfterMs: number;
 	/** `agentStatusShape`, encoded; null when the agent said none. */
 	readonly status: Uint8Array | null;
+}
+
+/** Where the agent is, as far as this hop believes. */
+export interface ChannelPlace {
 	/** Proxy it is on; empty for a session of this hop's own. */
 	readonly via: string;
 	readonly linkId: string;
 	readonly isUp: boolean;
 	/** The latest word of the agent when this was written. */
 	readonly heardAtMs: number;
+	/** `routeShape`, encoded: how the agent came to `via`; empty list if nobody knows. */
+	readonly route: Uint8Array;
+	/** When each step of it was chosen, the one to this hop included. */
+	readonly routeTimesMs: readonly number[];
 }
 
 export interface StreamRow {
@@ -55,7 +63,8 @@ export interface StreamRow {
 	/** What is on disk. */
 	readonly a1: number;
 	readonly a2: number;
-	readonly checkpoint: string | null;
+	/** The proof of custody of batch `a2`, as it goes to the agent. */
+	readonly custody: string | null;
 	readonly holeSinceMs: number | null;
 }
 
@@ -92,7 +101,7 @@ export class ChannelStore {
 				state: { received: row.received as number, lastHash: blob(row.last_hash) },
 				a1: row.received as number,
 				a2: row.a2 as number,
-				checkpoint: row.checkpoint as string | null,
+				custody: row.custody as string | null,
 				holeSinceMs: row.hole_since_ms as number | null,
 			});
 		}
@@ -115,13 +124,15 @@ export class ChannelStore {
 			linkId: row.link_id as string,
 			isUp: row.is_up === 1,
 			heardAtMs: row.heard_at_ms as number,
+			route: blob(row.route),
+			routeTimesMs: JSON.parse(row.route_times as string) as number[],
 		};
 	}
 
 	writeIdentity(identity: ChannelIdentity): void {
 		const { agent, proof, signingKey, notAfterMs, status, via, linkId, isUp, heardAtMs } = identity;
 		this.#sql.exec(
-			"INSERT OR REPLACE INTO identity VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"INSERT OR REPLACE INTO identity VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			agent,
 			proof,
 			signingKey,
@@ -131,6 +142,8 @@ export class ChannelStore {
 			linkId,
 			isUp ? 1 : 0,
 			heardAtMs,
+			identity.route,
+			JSON.stringify(identity.routeTimesMs),
 		);
 	}
 
@@ -149,7 +162,7 @@ export class ChannelStore {
 		const known = this.#streams.get(key);
 		this.#streams.delete(key);
 		this.#streams.set(key, {
-			...(known ?? { stream: batch.stream, lane: batch.lane, a1: 0, a2: 0, checkpoint: null, holeSinceMs: null }),
+			...(known ?? { stream: batch.stream, lane: batch.lane, a1: 0, a2: 0, custody: null, holeSinceMs: null }),
 			state,
 		});
 	}
@@ -221,7 +234,7 @@ export class ChannelStore {
 			state: EMPTY_STREAM,
 			a1: 0,
 			a2: 0,
-			checkpoint: null,
+			custody: null,
 			holeSinceMs: null,
 		};
 		if (row.holeSinceMs !== null) return row.holeSinceMs;
@@ -291,11 +304,11 @@ export class ChannelStore {
 	}
 
 	/** Raises the A2 watermark; false when it already stood there. */
-	raiseA2(stream: Uint8Array, seq: number, checkpoint: string | null): boolean {
+	raiseA2(stream: Uint8Array, seq: number, custody: string | null): boolean {
 		const row = this.stream(stream);
 		if (row === undefined || seq <= row.a2) return false;
-		this.#streams.set(hexOf(stream), { ...row, a2: seq, checkpoint });
-		this.#sql.exec("UPDATE streams SET a2 = ?, checkpoint = ? WHERE stream = ?", seq, checkpoint, stream);
+		this.#streams.set(hexOf(stream), { ...row, a2: seq, custody });
+		this.#sql.exec("UPDATE streams SET a2 = ?, custody = ? WHERE stream = ?", seq, custody, stream);
 		return true;
 	}
 

@@ -1,7 +1,7 @@
 /**
- * What the TraceDesk keeps, on its Durable Object's SQLite: trust documents, redeemed invitations, challenges, sessions, traces
- * with their commands and seals, and every act with the salt and body behind its ledger leaf. Rows in, rows out; the desk
- * decides. Must never keep a session's secret: only its hash.
+ * What the TraceDesk keeps, on its Durable Object's SQLite: trust documents, redeemed invitations, sessions, traces with their
+ * commands and seals, and every act with the salt and body behind its ledger leaf. Rows in, rows out; the desk decides. Must never
+ * keep a session's secret, only its hash; nor a row that a stranger can cause at will.
  */
 
 export interface DeskSql {
@@ -12,7 +12,6 @@ const TABLES = [
 	"CREATE TABLE IF NOT EXISTS trust (version INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
 	`CREATE TABLE IF NOT EXISTS redemptions (operator TEXT PRIMARY KEY, public_key BLOB NOT NULL, roles TEXT NOT NULL,
 		token TEXT NOT NULL, at_ms INTEGER NOT NULL)`,
-	"CREATE TABLE IF NOT EXISTS challenges (challenge TEXT PRIMARY KEY, public_key TEXT NOT NULL, expires_ms INTEGER NOT NULL)",
 	`CREATE TABLE IF NOT EXISTS sessions (token_hash TEXT PRIMARY KEY, operator TEXT NOT NULL, public_key TEXT NOT NULL,
 		created_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS commands (seq INTEGER PRIMARY KEY, command_id TEXT NOT NULL UNIQUE, trace_id TEXT NOT NULL,
@@ -23,6 +22,7 @@ const TABLES = [
 	`CREATE TABLE IF NOT EXISTS acts (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, trace_id TEXT, actor TEXT NOT NULL,
 		subject TEXT NOT NULL, leaf BLOB NOT NULL, salt BLOB NOT NULL, body BLOB NOT NULL, ledger_index INTEGER)`,
 	"CREATE INDEX IF NOT EXISTS acts_by_trace ON acts (trace_id) WHERE trace_id IS NOT NULL",
+	"CREATE INDEX IF NOT EXISTS commands_by_trace ON commands (trace_id)",
 ];
 
 export type CommandState = "awaiting_approval" | "sent" | "accepted" | "refused" | "expired";
@@ -50,6 +50,13 @@ export interface SealRow {
 	readonly eventCount: number;
 	readonly gapCount: number;
 	readonly timeMs: number;
+}
+
+export interface StoredSession {
+	readonly operator: string;
+	readonly publicKey: string;
+	readonly createdMs: number;
+	readonly seenMs: number;
 }
 
 /** One control act with what its ledger leaf hides. */
@@ -139,28 +146,10 @@ export class DeskStore {
 		this.#sql.exec("UPDATE redemptions SET token = ''");
 	}
 
-	/** False when too many are open. */
-	addChallenge(
-		challenge: string,
-		publicKey: string,
-		times: { nowMs: number; expiresMs: number; openMax: number },
-	): boolean {
-		this.#sql.exec("DELETE FROM challenges WHERE expires_ms < ?", times.nowMs);
-		if (Number(this.#first("SELECT count(*) AS n FROM challenges")?.n) >= times.openMax) return false;
-		this.#sql.exec("INSERT INTO challenges VALUES (?, ?, ?)", challenge, publicKey, times.expiresMs);
-		return true;
-	}
-	/** True once, for the key it was made for. */
-	takeChallenge(challenge: string, publicKey: string, nowMs: number): boolean {
-		const row = this.#first("SELECT public_key, expires_ms FROM challenges WHERE challenge = ?", challenge);
-		this.#sql.exec("DELETE FROM challenges WHERE challenge = ?", challenge);
-		return row !== null && row.public_key === publicKey && Number(row.expires_ms) >= nowMs;
-	}
-
 	addSession(tokenHash: string, operator: string, publicKey: string, nowMs: number): void {
 		this.#sql.exec("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", tokenHash, operator, publicKey, nowMs, nowMs);
 	}
-	session(tokenHash: string): { operator: string; publicKey: string; createdMs: number; seenMs: number } | null {
+	session(tokenHash: string): StoredSession | null {
 		const row = this.#first("SELECT * FROM sessions WHERE token_hash = ?", tokenHash);
 		if (row === null) return null;
 		const [createdMs, seenMs] = [Number(row.created_ms), Number(row.seen_ms)];
@@ -208,16 +197,43 @@ export class DeskStore {
 	setSent(commandId: string, nowMs: number): void {
 		this.#sql.exec("UPDATE commands SET state = 'sent', sent_ms = ? WHERE command_id = ?", nowMs, commandId);
 	}
-	/** An answer may come again; the first one stands. */
-	setAnswered(commandId: string, outcome: { state: "accepted" | "refused"; cause: string; nowMs: number }): void {
-		const { state, cause, nowMs } = outcome;
+	/** It could not be handed to the agent's channel: the agent never has it. */
+	setUnsent(commandId: string, cause: string, nowMs: number): void {
 		this.#sql.exec(
-			"UPDATE commands SET state = ?, cause = ?, answered_ms = ? WHERE command_id = ? AND answered_ms IS NULL",
+			`UPDATE commands SET state = 'refused', cause = ?, answered_ms = ?, sent_ms = NULL
+			WHERE command_id = ? AND answered_ms IS NULL`,
+			cause,
+			nowMs,
+			commandId,
+		);
+	}
+	/**
+	 * What the agent says of a command that was sent to it; false when that changes nothing. An answer may come again, and the first
+	 * one stands; but an agent that was first handed an altered copy refuses that one, and then what it accepts is what runs there.
+	 */
+	setAnswered(commandId: string, outcome: { state: "accepted" | "refused"; cause: string; nowMs: number }): boolean {
+		const { state, cause, nowMs } = outcome;
+		const changed = this.#sql.exec(
+			`UPDATE commands SET state = ?1, cause = ?2, answered_ms = ?3 WHERE command_id = ?4 AND sent_ms IS NOT NULL
+				AND (answered_ms IS NULL OR (state = 'refused' AND ?1 = 'accepted')) RETURNING seq`,
 			state,
 			cause,
 			nowMs,
 			commandId,
 		);
+		return changed.toArray().length > 0;
+	}
+	/** Of the traces those that the agent was sent a start for, with how many. */
+	startsSent(agent: string, traceIds: readonly string[]): Map<string, number> {
+		const rows = this.#sql
+			.exec(
+				`SELECT trace_id, count(*) AS n FROM commands WHERE agent = ? AND act = 'start' AND sent_ms IS NOT NULL
+					AND trace_id IN (SELECT value FROM json_each(?)) GROUP BY trace_id`,
+				agent,
+				JSON.stringify(traceIds),
+			)
+			.toArray();
+		return new Map(rows.map((row) => [String(row.trace_id), Number(row.n)]));
 	}
 	/** Commands past their expiry by `graceMs` without an answer become expired; answers their trace ids. */
 	expireCommands(nowMs: number, graceMs: number): string[] {

@@ -1,7 +1,8 @@
 /**
  * When server rules run: after every delivery, over exactly the rows that no run has covered. Guarantees: the watermark moves
  * only after the hits of its rows are stored, so a crash repeats a window and never skips one (hits are unique, so repeating is
- * harmless); one run at a time. The rules and the store are the subclass's; this object knows row numbers only.
+ * harmless); one run at a time. A failed run is repeated for ever, so only a store that does not answer may fail one: a row or a
+ * rule that cannot be judged is the subclass's to step over. The rules and the store are its; this object knows row numbers only.
  */
 import { DurableObject } from "cloudflare:workers";
 import { logLine } from "./log.ts";
@@ -23,7 +24,7 @@ export abstract class Detector<Env> extends DurableObject<Env> implements Detect
 	#covered = 0;
 	#running: Promise<boolean> | null = null;
 
-	/** Runs every rule over `since` < row ≤ `until` and stores the hits. Throws when it could not. */
+	/** Runs every rule over `since` < row ≤ `until` and stores the hits. Throws only when the store does not answer. */
 	protected abstract evaluate(since: number, until: number): Promise<void>;
 
 	async notify(lastRow: number): Promise<void> {

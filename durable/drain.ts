@@ -46,9 +46,18 @@ export interface ChannelAlarm {
 	readonly evidence: Uint8Array | null;
 }
 
-/** What the store says of a delivery: the signed note that covers every batch of it. */
+/** The proof of custody (core/ledger/custody.ts) of one batch: everything of its stream up to it is stored. */
+export interface StreamCustody {
+	readonly stream: Uint8Array;
+	readonly seq: number;
+	/** Opaque here; the agent verifies it. */
+	readonly proof: string;
+}
+
+/** What the store says of a delivery. */
 export interface Delivered {
-	readonly checkpoint: string;
+	/** One per stream, of its highest batch. A stream of which only forked batches came has none. */
+	readonly custody: readonly StreamCustody[];
 }
 
 export interface StoreDrain {

@@ -38,7 +38,8 @@ export interface Acknowledged {
 	readonly stream: Uint8Array;
 	readonly level: "a1" | "a2";
 	readonly seq: number;
-	readonly checkpoint?: string;
+	/** a2 only: the proof of custody, passed on unread. */
+	readonly custody?: string;
 }
 
 export interface Refusal {
@@ -64,6 +65,13 @@ export interface IngestAnswer {
 	readonly refusals: readonly Refusal[];
 }
 
+export interface AgentRoute {
+	/** From the agent up to this node's own door. */
+	readonly hellos: readonly Uint8Array[];
+	/** When each was made, by its maker's clock. */
+	readonly timesMs: readonly number[];
+}
+
 /** An agent as a proxy reports it, its proof already verified by the PeerLink. */
 export interface Arrival {
 	readonly agent: string;
@@ -73,6 +81,8 @@ export interface Arrival {
 	readonly proof: NodeProof;
 	readonly signingKey: Uint8Array;
 	readonly notAfterMs: number;
+	/** The verified way to the agent; without one the proxy brings evidence and gets nothing. */
+	readonly route?: AgentRoute;
 	readonly isUp: boolean;
 	readonly status?: AgentStatus;
 	readonly health?: Health;
@@ -119,6 +129,8 @@ export interface AgentChannelFace {
 	arrive(arrival: Arrival): Promise<void>;
 	/** From a PeerLink: news of an agent that has arrived. */
 	report(report: Report): Promise<void>;
+	/** From a PeerLink that ended: nothing reaches the agent by it any more. */
+	unlink(ended: Report): Promise<void>;
 	ingest(agent: string, batches: readonly Uint8Array[]): Promise<IngestAnswer>;
 	enqueueCommand(agent: string, command: QueuedCommand): Promise<Result<true, EnqueueCode>>;
 	commandReceived(commandId: Uint8Array): Promise<void>;
@@ -139,9 +151,22 @@ export interface TrustSource {
 	joinPeer(peer: string): Promise<readonly Uint8Array[]>;
 }
 
+/** What a proxy tells upstream of an agent that came. */
+export interface AgentNews {
+	readonly agent: string;
+	/** `nodeProofShape`, encoded. */
+	readonly proof: Uint8Array;
+	/** `routeShape`, encoded: how the agent came here; an empty list if nobody knows. */
+	readonly route: Uint8Array;
+	/** `agentStatusShape`, encoded. */
+	readonly status: Uint8Array | null;
+	readonly heardAtMs: number;
+	readonly isUp: boolean;
+}
+
 export interface UplinkFace extends TrustSource {
 	/** Before any batch of an agent is acknowledged: from now on its backlog is found after a crash. Answers the trust documents. */
-	register(agent: string, proof: Uint8Array, status: AgentStatus | null): Promise<readonly Uint8Array[]>;
+	register(news: AgentNews): Promise<readonly Uint8Array[]>;
 	agentState(state: Omit<AgentState, "proof" | "via">): Promise<void>;
 	backlog(agent: string, depths: LaneDepths): Promise<void>;
 	commandReceived(agent: string, commandId: Uint8Array): Promise<void>;
@@ -168,6 +193,8 @@ export interface PeerLinkFace {
 	fetch(request: Request): Promise<Response>;
 	/** Sends an encoded frame down; false when the proxy is not connected. */
 	sendDown(frame: Uint8Array): Promise<boolean>;
+	/** Whether this link of the proxy still stands. */
+	isLive(linkId: string): Promise<boolean>;
 }
 
 export interface PeerDirectoryFace extends TrustSource {

@@ -75,6 +75,8 @@ export const UPLINK_LIMITS = {
 export const PEER_LIMITS = {
 	/** Bytes of carriers taken and not yet answered: four windows of an honest proxy. */
 	pendingBytesMax: 32 * MIB,
+	/** How often a link is asked whether it is still good: an expired certificate is noticed within five seconds. */
+	checkMs: 4000,
 	/** Nothing heard from a proxy for so long: its link is dead (it says something every ten seconds). */
 	silentMsMax: 35_000,
 	messageBytesMax: LINK_LIMITS.frame.bytesMax,

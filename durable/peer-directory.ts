@@ -31,7 +31,9 @@ export class PeerDirectory<E extends PeerDirectoryEnv = PeerDirectoryEnv>
 	}
 
 	async publishTrust(documents: readonly Uint8Array[]): Promise<void> {
-		if (!this.#store.replaceDocuments(documents)) return;
+		// Versions are only added, so a list that is no longer is an older publication that comes late.
+		if (documents.length <= this.#store.documents().length) return;
+		this.#store.replaceDocuments(documents);
 		const frame = encodeFrame("trust", { documents });
 		const peers = this.#store.peers().slice(0, PEER_LIMITS.peersMax);
 		const sent = await Promise.allSettled(peers.map(({ id }) => this.env.PEER_LINK.getByName(id).sendDown(frame)));

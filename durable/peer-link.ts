@@ -1,19 +1,21 @@
 /**
  * PeerLink: the upstream end of one proxy's link. It takes the proxy's carriers apart, brings each batch to its agent's channel
  * and sends receipts and refusals back. Guarantees that no channel is addressed before the agent's proof has verified against our
- * own root, that batches of one agent stay in order, and that inflating is capped. The proxy is believed in nothing but which
- * agents it hears and when.
+ * own root, that the link ends with the proxy's certificate, that batches of one agent stay in order, and that inflating is capped.
+ * The proxy is believed in nothing but whether and when it hears an agent that signed that it came to it.
  */
 import { DurableObject } from "cloudflare:workers";
 import { bytesOfBase64 } from "#core/bytes/bytes.ts";
 import { proveNode } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
+import { ROUTE_LIMITS, type RouteCode, verifyRoute } from "#core/identity/route.ts";
 import { encodeFrame, type Frame, type FrameBody } from "#core/protocol/index.ts";
-import { assertInvariant } from "#core/result.ts";
+import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { unpackCarrier } from "./carrier.ts";
 import {
 	type AgentChannelFace,
+	type AgentRoute,
 	CHANNEL_UNAVAILABLE,
 	DIRECTORY_NAME,
 	type Namespace,
@@ -41,7 +43,12 @@ export interface PeerLinkEnv {
 interface Link {
 	readonly id: string;
 	readonly peer: string;
+	readonly uri: string;
 	readonly socket: WebSocket;
+	readonly notAfterMs: number;
+	/** The proxy's own hello: the last step of the routes that come by this link. */
+	readonly hello: Uint8Array;
+	readonly helloTimeMs: number;
 	/** Agents proved on this link. */
 	readonly agents: Set<string>;
 	/** What is still being done for an agent: its batches stay in order behind it. */
@@ -70,7 +77,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	/** An upgrade that passed the link gate. */
 	override async fetch(request: Request): Promise<Response> {
-		const { id: peer } = readAdmitted(request);
+		const { id: peer, uri, notAfterMs, hello, helloTimeMs } = readAdmitted(request);
 		const trust = await this.#trustSource().joinPeer(peer);
 		if (this.#link !== null) this.#close(this.#link, "replaced", "a newer link of this proxy came");
 		const { 0: client, 1: socket } = new WebSocketPair();
@@ -78,14 +85,14 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		socket.binaryType = "arraybuffer";
 		socket.accept();
 		const link: Link = {
-			...{ id: crypto.randomUUID(), peer, socket, heardAtMs: Date.now() },
+			...{ id: crypto.randomUUID(), peer, uri, socket, notAfterMs, hello, helloTimeMs, heardAtMs: Date.now() },
 			...{ agents: new Set<string>(), tails: new Map<string, Promise<void>>(), pendingBytes: 0 },
 		};
 		socket.addEventListener("message", (event) => this.#heard(link, event.data as string | ArrayBuffer));
 		socket.addEventListener("close", () => this.#ended(link));
 		socket.addEventListener("error", () => this.#ended(link));
 		this.#link = link;
-		this.#watch ??= setInterval(() => this.#checkSilence(), PEER_LIMITS.silentMsMax / 4);
+		this.#watch ??= setInterval(() => this.#check(), PEER_LIMITS.checkMs);
 		logLine("info", "peer_up", { peer });
 		this.#send(link, encodeFrame("welcome", { timeMs: Date.now(), watermarks: [], trust }));
 		return new Response(null, {
@@ -97,6 +104,10 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	async sendDown(frame: Uint8Array): Promise<boolean> {
 		return this.#link !== null && this.#send(this.#link, frame);
+	}
+
+	async isLive(linkId: string): Promise<boolean> {
+		return this.#link?.id === linkId;
 	}
 
 	#send(link: Link, frame: Uint8Array): boolean {
@@ -120,7 +131,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	#ended(link: Link): void {
 		if (this.#link !== link) return;
-		// From here on nothing can be sent to it, and the channels hear that its agents are out of reach.
+		// From here on nothing can be sent to it, and the channels hear that it leads to their agents no more.
 		this.#link = null;
 		if (this.#watch !== null) clearInterval(this.#watch);
 		this.#watch = null;
@@ -128,7 +139,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		const heardAtMs = link.heardAtMs;
 		for (const agent of link.agents)
 			this.#inOrder(link, agent, 0, () =>
-				this.env.AGENT_CHANNEL.getByName(agent).report({
+				this.env.AGENT_CHANNEL.getByName(agent).unlink({
 					agent,
 					via: link.peer,
 					linkId: link.id,
@@ -138,14 +149,21 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			);
 	}
 
-	#checkSilence(): void {
+	#check(): void {
 		const link = this.#link;
-		if (link !== null && Date.now() - link.heardAtMs > PEER_LIMITS.silentMsMax)
+		if (link === null || this.#closeIfExpired(link)) return;
+		if (Date.now() - link.heardAtMs > PEER_LIMITS.silentMsMax)
 			this.#close(link, "silent", `nothing was heard for ${PEER_LIMITS.silentMsMax} ms`);
 	}
 
+	#closeIfExpired(link: Link): boolean {
+		if (Date.now() <= link.notAfterMs) return false;
+		this.#close(link, "certificate_expired", "the certificate of this link has expired");
+		return true;
+	}
+
 	#heard(link: Link, message: string | ArrayBuffer): void {
-		if (this.#link !== link) return;
+		if (this.#link !== link || this.#closeIfExpired(link)) return;
 		link.heardAtMs = Date.now();
 		const frame = readMessage(message, PEER_LIMITS.messageBytesMax);
 		if (frame.ok) this.#take(link, frame.value, message as ArrayBuffer);
@@ -185,17 +203,17 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 	}
 
 	async #takeState(link: Link, state: FrameBody<"agent_state">): Promise<void> {
-		const { agent, proof, ...news } = state;
+		const { agent, proof, route: hellos, ...news } = state;
 		const report = { ...news, agent, via: link.peer, linkId: link.id };
 		const channel = this.env.AGENT_CHANNEL;
-		if (proof === undefined) {
-			// News of an agent that was refused here, or not yet proved, is nobody's.
-			if (link.agents.has(agent)) await channel.getByName(agent).report(report);
-			return;
-		}
 		const nowMs = Date.now();
 		if (state.heardAtMs > nowMs + PEER_LIMITS.clockAheadMsMax) {
 			this.#refuse(link, agent, "state_from_future", "the proxy's clock is ahead");
+			return;
+		}
+		if (proof === undefined) {
+			// News of an agent that was refused here, or not yet proved, is nobody's.
+			if (link.agents.has(agent)) await channel.getByName(agent).report(report);
 			return;
 		}
 		// Judged at the time the proxy heard it: a backlog outlives the certificate it was taken under (evidence fails open).
@@ -209,9 +227,28 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#refuse(link, agent, "proof_of_another", `the proof is of ${node.value.uri}`);
 			return;
 		}
-		const { signingKey, notAfterMs } = node.value;
-		await channel.getByName(agent).arrive({ ...report, proof, signingKey, notAfterMs });
+		const { uri: agentUri, signingKey, notAfterMs } = node.value;
+		const route = hellos === undefined ? ok(undefined) : await this.#routeOf(link, agentUri, hellos);
+		if (!route.ok) {
+			this.#refuse(link, agent, route.code, route.detail);
+			return;
+		}
+		const known = route.value === undefined ? {} : { route: route.value };
+		await channel.getByName(agent).arrive({ ...report, proof, signingKey, notAfterMs, ...known });
 		link.agents.add(agent);
+	}
+
+	async #routeOf(
+		link: Link,
+		agentUri: string,
+		hellos: readonly Uint8Array[],
+	): Promise<Result<AgentRoute, RouteCode | "route_too_long">> {
+		const context = { agentUri, proxyUri: link.uri, root: this.#root, nowMs: Date.now() };
+		if (hellos.length >= ROUTE_LIMITS.hopsMax)
+			return fail("route_too_long", `more than ${ROUTE_LIMITS.hopsMax} steps with the one to this node`);
+		const steps = await verifyRoute(hellos, context);
+		if (!steps.ok) return steps;
+		return ok({ hellos: [...hellos, link.hello], timesMs: [...steps.value, link.helloTimeMs] });
 	}
 
 	#takeCarrier(link: Link, body: FrameBody<"carrier">): void {

@@ -6,9 +6,6 @@ export const OBJECT_NAMES = { ledger: "ledger", desk: "desk", detector: "detecto
 export const DESK_LIMITS = {
 	sessionIdleMs: 15 * 60_000,
 	sessionAgeMs: 12 * 3_600_000,
-	challengeAgeMs: 60_000,
-	/** Open challenges at once: each is a row, and anyone on the network may ask for one. */
-	challengesMax: 1024,
 	/** Refusals of strangers that get a leaf: enough to see an attack, too few to fill a disk. */
 	strangerLeavesPerMinute: 30,
 	/** An agent's answer travels up the tree after the command's own expiry. */

@@ -8,7 +8,7 @@ import { equalBytes } from "#core/bytes/bytes.ts";
 import { LANES } from "#core/model/batch.ts";
 import { backoffMs } from "./backoff.ts";
 import type { ChannelStore, StoredRow } from "./channel-store.ts";
-import type { StoreDrain } from "./drain.ts";
+import type { StoreDrain, StreamCustody } from "./drain.ts";
 import type { Acknowledged } from "./faces.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
@@ -80,19 +80,20 @@ export class StorePump {
 			const rows = underOneKey(this.#parts.store.read(lane, 0, BOUNDS));
 			const delivered = await this.#parts.drain.deliver(agent, (rows[0] as StoredRow).signingKey, rows);
 			if (!delivered.ok) throw new Error(delivered.detail);
-			this.#free(rows, delivered.value.checkpoint);
+			this.#free(rows, delivered.value.custody);
 		}
 	}
 
-	#free(rows: readonly StoredRow[], checkpoint: string): void {
+	/** All of a delivery is stored, so all of it goes; A2 rises where the store can prove it to the agent. */
+	#free(rows: readonly StoredRow[], custody: readonly StreamCustody[]): void {
 		const highest = new Map(rows.map((row) => [row.stream.join(), row]));
-		const receipts = this.#parts.transaction(() =>
-			[...highest.values()].map(({ stream, seq }): Acknowledged => {
-				this.#parts.store.free(stream, seq);
-				this.#parts.store.raiseA2(stream, seq, checkpoint);
-				return { stream, level: "a2", seq, checkpoint };
-			}),
-		);
+		const receipts = this.#parts.transaction(() => {
+			for (const { stream, seq } of highest.values()) this.#parts.store.free(stream, seq);
+			return custody.map(({ stream, seq, proof }): Acknowledged => {
+				this.#parts.store.raiseA2(stream, seq, proof);
+				return { stream, level: "a2", seq, custody: proof };
+			});
+		});
 		this.#parts.onDelivered(receipts);
 	}
 

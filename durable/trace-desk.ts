@@ -16,9 +16,11 @@ import { type ActRow, type CommandRow, DeskStore, type SealRow } from "./desk-st
 import type { AgentChannelFace, Namespace } from "./faces.ts";
 import type { FeedFace } from "./feed.ts";
 import type { LedgerCode, LedgerFace } from "./ledger.ts";
+import { logLine } from "./log.ts";
 import { DESK_LIMITS, OBJECT_NAMES } from "./sc-objects.ts";
 import { type SessionFacts, SignIn, type SignInCode } from "./sign-in.ts";
 import { type Redeemed, TrustKeeper, type TrustKeeperCode, type TrustKeeperEnv } from "./trust-keeper.ts";
+import { Turns } from "./turns.ts";
 
 export interface TraceDeskEnv extends TrustKeeperEnv {
 	readonly ENCLAVE: string;
@@ -33,6 +35,7 @@ export type DeskCode =
 	| "command_unknown"
 	| "command_not_waiting"
 	| "command_trace_unknown"
+	| "agent_unknown"
 	| "approver_is_initiator"
 	| "role_missing";
 
@@ -49,6 +52,14 @@ export interface CommandFacts extends CommandRow {
 	readonly approvalsNeeded: number;
 }
 
+/** What the route knows of a submitted command that the desk cannot. */
+export interface Submitted {
+	/** The hit that led to it. */
+	readonly hitId: number | null;
+	/** The store has heard of the agent it is for. */
+	readonly isAgentKnown: boolean;
+}
+
 /** What an agent's alert lane says about commands and traces. */
 export interface AgentNews {
 	readonly agent: string;
@@ -56,12 +67,25 @@ export interface AgentNews {
 	readonly seals: readonly Omit<SealRow, "agent">[];
 }
 
+/** What an agent's news taught; `sealsIgnored` were none that a start sent to it accounts for. */
+export interface NewsTaken {
+	readonly sealsIgnored: number;
+}
+
+/** How traces that an agent names stand: started there by a command, or known from elsewhere only. */
+export interface NamedTraces {
+	readonly started: readonly string[];
+	readonly elsewhere: readonly string[];
+}
+
 export class TraceDesk extends DurableObject<TraceDeskEnv> {
 	readonly #store: DeskStore;
 	readonly #acts: Acts;
 	readonly #trust: TrustKeeper;
 	readonly #signIn: SignIn;
-	#last: Promise<unknown> = Promise.resolve();
+	/** Acts of people, and news of agents: no agent may make an operator wait. */
+	readonly #people = new Turns();
+	readonly #news = new Turns();
 
 	constructor(ctx: DurableObjectState, env: TraceDeskEnv) {
 		super(ctx, env);
@@ -69,13 +93,6 @@ export class TraceDesk extends DurableObject<TraceDeskEnv> {
 		this.#acts = new Acts(this.#store, () => env.LEDGER.getByName(OBJECT_NAMES.ledger));
 		this.#trust = new TrustKeeper(this.#store, this.#acts, env);
 		this.#signIn = new SignIn(this.#store, this.#acts, () => this.#trust.current.document);
-	}
-
-	/** One act after the other: each decides on what the one before wrote, and each waits for the ledger in between. */
-	#inTurn<T>(act: () => Promise<T>): Promise<T> {
-		const turn = this.#last.then(act, act);
-		this.#last = turn.catch(() => undefined);
-		return turn;
 	}
 
 	async state(): Promise<DeskState> {
@@ -92,10 +109,10 @@ export class TraceDesk extends DurableObject<TraceDeskEnv> {
 		publicKey: Uint8Array,
 		signature: Uint8Array,
 	): Promise<Result<Redeemed, TrustKeeperCode>> {
-		return this.#inTurn(() => this.#trust.redeem(token, publicKey, signature));
+		return this.#people.take(() => this.#trust.redeem(token, publicKey, signature));
 	}
 
-	async challenge(publicKey: Uint8Array): Promise<Result<{ challenge: string; expiresAtMs: number }, SignInCode>> {
+	async challenge(publicKey: Uint8Array): Promise<{ challenge: string; expiresAtMs: number }> {
 		return this.#signIn.challenge(publicKey);
 	}
 
@@ -111,8 +128,18 @@ export class TraceDesk extends DurableObject<TraceDeskEnv> {
 		return this.#signIn.session(secret);
 	}
 
+	async aliveSessions(sessions: readonly string[]): Promise<readonly string[]> {
+		return this.#signIn.aliveSessions(sessions);
+	}
+
 	async signOut(secret: string): Promise<void> {
-		await this.#signIn.signOut(secret);
+		const session = this.#signIn.signOut(secret);
+		try {
+			await this.env.FEED.getByName(OBJECT_NAMES.feed).endSession(session);
+		} catch (error) {
+			// The session has ended all the same, and the feed's next heartbeat finds out.
+			logLine("warning", "feed_not_told", { detail: (error as Error).message });
+		}
 	}
 
 	/** An act of another part of the Security Center, into the ledger. */
@@ -149,14 +176,14 @@ export class TraceDesk extends DurableObject<TraceDeskEnv> {
 	}
 
 	/** Takes a signed command from the operator of a session. */
-	async submit(operator: string, envelope: Uint8Array, hitId: number | null): Promise<Result<CommandFacts, DeskCode>> {
-		return this.#inTurn(() => this.#submit(operator, envelope, hitId));
+	async submit(operator: string, envelope: Uint8Array, about: Submitted): Promise<Result<CommandFacts, DeskCode>> {
+		return this.#people.take(() => this.#submit(operator, envelope, about));
 	}
 
 	async #submit(
 		operator: string,
 		envelopeBytes: Uint8Array,
-		hitId: number | null,
+		{ hitId, isAgentKnown }: Submitted,
 	): Promise<Result<CommandFacts, DeskCode>> {
 		const envelope = decodeAs(signedEnvelopeShape, envelopeBytes);
 		if (!envelope.ok) return this.#acts.refused(envelope, { actor: operator, subject: "command" });
@@ -171,8 +198,14 @@ export class TraceDesk extends DurableObject<TraceDeskEnv> {
 			return this.#acts.refused(fail("command_replayed", `Command ${commandId} is known already.`), attempt);
 		const judged = this.#judge(envelopeBytes);
 		if (!judged.ok) return this.#acts.refused(judged, attempt);
-		if (command.act === "stop" && this.#store.commandsOfTrace(command.traceId).length === 0)
-			return this.#acts.refused(fail("command_trace_unknown", `There is no trace ${command.traceId}.`), attempt);
+		// Addressing an agent's channel makes it; a name that nobody enrolled must not.
+		if (!isAgentKnown)
+			return this.#acts.refused(fail("agent_unknown", `There is no agent ${command.targetAgent}.`), attempt);
+		if (command.act === "stop" && !this.#isStartedAt(command.traceId, command.targetAgent))
+			return this.#acts.refused(
+				fail("command_trace_unknown", `There is no trace ${command.traceId} on ${command.targetAgent}.`),
+				attempt,
+			);
 		const written = await this.#acts.write({ kind: "trace_request", body: envelopeBytes, ...attempt });
 		if (!written.ok) return written;
 		this.#store.addCommand({
@@ -190,9 +223,13 @@ export class TraceDesk extends DurableObject<TraceDeskEnv> {
 		return judged.value.isApproved ? this.#send(commandId, operator) : this.#told(commandId);
 	}
 
+	#isStartedAt(traceId: string, target: string): boolean {
+		return this.#store.commandsOfTrace(traceId).some(({ act, agent }) => act === "start" && agent === target);
+	}
+
 	/** Adds an approver's signature over the same bytes; sends the command when it is the last one needed. */
 	async approve(operator: string, commandId: string, signature: Uint8Array): Promise<Result<CommandFacts, DeskCode>> {
-		return this.#inTurn(() => this.#approve(operator, commandId, signature));
+		return this.#people.take(() => this.#approve(operator, commandId, signature));
 	}
 
 	async #approve(operator: string, commandId: string, signature: Uint8Array): Promise<Result<CommandFacts, DeskCode>> {
@@ -218,21 +255,20 @@ export class TraceDesk extends DurableObject<TraceDeskEnv> {
 		return judged.value.isApproved ? this.#send(commandId, operator) : this.#told(commandId);
 	}
 
-	/** The ledger knows of it first; then it goes to the agent's channel. */
+	/** The ledger knows of it first, then this desk, so that the agent's first event finds it here; then the agent's channel. */
 	async #send(commandId: string, actor: string): Promise<Result<CommandFacts, DeskCode>> {
 		const row = this.#store.command(commandId);
 		assertInvariant(row, "a command vanished");
 		const { envelope, agent, traceId, expiresMs } = row;
 		const written = await this.#acts.write({ kind: "trace_start", actor, subject: agent, traceId, body: envelope });
 		if (!written.ok) return written;
+		this.#store.setSent(commandId, Date.now());
 		const queued = await this.env.AGENT_CHANNEL.getByName(agent).enqueueCommand(agent, {
 			commandId: Uint8Array.from(this.#facts(row).command.commandId),
 			envelope,
 			expiresAtMs: expiresMs,
 		});
-		const nowMs = Date.now();
-		if (queued.ok) this.#store.setSent(commandId, nowMs);
-		else this.#store.setAnswered(commandId, { state: "refused", cause: queued.code, nowMs });
+		if (!queued.ok) this.#store.setUnsent(commandId, queued.code, Date.now());
 		return this.#told(commandId);
 	}
 
@@ -248,37 +284,68 @@ export class TraceDesk extends DurableObject<TraceDeskEnv> {
 		await this.env.FEED.getByName(OBJECT_NAMES.feed).publish(notes);
 	}
 
-	/** Answers and seals from a stored alert batch; may be told again. */
-	async observe(news: AgentNews): Promise<void> {
-		await this.#inTurn(() => this.#observe(news));
+	/** How the traces that an agent's events name stand. What was never sent to an agent cannot be its answer to anything. */
+	async tracesOf(agent: string, traceIds: readonly string[]): Promise<NamedTraces> {
+		const started = this.#store.startsSent(agent, traceIds);
+		const others = traceIds.filter((id) => !started.has(id));
+		return {
+			started: [...started.keys()],
+			elsewhere: others.filter((id) => this.#store.commandsOfTrace(id).length > 0),
+		};
 	}
 
-	async #observe(news: AgentNews): Promise<void> {
+	/** Answers and seals from stored batches; may be told again. */
+	async observe(news: AgentNews): Promise<NewsTaken> {
+		return this.#news.take(() => this.#observe(news));
+	}
+
+	/** Seals that are news, one at most for each start sent to the agent: nothing else ends there. */
+	#expectedSeals(news: AgentNews): { seals: SealRow[]; sealsIgnored: number } {
+		const starts = this.#store.startsSent(news.agent, [...new Set(news.seals.map(({ traceId }) => traceId))]);
+		const seals: SealRow[] = [];
+		let sealsIgnored = 0;
+		for (const [traceId, most] of starts) {
+			const known = this.#store.seals(traceId).filter(({ agent }) => agent === news.agent);
+			const times = new Set(known.map(({ timeMs }) => timeMs));
+			for (const seal of news.seals) {
+				if (seal.traceId !== traceId || times.has(seal.timeMs)) continue;
+				if (times.size < most) {
+					times.add(seal.timeMs);
+					seals.push({ agent: news.agent, ...seal });
+				} else sealsIgnored++;
+			}
+		}
+		const sealsUnstarted = news.seals.filter(({ traceId }) => !starts.has(traceId)).length;
+		return { seals, sealsIgnored: sealsIgnored + sealsUnstarted };
+	}
+
+	async #observe(news: AgentNews): Promise<NewsTaken> {
 		const nowMs = Date.now();
 		const touched: string[] = [];
 		for (const { commandId, isAccepted, cause } of news.answers) {
 			const row = this.#store.command(commandId);
 			// An agent answers for itself only.
 			if (row === null || row.agent !== news.agent) continue;
-			this.#store.setAnswered(commandId, { state: isAccepted ? "accepted" : "refused", cause, nowMs });
-			touched.push(row.traceId);
+			const state = isAccepted ? "accepted" : "refused";
+			if (this.#store.setAnswered(commandId, { state, cause, nowMs })) touched.push(row.traceId);
 		}
-		for (const seal of news.seals) {
-			const known = this.#store.seals(seal.traceId);
-			if (known.some(({ agent, timeMs }) => agent === news.agent && timeMs === seal.timeMs)) continue;
-			const body = utf8(JSON.stringify({ agent: news.agent, ...seal }));
-			const written = await this.#acts.write({
+		const { seals, sealsIgnored } = this.#expectedSeals(news);
+		const written = await this.#acts.writeAll(
+			seals.map((seal) => ({
 				kind: "trace_seal",
-				actor: news.agent,
-				subject: news.agent,
+				actor: seal.agent,
+				subject: seal.agent,
 				traceId: seal.traceId,
-				body,
-			});
-			if (!written.ok) throw new Error(`a seal is not in the ledger: ${written.detail}`);
-			this.#store.addSeal({ ...seal, agent: news.agent });
+				body: utf8(JSON.stringify(seal)),
+			})),
+		);
+		if (!written.ok) throw new Error(`seals are not in the ledger: ${written.detail}`);
+		for (const seal of seals) {
+			this.#store.addSeal(seal);
 			touched.push(seal.traceId);
 		}
 		if (touched.length > 0) await this.#notify(touched);
+		return { sealsIgnored };
 	}
 
 	async commands(): Promise<CommandFacts[]> {

@@ -2,22 +2,17 @@
  * What an Uplink keeps on disk: the agents whose backlog must be found after a crash, the trust documents of the enclave, and the
  * proxies behind this one. Statements only.
  */
-import { equalBytes } from "#core/bytes/bytes.ts";
-import { LINK_LIMITS } from "#core/protocol/index.ts";
+import type { AgentNews } from "./faces.ts";
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS agents (
-	agent TEXT PRIMARY KEY, proof BLOB NOT NULL, status BLOB, heard_at_ms INTEGER NOT NULL) WITHOUT ROWID;
+	agent TEXT PRIMARY KEY, proof BLOB NOT NULL, route BLOB NOT NULL, status BLOB, heard_at_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trust (position INTEGER PRIMARY KEY, document BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS peers (peer TEXT PRIMARY KEY, joined_at_ms INTEGER NOT NULL) WITHOUT ROWID;
 `;
 
-export interface RegisteredAgent {
-	readonly agent: string;
-	readonly proof: Uint8Array;
-	readonly status: Uint8Array | null;
-	readonly heardAtMs: number;
-}
+/** Whether it is here is heard again after a start; its route is not: a proxy that starts again still has to show it. */
+export type RegisteredAgent = Omit<AgentNews, "isUp">;
 
 type Row = Record<string, SqlStorageValue>;
 
@@ -35,19 +30,10 @@ export class TrustStore {
 		return rows.map((row) => new Uint8Array(row.document as ArrayBuffer));
 	}
 
-	/**
-	 * Replaces the documents; false when nothing is new. A shorter list is older news and changes nothing. Whether the documents
-	 * are to be believed is the agents' question: a hop only hands them on.
-	 */
-	replaceDocuments(documents: readonly Uint8Array[]): boolean {
-		const before = this.documents();
-		const isSame =
-			before.length === documents.length && before.every((each, i) => equalBytes(each, documents[i] ?? each));
-		if (isSame || documents.length < before.length || documents.length > LINK_LIMITS.trustDocumentsMax) return false;
+	replaceDocuments(documents: readonly Uint8Array[]): void {
 		this.sql.exec("DELETE FROM trust");
 		for (const [position, document] of documents.entries())
 			this.sql.exec("INSERT INTO trust (position, document) VALUES (?, ?)", position, document);
-		return true;
 	}
 
 	joinPeer(peer: string, nowMs: number): void {
@@ -68,13 +54,14 @@ export class UplinkStore extends TrustStore {
 			.map((row) => ({
 				agent: row.agent as string,
 				proof: new Uint8Array(row.proof as ArrayBuffer),
+				route: new Uint8Array(row.route as ArrayBuffer),
 				status: row.status === null ? null : new Uint8Array(row.status as ArrayBuffer),
 				heardAtMs: row.heard_at_ms as number,
 			}));
 	}
 
-	register({ agent, proof, status, heardAtMs }: RegisteredAgent): void {
-		this.sql.exec("INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?)", agent, proof, status, heardAtMs);
+	register({ agent, proof, route, status, heardAtMs }: RegisteredAgent): void {
+		this.sql.exec("INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?)", agent, proof, route, status, heardAtMs);
 	}
 
 	/** An agent that went and left nothing behind. */

@@ -6,16 +6,18 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { bytesOfBase64 } from "#core/bytes/bytes.ts";
-import { decodeAs, encodeAs } from "#core/codec/index.ts";
+import { decodeAs } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
-import { type AgentStatus, agentStatusShape } from "#core/identity/hello.ts";
+import { agentStatusShape } from "#core/identity/hello.ts";
+import { routeShape } from "#core/identity/route.ts";
 import { encodeFrame, type Frame } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
-import { type AgentNews, AgentRegistry } from "./agent-registry.ts";
+import { AgentRegistry } from "./agent-registry.ts";
 import { backoffMs } from "./backoff.ts";
 import { CarrierPump } from "./carrier-pump.ts";
 import {
 	type AgentChannelFace,
+	type AgentNews,
 	CHANNEL_UNAVAILABLE,
 	type LaneDepths,
 	type Namespace,
@@ -26,6 +28,7 @@ import {
 import { UPLINK_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import { type FlowSettings, type ProxySettings, readFlowSettings } from "./settings.ts";
+import { TrustChain } from "./trust-chain.ts";
 import { UplinkStore } from "./uplink-store.ts";
 import { type Upstream, UpstreamLink } from "./upstream-link.ts";
 
@@ -34,6 +37,8 @@ export interface UplinkEnv {
 	readonly NODE_URI: string;
 	/** `nodeProofShape`, base64. */
 	readonly NODE_PROOF: string;
+	/** The signed trust document version 0 that this node was enrolled with, base64. */
+	readonly GENESIS: string;
 	/** 32 bytes, base64. */
 	readonly SIGNING_SEED: string;
 	readonly UPSTREAM: Upstream["service"];
@@ -56,6 +61,7 @@ function upstreamOf(env: UplinkEnv): Upstream {
 
 export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	readonly #store: UplinkStore;
+	readonly #trust: TrustChain;
 	readonly #upstream: Upstream;
 	readonly #settings: FlowSettings;
 	readonly #registry: AgentRegistry;
@@ -72,6 +78,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	constructor(ctx: DurableObjectState, env: UplinkEnv) {
 		super(ctx, env);
 		this.#store = new UplinkStore(ctx.storage.sql);
+		this.#trust = new TrustChain(this.#store, env.GENESIS);
 		this.#upstream = upstreamOf(env);
 		this.#settings = readFlowSettings(env.PROXY);
 		this.#registry = new AgentRegistry(this.#store.agents());
@@ -142,6 +149,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		this.#takeTrust(trust);
 		// Proofs go first: upstream addresses no channel for an agent it has not seen proved.
 		for (const news of this.#registry.everyone()) this.#sendState(news);
+		this.#flushStates();
 		this.#pump.start();
 	}
 
@@ -174,8 +182,12 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		call.catch((error: Error) => logLine("warning", event, { detail: error.message }));
 	}
 
-	#takeTrust(documents: readonly Uint8Array[]): void {
-		if (!this.#store.replaceDocuments(documents)) return;
+	/** What does not follow from our genesis goes no further, whoever sent it; the link goes on. */
+	#takeTrust(offered: readonly Uint8Array[]): void {
+		const taken = this.#trust.take(offered);
+		if (!taken.ok) logLine("error", "trust_refused", { code: taken.code, detail: taken.detail });
+		if (!taken.ok || !taken.value) return;
+		const documents = this.#trust.documents();
 		logLine("info", "trust_taken", { documents: documents.length });
 		for (const agent of this.#registry.agentsUp())
 			this.#tell("trust_not_pushed", this.env.AGENT_CHANNEL.getByName(agent).pushTrust(documents));
@@ -187,14 +199,11 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	// ── news of agents ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-	async register(agent: string, proof: Uint8Array, status: AgentStatus | null): Promise<readonly Uint8Array[]> {
-		const heardAtMs = Date.now();
-		const encoded = status === null ? null : encodeAs(agentStatusShape, status);
-		this.#store.register({ agent, proof, status: encoded, heardAtMs });
-		this.#registry.arrived({ agent, proof, status: encoded, heardAtMs });
-		const news = this.#registry.newsOf(agent);
-		if (this.#isUp && news !== null) this.#sendState(news);
-		return this.#store.documents();
+	async register(news: AgentNews): Promise<readonly Uint8Array[]> {
+		this.#store.register(news);
+		this.#registry.arrived(news);
+		if (this.#isUp) this.#sendState(news);
+		return this.#trust.documents();
 	}
 
 	async agentState(state: Parameters<UplinkFace["agentState"]>[0]): Promise<void> {
@@ -205,17 +214,26 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	}
 
 	#flushStates(): void {
+		if (this.#stateTimer !== null) clearTimeout(this.#stateTimer);
 		this.#stateTimer = null;
 		if (!this.#isUp) return;
-		for (const news of this.#registry.takeNoted()) this.#link?.send(encodeFrame("agent_state", news));
+		for (const news of this.#registry.takeNoted()) {
+			this.#link?.send(encodeFrame("agent_state", news));
+			this.#pump.forgetDrained(news.agent);
+		}
 	}
 
 	#sendState(news: AgentNews): void {
 		const proof = decodeAs(nodeProofShape, news.proof);
 		assertInvariant(proof.ok, "a registered proof does not read");
 		const status = news.status === null ? null : decodeAs(agentStatusShape, news.status);
+		const route = decodeAs(routeShape, news.route);
+		assertInvariant(route.ok, "a registered route does not read");
 		const { agent, isUp, heardAtMs } = news;
-		const known = status?.ok ? { status: status.value } : {};
+		const known = {
+			...(status?.ok ? { status: status.value } : {}),
+			...(route.value.length > 0 ? { route: route.value } : {}),
+		};
 		this.#link?.send(encodeFrame("agent_state", { agent, isUp, heardAtMs, proof: proof.value, ...known }));
 	}
 
@@ -230,7 +248,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	async joinPeer(peer: string): Promise<readonly Uint8Array[]> {
 		this.#store.joinPeer(peer, Date.now());
-		return this.#store.documents();
+		return this.#trust.documents();
 	}
 
 	// ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────────

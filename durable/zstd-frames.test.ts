@@ -42,11 +42,47 @@ test("one frame that holds a bomb is refused without being inflated whole", () =
 	equal(refused.ok ? "" : refused.code, "zstd_too_large");
 });
 
+test("as many frames as the bytes need are inflated, and one more refuses the whole before any is inflated", () => {
+	const raw = new Uint8Array(2 * ZSTD_LIMITS.frameBytesMax).fill(7);
+	const full = deflateFrames(raw);
+	equal(inflateFrames(full, raw.length).ok, true);
+	const oneMore = inflateFrames(new Uint8Array([...full, ...deflateFrames(Uint8Array.of(1))]), raw.length);
+	equal(oneMore.ok ? "" : oneMore.code, "zstd_too_large");
+	const torn = new Uint8Array([...deflateFrames(Uint8Array.of(1)), ...full, 0xff]);
+	const counted = inflateFrames(torn, ZSTD_LIMITS.frameBytesMax);
+	equal(counted.ok ? "" : counted.code, "zstd_too_large", "counted before the torn end was reached");
+});
+
+test("four megabytes of frames or blocks that hold nothing are refused at once", () => {
+	const bytes = 4 * 1024 * 1024;
+	const rowOf = (one: Uint8Array) => {
+		const row = new Uint8Array(Math.floor(bytes / one.length) * one.length);
+		for (let offset = 0; offset < row.length; offset += one.length) row.set(one, offset);
+		return row;
+	};
+	const empty = new Uint8Array(zstdCompressSync(new Uint8Array(0)));
+	// One frame of a million empty raw blocks: header without sizes, then three zeros each, the last one marked.
+	const blocks = new Uint8Array(6 + 3 * 1_000_000);
+	blocks.set([0x28, 0xb5, 0x2f, 0xfd, 0, 0x50]);
+	blocks[blocks.length - 3] = 1;
+	for (const [data, bytesMax] of [
+		[rowOf(empty), 0],
+		[rowOf(empty), bytes],
+		[empty, bytes],
+		[blocks, bytes],
+	] as const) {
+		const startMs = performance.now();
+		equal(inflateFrames(data, bytesMax).ok, false);
+		// The honest way takes a millisecond or a few; what this guards against took seconds.
+		ok(performance.now() - startMs < 250, `${data.length} bytes took ${performance.now() - startMs} ms`);
+	}
+});
+
 test("a cut at any byte but a frame's end is refused", () => {
-	const first = deflateFrames(new Uint8Array(randomBytes(500)));
+	const first = deflateFrames(new Uint8Array(ZSTD_LIMITS.frameBytesMax).fill(7));
 	const whole = new Uint8Array([...first, ...deflateFrames(new Uint8Array(randomBytes(300)))]);
 	for (let length = 1; length < whole.length; length++) {
-		const outcome = inflateFrames(whole.slice(0, length), 1000);
+		const outcome = inflateFrames(whole.slice(0, length), ZSTD_LIMITS.frameBytesMax + 300);
 		equal(outcome.ok, length === first.length, `cut at ${length}`);
 	}
 });

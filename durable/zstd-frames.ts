@@ -2,10 +2,11 @@
  * zstd as workerd can do it. Its `zstdCompressSync` fails on whatever does not fit one output buffer (cloudflare/workerd#6769: "Unexpected
  * end of file" beyond 40 KiB) and its `zstdDecompressSync` stops after the first frame. So data is written as a row of small frames, which
  * is standard zstd (RFC 8878 §3: frames may follow each other; any zstd reads it), and read frame by frame. Guarantees that reading
- * never yields more than the caller allows, whatever the frames claim.
+ * never yields more than the caller allows nor inflates more frames than that needs, whatever the frames claim: a frame costs time even
+ * when it holds nothing.
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { concatBytes } from "#core/bytes/bytes.ts";
+import { concatList } from "#core/bytes/bytes.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 
 export const ZSTD_LIMITS = {
@@ -25,7 +26,7 @@ export function deflateFrames(raw: Uint8Array): Uint8Array {
 		const piece = raw.subarray(offset, offset + ZSTD_LIMITS.frameBytesMax);
 		frames.push(new Uint8Array(zstdCompressSync(piece, OPTIONS)));
 	}
-	return concatBytes(...frames);
+	return concatList(frames);
 }
 
 /** Length of the frame that starts at `offset`, by its header and block headers (RFC 8878 §3.1.1), or null if it is cut or none. */
@@ -52,16 +53,32 @@ function frameLength(data: Uint8Array, offset: number): number | null {
 
 export type ZstdCode = "zstd_malformed" | "zstd_too_large";
 
-/** Inflates a row of frames, each at most `frameBytesMax`, to at most `bytesMax`. */
-export function inflateFrames(data: Uint8Array, bytesMax: number): Result<Uint8Array, ZstdCode> {
-	const pieces: Uint8Array[] = [];
-	let bytes = 0;
+/** Cuts a row of frames apart, unless there are more than full frames of `bytesMax` bytes would be. Inflates nothing. */
+function splitFrames(data: Uint8Array, bytesMax: number): Result<Uint8Array[], ZstdCode> {
+	const framesMax = Math.ceil(bytesMax / ZSTD_LIMITS.frameBytesMax);
+	const frames: Uint8Array[] = [];
 	for (let offset = 0; offset < data.length; ) {
+		if (frames.length === framesMax)
+			return fail("zstd_too_large", `more than the ${framesMax} frames that ${bytesMax} bytes need`);
 		const length = frameLength(data, offset);
 		if (length === null) return fail("zstd_malformed", `no whole frame stands at byte ${offset}`);
+		frames.push(data.subarray(offset, offset + length));
+		offset += length;
+	}
+	return ok(frames);
+}
+
+/** Inflates a row of frames to at most `bytesMax`: each full (`frameBytesMax`) but the last, as `deflateFrames` writes them. */
+export function inflateFrames(data: Uint8Array, bytesMax: number): Result<Uint8Array, ZstdCode> {
+	const frames = splitFrames(data, bytesMax);
+	if (!frames.ok) return frames;
+	const pieces: Uint8Array[] = [];
+	let bytes = 0;
+	for (const frame of frames.value) {
 		try {
 			const limit = { maxOutputLength: ZSTD_LIMITS.inflateBufferBytes };
-			const piece = new Uint8Array(zstdDecompressSync(data.subarray(offset, offset + length), limit));
+			const piece = new Uint8Array(zstdDecompressSync(frame, limit));
+			if (piece.length === 0) return fail("zstd_malformed", "a frame holds nothing");
 			bytes += piece.length;
 			if (piece.length > ZSTD_LIMITS.frameBytesMax || bytes > bytesMax)
 				return fail("zstd_too_large", `it inflates beyond ${Math.min(bytesMax, ZSTD_LIMITS.frameBytesMax)} bytes`);
@@ -71,7 +88,6 @@ export function inflateFrames(data: Uint8Array, bytesMax: number): Result<Uint8A
 			if (error instanceof RangeError) return fail("zstd_too_large", "a frame inflates beyond its cap");
 			return fail("zstd_malformed", (error as Error).message);
 		}
-		offset += length;
 	}
-	return ok(concatBytes(...pieces));
+	return ok(concatList(pieces));
 }

@@ -18,10 +18,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { base64Of } from "#core/bytes/bytes.ts";
+import { readPinnedTrust, signTrustDocument, trustHash } from "#core/trust/trust-document.ts";
+import { ed25519PublicKey } from "#crypto";
 import { nodeProofOf, rootOf } from "../host/enclave/node-proof.ts";
 import { serverNameOf } from "../host/pki/certificates.ts";
 import { createEnclavePki } from "../host/pki/enclave.ts";
-import { type NodePaths, nodeDirectory, nodePaths } from "../host/pki/layout.ts";
+import { enclavePaths, type NodePaths, nodeDirectory, nodePaths } from "../host/pki/layout.ts";
 import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
 import { type BindingSpec, renderWorkerdConfig, type ServiceSpec, type SocketSpec } from "../host/workerd/config.ts";
 import { findWorkerd } from "../host/workerd/process.ts";
@@ -202,6 +204,7 @@ function proxyBox(plan: Plan, proxySettings: unknown): Box {
 			{ name: "NODE_URI", kind: "text", value: uriOf("px", "px-1") },
 			{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 			{ name: "NODE_PROOF", kind: "text", value: nodeProofOf(paths) },
+			{ name: "GENESIS", kind: "text", value: base64Of(new Uint8Array(readFileSync(paths.genesis))) },
 			{ name: "SIGNING_SEED", kind: "environment", variable: "SIGNING_SEED" },
 			{ name: "UPSTREAM", kind: "service", service: "upstream" },
 			{ name: "UPSTREAM_URI", kind: "text", value: uriOf("sc", "main") },
@@ -268,6 +271,18 @@ export async function startTestEnclave(proxySettings: unknown = {}): Promise<Tes
 		logs: () => [px, sc].map(({ logPath }) => readFileSync(logPath, "utf8")).join("\n"),
 		stop,
 	};
+}
+
+/** Trust version 1 of the enclave, as its signer would make it: one operator, signed by the genesis key. */
+export function firstTrustVersion(pkiDir: string): Uint8Array {
+	const paths = enclavePaths(pkiDir);
+	const genesis = readPinnedTrust(new Uint8Array(readFileSync(paths.genesis)));
+	if (!genesis.ok) throw new Error(genesis.detail);
+	const seed = new Uint8Array(readFileSync(paths.signer.genesisKey));
+	const publicKey = ed25519PublicKey(seed);
+	const ada = { id: "ada", name: "ada", publicKey, roles: ["analyst" as const] };
+	const next = { version: 1, prevHash: trustHash(genesis.value.payload), operators: [ada] };
+	return signTrustDocument({ ...genesis.value.document, ...next }, [{ publicKey, seed }]).bytes;
 }
 
 /** Waits for a condition by asking again; the last answer stands in the error. */

@@ -121,6 +121,19 @@ test("an expired certificate is refused", async () => {
 	equal(await attempt(proxy, web01, { [HELLO_HEADER]: late }), "403 chain_expired");
 });
 
+test("a session in which nothing is said ends with its certificate", async () => {
+	const lifetimeMs = 2500;
+	const issuedAtMs = Date.now();
+	const added = await addNode(enclave.pkiDir, { role: "agent", id: "silent", lifetimeMs }, issuedAtMs);
+	ok(added.ok, JSON.stringify(added));
+	const link = await TestLink.open(proxy, identityOf("silent", added.value.paths));
+	await link.expect("welcome");
+	equal((await link.expect("bye")).code, "certificate_expired");
+	// A certificate counts whole seconds.
+	const lateMs = Date.now() - issuedAtMs - lifetimeMs;
+	ok(lateMs > -1000 && lateMs < 5000, `it ended ${lateMs} ms after its certificate`);
+});
+
 test("a client without a certificate does not reach the Worker", async () => {
 	await rejects(ask(proxy, { ...web01, tls: { ca: web01.tls.ca } as never }, LINK_PATHS.challenge));
 });

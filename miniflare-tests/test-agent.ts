@@ -100,6 +100,12 @@ export function helloOf(
 	return base64Of(signHello(payload, identity.seed, identity.proof));
 }
 
+/** The route of an agent that came to this proxy at this time: what an honest proxy shows upstream. */
+export function routeTo(proxyUri: string, identity: Identity, timeMs: number): Uint8Array[] {
+	const hello = helloOf(identity, new Uint8Array(randomBytes(32)), { serverUri: proxyUri, timeMs });
+	return [bytesOfBase64(hello) as Uint8Array];
+}
+
 export const UPGRADE = {
 	connection: "Upgrade",
 	upgrade: "websocket",

@@ -8,6 +8,6 @@ export interface ServerRule {
 	readonly title: string;
 	readonly severity: "low" | "medium" | "high";
 	readonly description: string;
-	/** A SELECT of `event_row` and `summary`, bounded by `:since` and `:until`. Reads masked columns only. */
+	/** A SELECT of `event_row` (number) and `summary` (text, never NULL), bounded by `:since` and `:until`. Reads masked columns only. */
 	readonly sql: string;
 }

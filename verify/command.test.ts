@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
-import { writeZip } from "#core/package/index.ts";
+import { readZip, writeZip } from "#core/package/index.ts";
 import type { PackageVerdict } from "#core/verify/index.ts";
 import { makeTestPackage, sealTestPackage, signedCommand, type TestPackage } from "#core/verify/testing/enclave.ts";
 import { renderVerdict, runVerify } from "./command.ts";
@@ -138,6 +139,58 @@ test("text from a package cannot move the cursor", async () => {
 	assert.equal(shown.includes("\u001b"), false);
 });
 
+test("whatever breaks is a FAIL, 2: never the 1 with which Node ends what broke", async () => {
+	const complained: string[] = [];
+	const output = {
+		say: (): void => {
+			throw new RangeError("Invalid time value\u001b");
+		},
+		complain: (line: string) => complained.push(line),
+	};
+	assert.equal(await runVerify(withRoot(), [file], output), 2);
+	assert.deepEqual(complained, ["FAIL  The verifier broke: RangeError: Invalid time value\\u001b."]);
+});
+
+/** The package with one event beyond every date, signed for by nobody. */
+function withHugeTime(): Uint8Array {
+	const files = readZip(sealTestPackage(made.input));
+	assert(files.ok);
+	const [name, data] = [...files.value].find(([each]) => each.startsWith("events/web-01/")) as [string, Uint8Array];
+	const late = new Uint8Array(data);
+	const wallTime = Buffer.from("041b", "hex");
+	let found = 0;
+	for (let at = late.indexOf(4); at >= 0; at = late.indexOf(4, at + 1)) {
+		if (!wallTime.equals(late.subarray(at, at + 2))) continue;
+		new DataView(late.buffer).setBigUint64(at + 2, BigInt(Number.MAX_SAFE_INTEGER));
+		found++;
+	}
+	assert.ok(found > 0);
+	return writeZip(new Map([...files.value, [name, late]]));
+}
+
+test("a time that no date can hold, put in by anyone, is a FAIL by name", async () => {
+	const path = join(directory, "late.zip");
+	writeFileSync(path, withHugeTime());
+	const { code, said } = await run(withRoot(), path);
+	assert.equal(code, 2);
+	assert.match(said, /fail +manifest_subjects/);
+	assert.doesNotMatch(said, /verifier_fault/);
+});
+
+/** The exit code of a verifier whose reader has gone before it speaks. */
+async function exitWithoutReader(command: string, ...args: string[]): Promise<number | null> {
+	const child = spawn(command, args, { stdio: ["ignore", "pipe", "ignore"] });
+	child.stdout?.destroy();
+	const [code] = (await once(child, "exit")) as [number | null];
+	return code;
+}
+
+test("a verdict that nobody could read is a FAIL for scripts, by both programs", async () => {
+	const args = [resolve(file), "--root-fingerprint", made.rootFingerprint];
+	assert.equal(await exitWithoutReader(process.execPath, "--conditions=node", "verify/main.ts", ...args), 2);
+	assert.equal(await exitWithoutReader("cli/daemoneye", "verify", ...args), 2);
+});
+
 test("the bundle is one file that verifies on plain Node from an empty folder", () => {
 	const empty = join(directory, "empty");
 	mkdirSync(empty);
@@ -156,5 +209,8 @@ test("the bundle is one file that verifies on plain Node from an empty folder", 
 	assert.equal(verify("--bogus").status, 3);
 	const help = verify("--help");
 	assert.equal(help.status, 0);
-	assert.match(help.stdout, /example: node verify\.mjs .+\n {2}exit: 0 PASS, 1 PASS WITH GAPS, 2 FAIL, 3 usage/);
+	assert.match(
+		help.stdout,
+		/example: node verify\.mjs .+\n {2}exit: 0 PASS, 1 PASS WITH GAPS, 2 FAIL \(also when .+\), 3 usage/,
+	);
 });

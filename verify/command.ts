@@ -27,7 +27,7 @@ export const VERIFY_HELP = {
 		"root-fingerprint": "SHA-256 of the enclave's root certificate, 64 hex digits",
 		root: "or the root certificate itself, PEM or DER, as you got it from the enclave",
 	},
-	exit: "0 PASS, 1 PASS WITH GAPS, 2 FAIL, 3 usage or a file that cannot be read",
+	exit: "0 PASS, 1 PASS WITH GAPS, 2 FAIL (also when the verifier itself breaks), 3 usage or a file that cannot be read",
 } as const;
 
 const WHERE_FROM =
@@ -118,8 +118,21 @@ function exitCodeOf({ verdict }: PackageVerdict): number {
 	return verdict === "PASS WITH GAPS" ? VERIFY_EXIT.gaps : VERIFY_EXIT.fail;
 }
 
-/** Runs the command on parsed arguments; returns the exit code. */
+/** Runs the command on parsed arguments; returns the exit code. Whatever breaks is a FAIL: never an exit that reads as an answer. */
 export async function runVerify(
+	values: Readonly<Record<string, unknown>>,
+	positionals: readonly string[],
+	output: VerifyOutput,
+): Promise<number> {
+	try {
+		return await judgeFile(values, positionals, output);
+	} catch (error) {
+		output.complain(`FAIL  The verifier broke: ${visible(String(error))}.`);
+		return VERIFY_EXIT.fail;
+	}
+}
+
+async function judgeFile(
 	values: Readonly<Record<string, unknown>>,
 	positionals: readonly string[],
 	output: VerifyOutput,

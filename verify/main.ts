@@ -42,4 +42,10 @@ async function main(args: readonly string[]): Promise<number> {
 	}
 }
 
+// Node ends a process that broke with 1, which here would read as PASS WITH GAPS: also when the reader of our output is gone.
+process.on("uncaughtException", (error) => {
+	output.complain(String(error));
+	process.exit(VERIFY_EXIT.fail);
+});
+
 process.exitCode = await main(process.argv.slice(2));

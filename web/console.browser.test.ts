@@ -357,7 +357,9 @@ consoleTest(
 	"hostile text is shown as text, escaped and capped, and does nothing",
 	{ mode: "hostile" },
 	async (page) => {
-		assert.match((await page.textContent(at("hit-12"))) ?? "", /ss\\u\{202e\}h<b>\\u\{0007\}/);
+		assert.match((await page.textContent(at("hit-12"))) ?? "", /ss\\u\{202e\}h<b>\\u\{0007\}.*no time/s);
+		await page.click(at("nav-fleet"));
+		assert.match((await page.textContent(at("alarm-2"))) ?? "", /trace <img src=x onerror="[^>]*>\\u\{001b\}\[31m/);
 		await openTrace(page);
 		assert.match((await page.textContent(".trace-reason")) ?? "", /routine\\0check<\/span><script>/);
 		await press(page, "/");
@@ -377,6 +379,34 @@ consoleTest(
 		assert.match(await page.title(), /DaemonEye$/);
 	},
 );
+
+consoleTest("alarms stand below the fleet, counted, and come without a reload", {}, async (page) => {
+	await page.click(at("nav-fleet"));
+	await page.waitForSelector(at("alarms"));
+	const text = (await page.textContent(at("alarm-2"))) ?? "";
+	for (const part of [
+		"2026-11-22 12:32:34",
+		"2,000 times",
+		"db-01",
+		"trace_not_commanded",
+		"which nobody ever started",
+	])
+		assert.ok(text.includes(part), part);
+	assert.match((await page.textContent(at("alarm-1"))) ?? "", /batch_forked.*bytes that prove it are kept/s);
+	fixture.setMode("empty");
+	fixture.tell({ kind: "alarm", agent: "db-01" });
+	await page.getByText("No alarms").waitFor();
+	fixture.setMode("error");
+	fixture.tell({ kind: "alarm", agent: "db-01" });
+	await page.waitForSelector(at("problem"));
+	await page.getByText("No alarms").waitFor();
+});
+
+consoleTest("who has no role to read alarms is told which", { operator: "nora" }, async (page) => {
+	await page.click(at("nav-fleet"));
+	await page.waitForSelector(at("alarms-no-role"));
+	assert.equal(await page.locator(at("alarms")).count(), 0);
+});
 
 consoleTest("empty and failing answers are said calmly, and a retry recovers", { mode: "empty" }, async (page) => {
 	for (const name of ["hits", "traces", "approvals", "fleet"]) {

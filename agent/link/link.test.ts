@@ -1,18 +1,19 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { type TestContext, test } from "node:test";
-import { textOf } from "#core/bytes/bytes.ts";
-import { ed25519Signer, emptyRoot, signCheckpoint } from "#core/ledger/index.ts";
+import { ed25519Signer } from "#core/ledger/index.ts";
 import { encodeFrame } from "#core/protocol/index.ts";
+import { TestLedger } from "#core/testing/test-ledger.ts";
 import { HostClock } from "../clock.ts";
 import { parseConfig } from "../config/config.ts";
 import { loadIdentity } from "../config/identity.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import { Lanes } from "../stream/lanes.ts";
 import { Hop, until } from "../testing/hop.ts";
-import { createLab, fileText, genesis, type Lab, LEDGER_ORIGIN } from "../testing/lab.ts";
+import { createLab, ENCLAVE, fileText, genesis, type Lab, LEDGER_ORIGIN, LEDGER_SEED } from "../testing/lab.ts";
 import { draftOf, Rig } from "../testing/rig.ts";
 import { Backoff } from "./backoff.ts";
+import { LedgerMemory } from "./ledger-memory.ts";
 import { Link } from "./link.ts";
 
 interface Stage {
@@ -60,6 +61,7 @@ async function stage(
 		tls: identity.value.tls,
 		identity: identity.value.link,
 		outbox,
+		ledger: LedgerMemory.open(lab.dataDir, log),
 		log,
 		nowMs: Date.now,
 		monotonicMs: () => performance.now(),
@@ -146,29 +148,93 @@ test("a hop that comes late finds everything", async (t) => {
 	await until("the event", () => hop.events.length === 1);
 });
 
-test("an A2 without the ledger key's signature frees nothing", async (t) => {
-	const { hop, link, lanes, rig, codes } = await stage(t);
-	hop.isConfirming = false;
-	link.start();
-	put(lanes, "trace", 1);
-	await until("A1", () => rig.outbox.chains("trace")[0]?.a1 === 1);
-	const chain = rig.outbox.chains("trace")[0];
-	assert.ok(chain);
-	const forged = signCheckpoint(
-		{ origin: LEDGER_ORIGIN, size: 0, root: emptyRoot() },
-		ed25519Signer(LEDGER_ORIGIN, new Uint8Array(randomBytes(32))),
-	);
-	hop.confirm(chain.stream, 1, textOf(forged) ?? "");
-	hop.confirm(chain.stream, 1, "");
-	const other = signCheckpoint(
-		{ origin: "sc.other/ledger", size: 0, root: emptyRoot() },
-		ed25519Signer("sc.other/ledger", new Uint8Array(32).fill(40)),
-	);
-	hop.confirm(chain.stream, 1, textOf(other) ?? "");
-	await until("three refusals", () => codes.filter((line) => line.startsWith("receipt_refused")).length === 3);
-	assert.equal(chain.a2, 0);
-	hop.confirm(chain.stream, 1);
-	await until("A2", () => chain.a2 === 1);
+const LAB_LEDGER = { enclave: ENCLAVE, seed: LEDGER_SEED };
+
+/** Three trace batches and an alert that a hop holds (A1) and the Security Center does not. */
+async function heldStage(t: TestContext) {
+	const at = await stage(t);
+	at.hop.isConfirming = false;
+	at.link.start();
+	for (let pid = 1; pid <= 3; pid++) put(at.lanes, "trace", pid);
+	put(at.lanes, "alert", 4);
+	const [trace] = at.rig.outbox.chains("trace");
+	const [alert] = at.rig.outbox.chains("alert");
+	assert.ok(trace && alert);
+	await until("A1", () => trace.a1 === 3 && alert.a1 === 1);
+	/** The next refusal's reason. */
+	const refused = async (tell: () => void) => {
+		const before = at.codes.length;
+		tell();
+		await until("a refusal", () => at.codes.length > before);
+		return /^custody_refused .*"reason":"([a-z_]+)"/.exec(at.codes.at(-1) ?? "")?.[1];
+	};
+	return { ...at, trace, alert, refused };
+}
+
+test("an A2 frees up to the batch whose proof it carries, and nothing without one", async (t) => {
+	const { hop, trace, alert, refused } = await heldStage(t);
+	const stranger = ed25519Signer(LEDGER_ORIGIN, new Uint8Array(randomBytes(32)));
+	const otherLog = ed25519Signer("sc.other/ledger", LEDGER_SEED);
+	const { stream } = trace;
+	const receipt = { agent: "web-01", stream, level: "a2", seq: 2 } as const;
+	assert.equal(await refused(() => hop.send(encodeFrame("receipt", receipt))), "custody_missing");
+	assert.equal(await refused(() => hop.confirm(stream, 2, "")), "custody_malformed");
+	const two = hop.custodyOf(stream, 2);
+	assert.equal(await refused(() => hop.confirm(stream, 2, two.slice(two.indexOf("\n\n") + 2))), "custody_malformed");
+	const foreign = hop.ledger.custodyOf("web-01", { stream, seq: 2 }, stranger);
+	assert.equal(await refused(() => hop.confirm(stream, 2, foreign)), "custody_unproven");
+	const other = hop.ledger.custodyOf("web-01", { stream, seq: 2 }, otherLog);
+	assert.equal(await refused(() => hop.confirm(stream, 2, other)), "custody_unproven");
+	assert.deepEqual([trace.a2, alert.a2], [0, 0]);
+	hop.confirm(stream, 2);
+	await until("A2", () => trace.a2 === 2);
+	assert.equal(alert.a2, 0);
+});
+
+test("a proof of another batch frees nothing, however high the number in the receipt", async (t) => {
+	const { hop, rig, trace, alert, refused } = await heldStage(t);
+	const old = hop.custodyOf(trace.stream, 1);
+	assert.equal(await refused(() => hop.confirm(trace.stream, 3, old)), "custody_leaf_foreign");
+	assert.equal(await refused(() => hop.confirm(alert.stream, 1, old)), "custody_leaf_foreign");
+	for (const { stream } of [trace, alert])
+		assert.equal(await refused(() => hop.confirm(stream, Number.MAX_SAFE_INTEGER, old)), "custody_ahead");
+	assert.deepEqual([trace.a2, alert.a2], [0, 0]);
+	assert.equal(rig.outbox.giveBack(), false, "nothing may be evicted");
+	assert.notEqual(rig.outbox.victim(), null);
+});
+
+test("a proof of another content at the batch's place frees nothing", async (t) => {
+	const { hop, trace, refused } = await heldStage(t);
+	const forked = new TestLedger(LAB_LEDGER);
+	forked.append("web-01", { stream: trace.stream, seq: 1, headerBytes: Uint8Array.of(1, 2, 3) });
+	const custody = forked.custodyOf("web-01", { stream: trace.stream, seq: 1 });
+	assert.equal(await refused(() => hop.confirm(trace.stream, 1, custody)), "custody_body_mismatch");
+});
+
+test("a proof that comes again, or for a stream that is gone, is ignored without a word", async (t) => {
+	const { hop, codes, trace } = await heldStage(t);
+	const before = codes.length;
+	const old = hop.custodyOf(trace.stream, 1);
+	hop.confirm(trace.stream, 3);
+	hop.confirm(trace.stream, 1, old);
+	hop.confirm(trace.stream, 3, "");
+	hop.confirm(new Uint8Array(8), 1, old);
+	await until("A2", () => trace.a2 === 3);
+	await new Promise((resolve) => setTimeout(resolve, 50));
+	assert.equal(codes.length, before);
+});
+
+test("two roots of the ledger for one size are noticed, and the second frees nothing", async (t) => {
+	const { hop, rig, trace, alert, refused } = await heldStage(t);
+	hop.confirm(trace.stream, 3);
+	await until("A2", () => trace.a2 === 3);
+	const regrown = new TestLedger(LAB_LEDGER);
+	regrown.appendBatch(rig.outbox.read(alert, 1) ?? new Uint8Array());
+	for (let seq = 2; seq <= 4; seq++)
+		regrown.append("web-01", { stream: alert.stream, seq, headerBytes: Uint8Array.of(seq) });
+	const custody = regrown.custodyOf("web-01", { stream: alert.stream, seq: 1 });
+	assert.equal(await refused(() => hop.confirm(alert.stream, 1, custody)), "ledger_went_back");
+	assert.equal(alert.a2, 0);
 });
 
 test("a hop that asks for older batches gets them while they are kept", async (t) => {

@@ -19,6 +19,7 @@ import type { Log } from "../log.ts";
 import type { Chain } from "../outbox/chain.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import { Backoff } from "./backoff.ts";
+import type { LedgerMemory } from "./ledger-memory.ts";
 import { Sender } from "./sender.ts";
 import {
 	type Challenge,
@@ -49,6 +50,7 @@ export interface LinkOptions {
 	readonly tls: TlsFiles;
 	readonly identity: LinkIdentity;
 	readonly outbox: Outbox;
+	readonly ledger: LedgerMemory;
 	readonly log: Log;
 	readonly nowMs: () => number;
 	readonly monotonicMs: () => number;
@@ -254,11 +256,11 @@ export class Link {
 	}
 
 	#welcome(body: Extract<Frame, { type: "welcome" }>["body"]): void {
-		const { outbox, log, monotonicMs, trust, identity, onTrust, reseal } = this.#options;
+		const { outbox, ledger, log, monotonicMs, trust, identity, onTrust, reseal } = this.#options;
 		onTrust(body.trust);
 		const send = (bytes: Uint8Array) => this.#send(encodeFrame("batch", { bytes }));
 		this.#sender = new Sender(
-			{ agent: identity.agent, outbox, trust, log, monotonicMs, send, reseal },
+			{ agent: identity.agent, outbox, ledger, trust, log, monotonicMs, send, reseal },
 			body.watermarks,
 		);
 		log("link_up");

@@ -1,21 +1,36 @@
 /**
  * What goes up and what comes back for it: batches in lane priority within a window, receipts, refusals. One sender lives as
- * long as one link. Guarantees: within a stream batches go in order; nothing is freed by an A2 whose checkpoint was not signed by
- * the ledger key of the pinned trust document. Must never free anything by a hop's bare word about A2.
+ * long as one link. Guarantees: within a stream batches go in order; nothing is freed by an A2 but up to a batch whose leaf was shown
+ * to be in a tree signed by the ledger key of the pinned trust document. Must never free anything by a hop's bare word about A2.
  */
-import { hexOf, utf8 } from "#core/bytes/bytes.ts";
-import { ed25519Verifier, isKeyName, openCheckpoint } from "#core/ledger/index.ts";
-import { LANES } from "#core/model/batch.ts";
+import { hexOf } from "#core/bytes/bytes.ts";
+import { nodeUri } from "#core/identity/node-uri.ts";
+import { type CustodyCode, ed25519Verifier, isKeyName, verifyCustody } from "#core/ledger/index.ts";
+import { LANES, readBatch } from "#core/model/batch.ts";
 import type { FrameBody } from "#core/protocol/index.ts";
+import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type Chain, freedTo, sendableTo } from "../outbox/chain.ts";
 import type { Outbox } from "../outbox/outbox.ts";
+import type { LedgerMemory } from "./ledger-memory.ts";
+
+export type CustodyRefusal =
+	| CustodyCode
+	/** A receipt without a proof. */
+	| "custody_missing"
+	/** Of a batch that was never sealed here. */
+	| "custody_ahead"
+	/** Of a batch that is damaged here: nothing to compare with. The repair at the next start names the damage. */
+	| "custody_unreadable"
+	/** A second root for the newest size that was seen. */
+	| "ledger_went_back";
 
 export interface SenderOptions {
 	readonly agent: string;
 	readonly outbox: Outbox;
+	readonly ledger: LedgerMemory;
 	readonly trust: () => TrustDocument;
 	readonly log: Log;
 	readonly monotonicMs: () => number;
@@ -122,24 +137,46 @@ export class Sender {
 	}
 
 	receipt(body: FrameBody<"receipt">): void {
-		const { agent, outbox, log } = this.#options;
+		const { agent, outbox } = this.#options;
 		if (body.agent !== agent) return;
-		if (body.level === "a2" && !this.#isCheckpointValid(body.checkpoint)) {
-			log("receipt_refused", { reason: "checkpoint_invalid" });
-			return;
-		}
 		const id = hexOf(body.stream);
+		if (body.level === "a2" && !this.#isInCustody(id, body)) return;
 		this.#land(id, (seq) => seq <= body.seq);
 		const progress = this.#progress.get(id);
 		if (progress !== undefined && outbox.acknowledge(id, body.level, body.seq)) progress.rewinds = 0;
 		this.pump();
 	}
 
-	#isCheckpointValid(checkpoint: string | undefined): boolean {
-		const { ledgerOrigin, ledgerKey } = this.#options.trust();
-		if (checkpoint === undefined || !isKeyName(ledgerOrigin)) return false;
-		const keys = [ed25519Verifier(ledgerOrigin, ledgerKey)];
-		return openCheckpoint(utf8(checkpoint), { origin: ledgerOrigin, keys }).ok;
+	/** Whether an A2 receipt says something new and proves it. */
+	#isInCustody(id: string, body: FrameBody<"receipt">): boolean {
+		const { outbox, log } = this.#options;
+		const chain = this.#chain(id);
+		// A bulk lane is freed by A1; a stream that is not here any more was shed or is history. Neither learns from an A2.
+		if (chain === undefined || chain.lane === "bulk" || body.seq <= chain.a2) return false;
+		const refusal = body.seq > chain.head ? "custody_ahead" : this.#judgeCustody(outbox.read(chain, body.seq), body);
+		if (refusal === null) return true;
+		log("custody_refused", { lane: chain.lane, reason: refusal });
+		return false;
+	}
+
+	/** Null when the proof holds for the batch as it lies in the outbox. */
+	#judgeCustody(held: Uint8Array | null, body: FrameBody<"receipt">): CustodyRefusal | null {
+		const { agent, ledger, trust } = this.#options;
+		const { enclave, ledgerOrigin, ledgerKey } = trust();
+		if (body.custody === undefined) return "custody_missing";
+		if (held === null) return "custody_unreadable";
+		if (!isKeyName(ledgerOrigin)) return "custody_unproven";
+		const batch = readBatch(held);
+		assertInvariant(batch.ok, "the outbox returned a batch that does not read");
+		const proven = verifyCustody(body.custody, {
+			log: { origin: ledgerOrigin, keys: [ed25519Verifier(ledgerOrigin, ledgerKey)] },
+			agentUri: nodeUri({ enclave, role: "agent", id: agent }),
+			stream: body.stream,
+			seq: body.seq,
+			headerBytes: batch.value.headerBytes,
+		});
+		if (!proven.ok) return proven.code;
+		return ledger.take(proven.value.checkpoint) ? null : "ledger_went_back";
 	}
 
 	reject(body: FrameBody<"reject">): void {

@@ -7,10 +7,9 @@ import type { IncomingMessage } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
-import { bytesOfBase64, hexOf, textOf } from "#core/bytes/bytes.ts";
+import { bytesOfBase64, hexOf } from "#core/bytes/bytes.ts";
 import { HELLO_HEADER, LINK_PATHS, LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
 import { type HelloPayload, verifyHello } from "#core/identity/hello.ts";
-import { ed25519Signer, emptyRoot, signCheckpoint } from "#core/ledger/index.ts";
 import { batchHash, type ReadBatch, readBatch, verifyBatch, verifyBatchEvents } from "#core/model/batch.ts";
 import type { Event } from "#core/model/event.ts";
 import {
@@ -21,8 +20,9 @@ import {
 	judgeSequence,
 	type StreamState,
 } from "#core/protocol/index.ts";
+import { TestLedger } from "#core/testing/test-ledger.ts";
 import type { nodePaths } from "../../host/pki/layout.ts";
-import { fileText, LEDGER_ORIGIN, LEDGER_SEED } from "./lab.ts";
+import { ENCLAVE, fileText, LEDGER_SEED } from "./lab.ts";
 
 interface StreamAtHop {
 	state: StreamState;
@@ -34,7 +34,7 @@ export class Hop {
 	readonly #server: Server;
 	readonly #sockets: WebSocketServer;
 	readonly #nonces = new Set<string>();
-	readonly #signer = ed25519Signer(LEDGER_ORIGIN, LEDGER_SEED);
+	readonly ledger = new TestLedger({ enclave: ENCLAVE, seed: LEDGER_SEED });
 	#current: WebSocket | null = null;
 	port = 0;
 	signingKey: Uint8Array = new Uint8Array(32);
@@ -181,22 +181,18 @@ export class Hop {
 			this.streams.set(id, known);
 			this.events.push(...events.value);
 		}
+		this.ledger.appendBatch(bytes);
 		if (this.isReceipting) this.send(encodeFrame("receipt", { agent, stream, level: "a1", seq }));
 		if (this.isReceipting && this.isConfirming) this.confirm(stream, seq);
 	}
 
-	/** An A2 receipt, under a checkpoint of the lab's ledger or of another note. */
-	confirm(stream: Uint8Array, seq: number, checkpoint?: string): void {
-		const note = signCheckpoint({ origin: LEDGER_ORIGIN, size: 0, root: emptyRoot() }, this.#signer);
-		this.send(
-			encodeFrame("receipt", {
-				agent: "web-01",
-				stream,
-				level: "a2",
-				seq,
-				checkpoint: checkpoint ?? textOf(note) ?? "",
-			}),
-		);
+	/** An A2 receipt with the proof of that batch, or with another text. */
+	confirm(stream: Uint8Array, seq: number, custody = this.custodyOf(stream, seq)): void {
+		this.send(encodeFrame("receipt", { agent: "web-01", stream, level: "a2", seq, custody }));
+	}
+
+	custodyOf(stream: Uint8Array, seq: number): string {
+		return this.ledger.custodyOf("web-01", { stream, seq });
 	}
 
 	command(envelope: Uint8Array, commandId: Uint8Array): void {

@@ -42,12 +42,14 @@ const GENESIS: TrustDocument = {
 
 export const genesis: PinnedTrust = signTrustDocument(GENESIS, []);
 
-/** The next version, signed by the lab's quorum, or by a stranger. */
+/** Version 1: its operators are the next quorum. Signed by genesis' key, or by a stranger. */
 export function nextTrust(before: PinnedTrust, change: Partial<TrustDocument>, seed = GENESIS_SEED): PinnedTrust {
 	const document = {
 		...before.document,
 		version: before.document.version + 1,
 		prevHash: trustHash(before.payload),
+		successorKeys: before.document.operators.map(({ publicKey }) => publicKey),
+		successorThreshold: 2,
 		...change,
 	};
 	return signTrustDocument(document, [{ publicKey: ed25519PublicKey(seed), seed }]);

@@ -3,9 +3,9 @@
  * command that this agent verified itself against its own pinned trust document, once. Every judged command is answered by a
  * signed event, accepted or refused by name. Must never take the word of the hop that delivered it.
  */
-import { equalBytes } from "#core/bytes/bytes.ts";
+import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { decodeAs } from "#core/codec/index.ts";
-import { signedEnvelopeShape, type TraceCommand, traceCommandShape } from "#core/model/command.ts";
+import { signedEnvelopeShape, type TraceCommand } from "#core/model/command.ts";
 import type { EventPayload } from "#core/model/event.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
@@ -50,11 +50,14 @@ export interface CommandsOptions {
 
 type Judged = Result<{ readonly processCount?: number }, RefusalCode>;
 
-/** Id and trace of a command that was refused, for the answer; foreign until verified. */
-function namesOf(envelopeBytes: Uint8Array): { commandId: Uint8Array; traceId: string } | null {
+/** Bytes of the payload hash that name a refused envelope in an answer: enough to find it among a day's commands. */
+const PAYLOAD_NAME_BYTES = 8;
+
+/** What can be said of an envelope that nobody is known to have signed: which bytes it held. */
+function payloadName(envelopeBytes: Uint8Array): string {
 	const envelope = decodeAs(signedEnvelopeShape, envelopeBytes);
-	const command = envelope.ok ? decodeAs(traceCommandShape, envelope.value.payload) : null;
-	return command?.ok ? { commandId: command.value.commandId, traceId: command.value.traceId } : null;
+	const payload = envelope.ok ? envelope.value.payload : envelopeBytes;
+	return `${envelope.ok ? "payload" : "envelope"} ${hexOf(sha256(payload).subarray(0, PAYLOAD_NAME_BYTES))}`;
 }
 
 export class Commands {
@@ -76,7 +79,10 @@ export class Commands {
 			hasSeen: (id) => seen.has(id),
 		});
 		if (!verified.ok) {
-			if (verified.code !== "command_replayed" || !this.#isAnswered(envelope)) this.#refuse(envelope, verified);
+			const { command } = verified;
+			if (command === null) this.#refuse({ ...verified, detail: `${verified.detail}; ${payloadName(envelope)}` }, null);
+			else if (verified.code !== "command_replayed" || !this.#isAnswered(command, envelope))
+				this.#refuse(verified, command);
 			return;
 		}
 		const { command, payload } = verified.value;
@@ -84,14 +90,12 @@ export class Commands {
 		const recorded = seen.record({ id, payloadHash: sha256(payload), expiresAtMs }, clock.nowMs());
 		const judged: Judged = recorded.ok ? await this.#act(command) : recorded;
 		if (judged.ok) this.#answer({ commandId: id, isAccepted: true, ...judged.value }, command.traceId);
-		else this.#refuse(envelope, judged);
+		else this.#refuse(judged, command);
 	}
 
-	#isAnswered(envelopeBytes: Uint8Array): boolean {
+	#isAnswered({ commandId }: TraceCommand, envelopeBytes: Uint8Array): boolean {
 		const envelope = decodeAs(signedEnvelopeShape, envelopeBytes);
-		const names = namesOf(envelopeBytes);
-		if (!envelope.ok || names === null) return false;
-		return this.#options.seen.isAnswered(names.commandId, sha256(envelope.value.payload));
+		return envelope.ok && this.#options.seen.isAnswered(commandId, sha256(envelope.value.payload));
 	}
 
 	async #act(command: TraceCommand): Promise<Judged> {
@@ -132,7 +136,8 @@ export class Commands {
 		return answer;
 	}
 
-	#refuse(envelope: Uint8Array, refusal: { code: RefusalCode; detail: string }): void {
+	/** Answers by name. Ids are only those of a command that its initiator signed: a hop must not refuse another's in our name. */
+	#refuse(refusal: { code: RefusalCode; detail: string }, command: TraceCommand | null): void {
 		const { clock, log } = this.#options;
 		log("command_refused", { reason: refusal.code });
 		const nowMs = clock.monotonicMs();
@@ -141,9 +146,8 @@ export class Commands {
 			this.#refusalsInMinute = 0;
 		}
 		if (++this.#refusalsInMinute > AGENT_LIMITS.refusalEventsPerMinuteMax) return;
-		const names = namesOf(envelope);
 		const answer: EventPayload = { isAccepted: false, cause: `${refusal.code}: ${refusal.detail}` };
-		this.#answer(names === null ? answer : { ...answer, commandId: names.commandId }, names?.traceId ?? null);
+		this.#answer(command === null ? answer : { ...answer, commandId: command.commandId }, command?.traceId ?? null);
 	}
 
 	#answer(payload: EventPayload, traceId: string | null): void {

@@ -24,7 +24,13 @@ export function lossyTextOf(bytes: Uint8Array): string {
 	return lossyDecoder.decode(bytes);
 }
 
+/** Joins a few parts. For a list whose length came from outside, `concatList`: arguments are a matter of the stack. */
 export function concatBytes(...parts: Uint8Array[]): Uint8Array {
+	return concatList(parts);
+}
+
+/** Joins any number of parts. */
+export function concatList(parts: readonly Uint8Array[]): Uint8Array {
 	let length = 0;
 	for (const part of parts) length += part.length;
 	const out = new Uint8Array(length);

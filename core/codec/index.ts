@@ -22,4 +22,6 @@ export {
 	text,
 	uint,
 	uint64,
+	WALL_MS_MAX,
+	wallMs,
 } from "./schema.ts";

@@ -51,6 +51,14 @@ export function uint(max: number = Number.MAX_SAFE_INTEGER): Shape<number> {
 	};
 }
 
+/** The last millisecond since 1970 that a `Date` can hold, by ECMAScript. */
+export const WALL_MS_MAX = 8_640_000_000_000_000;
+
+/** A wall clock's milliseconds since 1970. Bounded, because a `Date` of a larger number throws where it is shown. */
+export function wallMs(): Shape<number> {
+	return uint(WALL_MS_MAX);
+}
+
 /** Signed integer within ±(2^31). */
 export function int32(): Shape<number> {
 	return {

@@ -17,6 +17,7 @@ import {
 	type TypeOf,
 	text,
 	uint,
+	wallMs,
 } from "#core/codec/index.ts";
 import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
 import { laneShape } from "#core/model/batch.ts";
@@ -52,7 +53,7 @@ const helloPayloadShape = record({
 	clientNonce: field(3, fixedBytes(32)),
 	serverUri: field(4, text(200)),
 	certFingerprint: field(5, hashShape),
-	timeMs: field(6, uint()),
+	timeMs: field(6, wallMs()),
 	/** Streams the sender will go on with, and the highest sequence it has made in each. */
 	streams: field(
 		7,
@@ -99,29 +100,73 @@ export function readHelloNonce(hello: Uint8Array): Uint8Array | null {
 	return payload.ok ? payload.value.serverNonce : null;
 }
 
+interface ReadHello {
+	readonly outer: TypeOf<typeof helloShape>;
+	readonly payload: HelloPayload;
+}
+
+function readHello(hello: Uint8Array, serverUri: string): Result<ReadHello, HelloCode> {
+	const outer = decodeAs(helloShape, hello);
+	if (!outer.ok) return outer;
+	const payload = decodeAs(helloPayloadShape, outer.value.payload);
+	if (!payload.ok) return payload;
+	const { protocol, serverUri: meant } = payload.value;
+	if (protocol !== PROTOCOL_VERSION)
+		return fail("hello_protocol", `the client speaks protocol ${protocol}, this node ${PROTOCOL_VERSION}`);
+	if (meant !== serverUri) return fail("hello_wrong_server", `it was made for ${meant}, this is ${serverUri}`);
+	return ok({ outer: outer.value, payload: payload.value });
+}
+
+/** Whether the node signed the hello, by a certificate that was valid at `atMs`. */
+async function proveSigner(
+	{ outer, payload }: ReadHello,
+	root: Uint8Array,
+	atMs: number,
+): Promise<Result<ProvenNode, HelloCode>> {
+	const node = await proveNode(outer.proof, { root, nowMs: atMs, usage: "client" });
+	if (!node.ok) return node;
+	if (!equalBytes(payload.certFingerprint, node.value.certFingerprint))
+		return fail("hello_certificate", "it names another certificate than it shows");
+	const message = preAuthEncoding(PAYLOAD_TYPES.hello, outer.payload);
+	if (!ed25519Verify(node.value.signingKey, message, outer.signature))
+		return fail("hello_signature_invalid", "it is not signed by the bound key");
+	return node;
+}
+
 /** Judges a hello; a refusal names the reason and the link is dropped. */
 export async function verifyHello(
 	hello: Uint8Array,
 	context: HelloContext,
 ): Promise<Result<{ node: ProvenNode; payload: HelloPayload; proof: TypeOf<typeof nodeProofShape> }, HelloCode>> {
-	const outer = decodeAs(helloShape, hello);
-	if (!outer.ok) return outer;
-	const decoded = decodeAs(helloPayloadShape, outer.value.payload);
-	if (!decoded.ok) return decoded;
-	const payload = decoded.value;
-	if (payload.protocol !== PROTOCOL_VERSION)
-		return fail("hello_protocol", `the client speaks protocol ${payload.protocol}, this node ${PROTOCOL_VERSION}`);
+	const read = readHello(hello, context.serverUri);
+	if (!read.ok) return read;
+	const { outer, payload } = read.value;
 	if (!equalBytes(payload.serverNonce, context.serverNonce)) return fail("hello_nonce", "the nonce is not this link's");
-	if (payload.serverUri !== context.serverUri)
-		return fail("hello_wrong_server", `it was made for ${payload.serverUri}, this is ${context.serverUri}`);
-	const node = await proveNode(outer.value.proof, { root: context.root, nowMs: context.nowMs, usage: "client" });
+	const node = await proveSigner(read.value, context.root, context.nowMs);
 	if (!node.ok) return node;
-	if (!equalBytes(payload.certFingerprint, node.value.certFingerprint))
-		return fail("hello_certificate", "it names another certificate than it shows");
 	if (Math.abs(payload.timeMs - context.nowMs) > HELLO_LIMITS.clockSkewMsMax)
 		return fail("hello_clock", `the clocks differ by ${payload.timeMs - context.nowMs} ms`);
-	const message = preAuthEncoding(PAYLOAD_TYPES.hello, outer.value.payload);
-	if (!ed25519Verify(node.value.signingKey, message, outer.value.signature))
-		return fail("hello_signature_invalid", "it is not signed by the bound key");
-	return ok({ node: node.value, payload, proof: outer.value.proof });
+	return ok({ node: node.value, payload, proof: outer.proof });
+}
+
+/**
+ * Judges a hello that another node was given and hands on: it proves that its maker chose `serverUri`, and when. Not that it is
+ * fresh: the nonce was the other node's. The certificate is judged at the time the hello names, give or take the skew that node allowed.
+ */
+export async function verifyRelayedHello(
+	hello: Uint8Array,
+	context: Omit<HelloContext, "serverNonce">,
+): Promise<Result<{ node: ProvenNode; timeMs: number }, HelloCode>> {
+	const read = readHello(hello, context.serverUri);
+	if (!read.ok) return read;
+	const { timeMs } = read.value.payload;
+	const { clockSkewMsMax } = HELLO_LIMITS;
+	if (timeMs > context.nowMs + clockSkewMsMax)
+		return fail("hello_clock", `it was made ${timeMs - context.nowMs} ms from now`);
+	let node = await proveSigner(read.value, context.root, timeMs);
+	if (!node.ok && node.code === "chain_not_yet_valid")
+		node = await proveSigner(read.value, context.root, timeMs + clockSkewMsMax);
+	else if (!node.ok && node.code === "chain_expired")
+		node = await proveSigner(read.value, context.root, timeMs - clockSkewMsMax);
+	return node.ok ? ok({ node: node.value, timeMs }) : node;
 }

@@ -17,6 +17,7 @@ import { validateChain } from "./chain.ts";
 import { CHALLENGE_AGE_MS_MAX, isNonceFresh, makeNonce } from "./challenge.ts";
 import { HELLO_LIMITS, type HelloPayload, PROTOCOL_VERSION, signHello, verifyHello } from "./hello.ts";
 import { nodeUri, parseNodeUri } from "./node-uri.ts";
+import { isNewerRoute, verifyRoute } from "./route.ts";
 
 const NOW = Date.UTC(2026, 10, 22);
 const DAY = 86_400_000;
@@ -271,6 +272,96 @@ test("a hello signed by another key or cut is refused, and one with any bit flip
 		}
 		assert(!(await verifyHello(hello.subarray(0, at), helloContext)).ok, `cut at ${at}`);
 	}
+});
+
+const proxySeed = new Uint8Array(32).fill(7);
+const proxyUri = payload.serverUri;
+const proxyLeaf = await make({ ...leafPlan, subject: "CN=px-1", extensions: leafOf([proxyUri]), keys: keys.other });
+const proxyStatement = { uri: proxyUri, certFingerprint: sha256(proxyLeaf), publicKey: ed25519PublicKey(proxySeed) };
+const proxyProof = {
+	chain: [proxyLeaf, issuer],
+	binding: await signBinding(proxyStatement, proxySeed, (message) => signTls(message, keys.other)),
+};
+const UPPER = "spiffe://lab/px/upper";
+const agentStep = (change: Partial<HelloPayload> = {}) => signHello({ ...payload, ...change }, seed, proof);
+const proxyStep = (change: Partial<HelloPayload> = {}) =>
+	signHello(
+		{ ...payload, serverUri: UPPER, certFingerprint: sha256(proxyLeaf), timeMs: NOW + 5, ...change },
+		proxySeed,
+		proxyProof,
+	);
+const routeContext = { agentUri: URI, proxyUri, root, nowMs: NOW };
+const upperContext = { ...routeContext, proxyUri: UPPER };
+
+test("a route is believed whose every step its maker signed for the next, and tells when each was chosen", async () => {
+	assert.deepEqual(await verifyRoute([agentStep()], routeContext), { ok: true, value: [NOW] });
+	assert.deepEqual(await verifyRoute([agentStep(), proxyStep()], upperContext), { ok: true, value: [NOW, NOW + 5] });
+	// The certificate is judged at the time of the hello: the link is still the agent's after it has been renewed.
+	const later = await verifyRoute([agentStep()], { ...routeContext, nowMs: NOW + 3 * DAY });
+	assert(later.ok, JSON.stringify(later));
+	// Ten minutes of skew were allowed at the door, so they are here.
+	const { clockSkewMsMax } = HELLO_LIMITS;
+	const behind = agentStep({ timeMs: NOW - DAY - clockSkewMsMax });
+	const ahead = agentStep({ timeMs: NOW + DAY + clockSkewMsMax });
+	assert((await verifyRoute([behind], routeContext)).ok);
+	assert((await verifyRoute([ahead], { ...routeContext, nowMs: NOW + DAY })).ok);
+});
+
+const routes: [string, readonly Uint8Array[], typeof routeContext, string][] = [
+	["no step", [], routeContext, "route_empty"],
+	["a step to another proxy", [agentStep({ serverUri: UPPER })], routeContext, "hello_wrong_server"],
+	["a step missing between", [agentStep()], upperContext, "hello_wrong_server"],
+	["a proxy as the agent", [proxyStep()], upperContext, "route_of_another"],
+	["another agent", [agentStep()], { ...routeContext, agentUri: "spiffe://lab/agent/db-01" }, "route_of_another"],
+	[
+		"an agent as a proxy",
+		[agentStep({ serverUri: URI }), agentStep({ serverUri: UPPER })],
+		upperContext,
+		"route_of_another",
+	],
+	["a step signed by another", [signHello(payload, proxySeed, proof)], routeContext, "hello_signature_invalid"],
+	[
+		"a step from the future",
+		[agentStep({ timeMs: NOW + HELLO_LIMITS.clockSkewMsMax + 1 })],
+		routeContext,
+		"hello_clock",
+	],
+	[
+		"a step under a certificate not yet valid",
+		[agentStep({ timeMs: NOW - DAY - HELLO_LIMITS.clockSkewMsMax - 1 })],
+		routeContext,
+		"chain_not_yet_valid",
+	],
+	[
+		"a step under an expired certificate",
+		[agentStep({ timeMs: NOW + DAY + HELLO_LIMITS.clockSkewMsMax + 1000 })],
+		{ ...routeContext, nowMs: NOW + 2 * DAY },
+		"chain_expired",
+	],
+];
+for (const [name, route, context, code] of routes)
+	test(`a route with ${name} is refused as ${code}`, async () => {
+		const refused = await verifyRoute(route, context);
+		assert(!refused.ok);
+		assert.equal(refused.code, code);
+	});
+
+test("a route is newer if it was chosen later where the two part", () => {
+	assert(isNewerRoute([2], [1]));
+	assert(isNewerRoute([1, 3, 1], [1, 2]));
+	for (const [one, other] of [
+		[[1], [1]],
+		[[1], [2]],
+		[
+			[1, 2],
+			[1, 3],
+		],
+		[[1, 9], [2]],
+		[[1, 2], [1]],
+		[[1], [1, 2]],
+		[[1], []],
+	] as const)
+		assert(!isNewerRoute(one, other), `${one} ${other}`);
 });
 
 test("a nonce is fresh for its time, from its maker only", () => {

@@ -11,6 +11,14 @@ export {
 	signCheckpoint,
 } from "./checkpoint.ts";
 export {
+	batchSubject,
+	type CustodyClaim,
+	type CustodyCode,
+	type CustodyParts,
+	formatCustody,
+	verifyCustody,
+} from "./custody.ts";
+export {
 	bodyHash,
 	decodeLeaf,
 	encodeLeaf,

@@ -15,6 +15,7 @@ import {
 	type ShapeCode,
 	text,
 	uint,
+	wallMs,
 } from "#core/codec/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { sha256 } from "#crypto";
@@ -68,7 +69,7 @@ export interface Leaf {
 const leafShape = record({
 	v: field(1, uint()),
 	kind: field(2, uint()),
-	tsMs: field(3, uint()),
+	tsMs: field(3, wallMs()),
 	actor: field(4, text(LEDGER_LIMITS.leafTextCharsMax)),
 	subject: field(5, text(LEDGER_LIMITS.leafTextCharsMax)),
 	traceId: optional(6, text(LEDGER_LIMITS.leafTextCharsMax)),

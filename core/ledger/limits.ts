@@ -14,6 +14,11 @@ export const LEDGER_LIMITS = {
 	proofHashesMax: 63,
 	/** Opaque data beside a proof; our own proofs carry a salt and a body hash, under 100 bytes. */
 	proofExtraBytesMax: 65_536,
+	/**
+	 * A proof of custody in a receipt, in UTF-16 units: 53 hashes of a tree of 2^53 leaves are 2,385, a batch's leaf and salt at
+	 * most 600, and 9,000 are left for a note with the signatures of an enclave's 50 witnesses.
+	 */
+	custodyCharsMax: 12_000,
 	/** tlog-tiles stores an entry behind a 16-bit length. */
 	leafBytesMax: 65_535,
 	/**

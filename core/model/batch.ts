@@ -15,6 +15,7 @@ import {
 	type ShapeCode,
 	type TypeOf,
 	uint,
+	wallMs,
 } from "#core/codec/index.ts";
 import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
 import { leafHash, merkleRoot } from "#core/ledger/merkle.ts";
@@ -37,8 +38,8 @@ export const batchHeaderShape = record({
 	seq: field(3, uint()),
 	/** SHA-256 of the previous header's bytes in this stream; zeros for the first. */
 	prevHash: field(4, hashShape),
-	startMs: field(5, uint()),
-	endMs: field(6, uint()),
+	startMs: field(5, wallMs()),
+	endMs: field(6, wallMs()),
 	lane: field(7, laneShape),
 	eventCount: field(8, uint(MODEL_LIMITS.batchEventsMax)),
 	/** RFC 6962 root over the event bytes. */

@@ -2,7 +2,19 @@
  * TraceCommand: the seed's fields, and what they lacked (process key, command id, expiry, approvals over the same bytes). The
  * payload bytes are what every operator signs; `verifyTraceCommand` in core/trust is the only judge. Nothing here decides.
  */
-import { bool, bytes, field, list, oneOf, optional, record, type TypeOf, text, uint } from "#core/codec/index.ts";
+import {
+	bool,
+	bytes,
+	field,
+	list,
+	oneOf,
+	optional,
+	record,
+	type TypeOf,
+	text,
+	uint,
+	wallMs,
+} from "#core/codec/index.ts";
 import { commandIdShape, nodeIdShape, processKeyShape, signatureShape, traceIdShape } from "./ids.ts";
 import { MODEL_LIMITS } from "./limits.ts";
 
@@ -27,11 +39,11 @@ export const traceCommandShape = record({
 	collectFileMeta: field(7, bool()),
 	maxDurationSecs: field(8, uint(7 * 86_400)),
 	initiatedBy: field(9, operatorIdShape),
-	timestampMs: field(10, uint()),
+	timestampMs: field(10, wallMs()),
 	// 11 is the seed's `signature`; it lives in the envelope, because approvals sign the same bytes.
 	targetProcess: field(12, processKeyShape),
 	commandId: field(13, commandIdShape),
-	expiresAtMs: field(14, uint()),
+	expiresAtMs: field(14, wallMs()),
 	reason: field(15, text(MODEL_LIMITS.sentenceLengthMax)),
 	trustVersion: field(16, uint()),
 	parentLink: optional(17, parentLinkShape),

@@ -15,6 +15,7 @@ import {
 	text,
 	uint,
 	uint64,
+	wallMs,
 } from "#core/codec/index.ts";
 import { commandIdShape, processKeyShape, signatureShape, streamIdShape, traceIdShape } from "./ids.ts";
 import { MODEL_LIMITS } from "./limits.ts";
@@ -114,7 +115,7 @@ export const eventShape = record({
 	/** CLOCK_BOOTTIME of the host. */
 	kernelTimeNs: field(3, uint64()),
 	/** The same moment by the host's wall clock. */
-	wallTimeMs: field(4, uint()),
+	wallTimeMs: field(4, wallMs()),
 	/** Position in its stream, from 0, without holes. */
 	seq: field(5, uint()),
 	tier: field(6, oneOf(SOURCE_TIERS)),

@@ -47,6 +47,8 @@ What remains needs a program; the formats are plain:
    the salt: SHA-256(salt, header of the batch or the act's *.body) is the leaf's body hash.
 8. view/events.ndjson is made from the batches for reading. It proves nothing by itself.
 
-Batches that are missing within a stream, events fewer than a host sealed, and gaps that a host declared and signed do not make
-the rest false: they are named, and the verdict is PASS WITH GAPS.
+Batches that are missing within a stream, starts without an answer or an end, another number of events than a host sealed, hosts
+that tell of the trace without a command, and gaps that a host declared and signed do not make the rest false: they are named, and
+the verdict is PASS WITH GAPS. The export's leaf (ledger/acts/*.body) names how many batches and commands were exported, and of
+each the hash over their sorted hashes: sha256sum events/*/*/*.cbor | cut -d" " -f1 | sort | sha256sum.
 `;

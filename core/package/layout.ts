@@ -4,7 +4,7 @@
  * caller gathers, and the verifier says what is missing.
  */
 import { hexOf, utf8 } from "#core/bytes/bytes.ts";
-import { decodeAs } from "#core/codec/index.ts";
+import { decodeAs, WALL_MS_MAX } from "#core/codec/index.ts";
 import { formatProof, parseCheckpoint, parseNote } from "#core/ledger/index.ts";
 import { type BatchCode, type ReadBatch, readBatch } from "#core/model/batch.ts";
 import { signedEnvelopeShape } from "#core/model/command.ts";
@@ -14,7 +14,7 @@ import { type PinnedTrust, readPinnedTrust } from "#core/trust/trust-document.ts
 import { checkEntries, type EntryCode } from "./entries.ts";
 import { declaredGaps, streamRanges } from "./evidence.ts";
 import { HOWTO } from "./howto.ts";
-import { ZIP_LIMITS } from "./limits.ts";
+import { PACKAGE_LIMITS, type PackageLimits, ZIP_LIMITS } from "./limits.ts";
 import {
 	MANIFEST_NAME,
 	makeManifest,
@@ -23,7 +23,7 @@ import {
 	type PackagePredicate,
 	SIGNATURE_NAME,
 } from "./manifest.ts";
-import { eventsView, type OpenedBatch } from "./view.ts";
+import { eventsView, type OpenedBatch, scopeOf } from "./view.ts";
 import { writeZip } from "./zip.ts";
 
 /** A leaf with its place in the tree. */
@@ -103,11 +103,18 @@ export function inOrder(batches: readonly OpenedBatch[]): OpenedBatch[] {
 	return [...batches].sort(byPlace);
 }
 
-function openAll(batches: PackageInput["batches"]): Result<OpenedBatch[], BatchCode> {
+/** Why there is no package of this input. */
+export type PrepareCode = BatchCode | EntryCode | "package_too_many_events";
+
+function openAll(batches: PackageInput["batches"], limits: PackageLimits): Result<OpenedBatch[], PrepareCode> {
 	const opened: OpenedBatch[] = [];
+	let eventCount = 0;
 	for (const { bytes } of batches) {
 		const one = openBatch(bytes);
 		if (!one.ok) return one;
+		eventCount += one.value.events.length;
+		if (eventCount > limits.eventsMax)
+			return fail("package_too_many_events", `A package has at most ${limits.eventsMax} events.`);
 		opened.push(one.value);
 	}
 	return ok(opened);
@@ -161,7 +168,8 @@ const LIMITATIONS = [
 	"Arguments are masked at the host unless the trust document allows otherwise; paths are not.",
 ];
 
-const isoOf = (timeMs: number): string => new Date(timeMs).toISOString();
+/** A time that no `Date` can hold is told as the last one that it can. */
+const isoOf = (timeMs: number): string => new Date(Math.max(-WALL_MS_MAX, Math.min(WALL_MS_MAX, timeMs))).toISOString();
 
 /**
  * What the manifest says that follows from the other files: the exporter writes it, the verifier makes it again and compares.
@@ -193,13 +201,15 @@ export function derivedPredicate(
 }
 
 /** The package without its signature, and the manifest to sign. */
-export function preparePackage(input: PackageInput): Result<PreparedPackage, BatchCode | EntryCode> {
-	const opened = openAll(input.batches);
+export function preparePackage(
+	input: PackageInput,
+	limits: PackageLimits = PACKAGE_LIMITS,
+): Result<PreparedPackage, PrepareCode> {
+	const opened = openAll(input.batches, limits);
 	if (!opened.ok) return opened;
 	const files = evidenceFiles(input, opened.value);
 	const ordered = inOrder(opened.value);
-	const commandIds = new Set(input.commands.map(({ commandId }) => commandId));
-	files.set(PACKAGE_PATHS.view, eventsView(ordered, input.traceId, commandIds));
+	files.set(PACKAGE_PATHS.view, eventsView(ordered, scopeOf(input.traceId, input.commands)));
 	const entries = checkEntries(files, ZIP_LIMITS);
 	if (!entries.ok) return fail(entries.code, entries.detail);
 	const manifest = makeManifest(files, {

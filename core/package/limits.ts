@@ -1,4 +1,4 @@
-/** What a package archive may hold at most; every field with its reason. */
+/** What a package and its archive may hold at most; every field with its reason. */
 
 export interface ZipLimits {
 	/**
@@ -11,6 +11,16 @@ export interface ZipLimits {
 	/** Characters of one name; leaves room for a folder of the reader's choice below Windows' 260. */
 	readonly nameCharsMax: number;
 }
+
+export interface PackageLimits {
+	/**
+	 * Events in all batches, other traces' too. Exporter and verifier hold them decoded, about 1 kB each; an export ends at 128 MB
+	 * of batches, some 500,000 trace events.
+	 */
+	readonly eventsMax: number;
+}
+
+export const PACKAGE_LIMITS: PackageLimits = { eventsMax: 1_000_000 };
 
 export const ZIP_LIMITS: ZipLimits = {
 	archiveBytesMax: 512 * 1024 * 1024,

@@ -4,7 +4,9 @@
  * batches do.
  */
 import { base64Of, hexOf, utf8 } from "#core/bytes/bytes.ts";
+import { decodeAs } from "#core/codec/index.ts";
 import type { ReadBatch } from "#core/model/batch.ts";
+import { signedEnvelopeShape, traceCommandShape } from "#core/model/command.ts";
 import type { Event, EventPayload } from "#core/model/event.ts";
 import { addressText } from "#core/stitch/address.ts";
 
@@ -27,11 +29,33 @@ function plainPayload(payload: EventPayload): Record<string, unknown> {
 	return Object.fromEntries(names.map((name) => [snake(name), plain(name, payload[name])]));
 }
 
+/** What makes an event one of the trace: its id, and the commands of the package. */
+export interface TraceScope {
+	readonly traceId: string;
+	readonly commandIds: ReadonlySet<string>;
+	/** Agents that a start command names. What any other host tells under the trace's id is not of the trace. */
+	readonly commanded: ReadonlySet<string>;
+}
+
+/** The scope that these commands give, believed or not; one that does not read gives none. */
+export function scopeOf(
+	traceId: string,
+	commands: readonly { readonly commandId: string; readonly envelope: Uint8Array }[],
+): TraceScope {
+	const commanded = commands.flatMap(({ envelope }) => {
+		const signed = decodeAs(signedEnvelopeShape, envelope);
+		const command = signed.ok ? decodeAs(traceCommandShape, signed.value.payload) : signed;
+		return command.ok && command.value.act === "start" ? [command.value.targetAgent] : [];
+	});
+	return { traceId, commandIds: new Set(commands.map(({ commandId }) => commandId)), commanded: new Set(commanded) };
+}
+
 /** Whether an event is about the trace: of it, or the answer to one of its commands. */
-export function isOfTrace(event: Event, traceId: string, commandIds: ReadonlySet<string>): boolean {
-	if (event.traceId === traceId) return true;
+function isOfTrace(event: Event, agent: string, scope: TraceScope): boolean {
+	if (!scope.commanded.has(agent)) return false;
+	if (event.traceId === scope.traceId) return true;
 	const { commandId } = event.payload;
-	return event.kind === "command_answer" && commandId !== undefined && commandIds.has(hexOf(commandId));
+	return event.kind === "command_answer" && commandId !== undefined && scope.commandIds.has(hexOf(commandId));
 }
 
 interface Line {
@@ -63,14 +87,13 @@ function lineOf(opened: OpenedBatch, index: number, traceId: string): Line {
 }
 
 /** The file view/events.ndjson: by time, then host, stream and sequence. */
-export function eventsView(
-	batches: readonly OpenedBatch[],
-	traceId: string,
-	commandIds: ReadonlySet<string>,
-): Uint8Array {
-	const lines = batches.flatMap((opened) =>
-		opened.events.flatMap((event, i) => (isOfTrace(event, traceId, commandIds) ? [lineOf(opened, i, traceId)] : [])),
-	);
+export function eventsView(batches: readonly OpenedBatch[], scope: TraceScope): Uint8Array {
+	const lines = batches.flatMap((opened) => {
+		const { agent } = opened.batch.header;
+		return opened.events.flatMap((event, i) =>
+			isOfTrace(event, agent, scope) ? [lineOf(opened, i, scope.traceId)] : [],
+		);
+	});
 	lines.sort((a, b) => a.ts - b.ts || (a.order < b.order ? -1 : a.order > b.order ? 1 : 0));
 	return utf8(lines.map(({ text }) => `${text}\n`).join(""));
 }

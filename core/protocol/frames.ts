@@ -20,9 +20,12 @@ import {
 	type TypeOf,
 	text,
 	uint,
+	wallMs,
 } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
 import { agentStatusShape } from "#core/identity/hello.ts";
+import { routeShape } from "#core/identity/route.ts";
+import { LEDGER_LIMITS } from "#core/ledger/index.ts";
 import { laneShape } from "#core/model/batch.ts";
 import { commandIdShape, nodeIdShape, streamIdShape } from "#core/model/ids.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
@@ -44,7 +47,7 @@ const watermarkShape = record({
 
 export const healthShape = record({
 	/** The sender's wall clock. */
-	timeMs: field(1, uint()),
+	timeMs: field(1, wallMs()),
 	streams: field(2, list(streamHeadShape, 8)),
 	outboxBytes: field(3, uint()),
 	/** Age of the oldest batch without the receipt that frees it. */
@@ -59,7 +62,7 @@ export type Health = TypeOf<typeof healthShape>;
 const FRAME_SHAPES = {
 	/** First frame from the server after the hello was accepted (the hello itself rides in the upgrade request). */
 	welcome: record({
-		timeMs: field(1, uint()),
+		timeMs: field(1, wallMs()),
 		watermarks: field(2, list(watermarkShape, 64)),
 		/** Trust documents after genesis, oldest first. */
 		trust: field(3, list(bytes(70_000), LINK_LIMITS.trustDocumentsMax)),
@@ -72,8 +75,8 @@ const FRAME_SHAPES = {
 		stream: field(2, streamIdShape),
 		level: field(3, oneOf(CUSTODY_LEVELS)),
 		seq: field(4, uint()),
-		/** a2 only: the signed note that covers it. */
-		checkpoint: optional(5, text(4096)),
+		/** a2 only: the proof of custody of batch `seq` (core/ledger/custody.ts). Hops pass it on unread. */
+		custody: optional(5, text(LEDGER_LIMITS.custodyCharsMax)),
 	}),
 	/** One item was refused; the link goes on. */
 	reject: record({
@@ -89,7 +92,7 @@ const FRAME_SHAPES = {
 		commandId: field(2, commandIdShape),
 		envelope: field(3, bytes(LINK_LIMITS.commandBytesMax)),
 		/** Copied from inside so that no hop delivers it late; the agent judges the signed one. */
-		expiresAtMs: field(4, uint()),
+		expiresAtMs: field(4, wallMs()),
 	}),
 	/** The agent holds the command (its answer follows in the alert lane): hops forget it. */
 	command_received: record({ agent: field(1, nodeIdShape), commandId: field(2, commandIdShape) }),
@@ -103,7 +106,9 @@ const FRAME_SHAPES = {
 		status: optional(4, agentStatusShape),
 		health: optional(5, healthShape),
 		/** When the proxy heard it. */
-		heardAtMs: field(6, uint()),
+		heardAtMs: field(6, wallMs()),
+		/** Comes with `proof`: without it the proxy may bring the agent's evidence, but does not get its commands. */
+		route: optional(7, routeShape),
 	}),
 	/** Proxy → Security Center: many batches of one lane, compressed. */
 	carrier: record({

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeCbor } from "#core/codec/index.ts";
+import { LEDGER_LIMITS } from "#core/ledger/index.ts";
 import { decodeFrame, EMPTY_STREAM, encodeFrame, judgeSequence, LINK_LIMITS } from "./index.ts";
 
 const frames = [
@@ -10,7 +11,7 @@ const frames = [
 		trust: [new Uint8Array(9)],
 	}),
 	encodeFrame("batch", { bytes: new Uint8Array(100) }),
-	encodeFrame("receipt", { agent: "web-01", stream: new Uint8Array(8), level: "a2", seq: 9, checkpoint: "note" }),
+	encodeFrame("receipt", { agent: "web-01", stream: new Uint8Array(8), level: "a2", seq: 9, custody: "proof" }),
 	encodeFrame("reject", { code: "skipped", detail: "expected 4", seq: 4 }),
 	encodeFrame("command", {
 		agent: "web-01",
@@ -42,6 +43,14 @@ test("an unknown type and a misshapen pair are refused by name", () => {
 		const malformed = decodeFrame(encodeCbor(value));
 		assert(!malformed.ok && malformed.code === "frame_malformed");
 	}
+});
+
+test("a proof of custody is carried at its size limit and refused above it", () => {
+	const receipt = { agent: "web-01", stream: new Uint8Array(8), level: "a2", seq: 1 } as const;
+	const carried = (chars: number) => decodeFrame(encodeFrame("receipt", { ...receipt, custody: "x".repeat(chars) }));
+	assert(carried(LEDGER_LIMITS.custodyCharsMax).ok);
+	const above = carried(LEDGER_LIMITS.custodyCharsMax + 1);
+	assert(!above.ok && above.code === "shape_mismatch");
 });
 
 test("a command is carried at its size limit and refused above it", () => {

@@ -1,9 +1,9 @@
 /**
  * The trust document: who the operators are, what they may do, how many must agree, and which keys may sign the next version.
  * Version 0 (genesis) is pinned at enrolment; every later version is signed by the quorum its predecessor names. Guarantees that
- * a document is believed only through that chain. Must never be taken from the network without `verifySuccession`.
+ * a document is believed only through that chain, and that no key counts as two people. Must never be taken from the network without `verifySuccession`.
  */
-import { equalBytes } from "#core/bytes/bytes.ts";
+import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import {
 	bool,
 	bytes,
@@ -69,7 +69,13 @@ export type TrustCode =
 	| "trust_predecessor_mismatch"
 	| "trust_enclave_mismatch"
 	| "trust_quorum_missing"
-	| "trust_operator_doubled";
+	| "trust_operator_doubled"
+	/** One key for two operators, or twice among the successor keys: one holder would count as two. */
+	| "trust_key_doubled"
+	/** No successor signature is asked for, or more than there are keys. */
+	| "trust_threshold_invalid"
+	/** The document says `two_person` and lets one person act alone. */
+	| "trust_mode_unmet";
 
 /** A believed document with the bytes that were signed. */
 export interface PinnedTrust {
@@ -94,12 +100,42 @@ export function signTrustDocument(
 	return { document, payload, bytes: encodeAs(signedDocumentShape, { payload, signatures }) };
 }
 
+function areDistinct(keys: readonly Uint8Array[]): boolean {
+	return new Set(keys.map(hexOf)).size === keys.length;
+}
+
+/** Two people in fact: a second one approves, and from version 1 on two of them are there and both sign the next version. */
+function isModeMet({ mode, version, operators, traceApprovals, successorThreshold }: TrustDocument): boolean {
+	if (mode !== "two_person") return true;
+	return traceApprovals >= 1 && (version === 0 || (operators.length >= 2 && successorThreshold >= 2));
+}
+
+/** What every document must be in itself, whoever signed it. Holds for everything that `readPinnedTrust` accepts. */
+export function checkTrustRules(document: TrustDocument): Result<true, TrustCode> {
+	const { operators, successorKeys, successorThreshold, version, mode } = document;
+	if (new Set(operators.map(({ id }) => id)).size !== operators.length)
+		return fail("trust_operator_doubled", "an operator id stands twice");
+	if (!areDistinct(operators.map(({ publicKey }) => publicKey)))
+		return fail("trust_key_doubled", "two operators have one key");
+	if (!areDistinct(successorKeys)) return fail("trust_key_doubled", "a successor key stands twice");
+	if (successorThreshold < 1 || successorThreshold > successorKeys.length)
+		return fail(
+			"trust_threshold_invalid",
+			`${successorThreshold} of ${successorKeys.length} successor keys cannot agree`,
+		);
+	if (!isModeMet(document))
+		return fail("trust_mode_unmet", `version ${version} says ${mode} and lets one person act alone`);
+	return ok(true);
+}
+
 /** Reads a document that is already trusted by where it lies (genesis at enrolment, the pinned copy on disk). */
 export function readPinnedTrust(signed: Uint8Array): Result<PinnedTrust, TrustCode> {
 	const outer = decodeAs(signedDocumentShape, signed);
 	if (!outer.ok) return outer;
 	const document = decodeAs(trustDocumentShape, outer.value.payload);
 	if (!document.ok) return document;
+	const rules = checkTrustRules(document.value);
+	if (!rules.ok) return rules;
 	return ok({ document: document.value, payload: outer.value.payload, bytes: signed });
 }
 
@@ -116,15 +152,13 @@ export function verifySuccession(pinned: PinnedTrust, signed: Uint8Array): Resul
 		return fail("trust_predecessor_mismatch", "the document names another predecessor");
 	if (document.enclave !== pinned.document.enclave)
 		return fail("trust_enclave_mismatch", `the document is for ${document.enclave}`);
-	if (new Set(document.operators.map((operator) => operator.id)).size !== document.operators.length)
-		return fail("trust_operator_doubled", "an operator id stands twice");
 	const message = preAuthEncoding(PAYLOAD_TYPES.trustDocument, outer.value.payload);
 	const agreeing = pinned.document.successorKeys.filter((key) =>
 		outer.value.signatures.some(
 			({ publicKey, signature }) => equalBytes(publicKey, key) && ed25519Verify(key, message, signature),
 		),
 	);
-	const threshold = Math.max(1, pinned.document.successorThreshold);
+	const threshold = pinned.document.successorThreshold;
 	if (agreeing.length < threshold)
 		return fail("trust_quorum_missing", `${agreeing.length} of ${threshold} successor signatures verify`);
 	return next;

@@ -4,6 +4,7 @@ import { encodeAs } from "#core/codec/index.ts";
 import { PAYLOAD_TYPES, type PayloadType, preAuthEncoding } from "#core/crypto/dsse.ts";
 import { type SignedEnvelope, signedEnvelopeShape, type TraceCommand, traceCommandShape } from "#core/model/command.ts";
 import { ed25519PublicKey, ed25519Sign } from "#crypto";
+import { verifyGenesis } from "./genesis-anchor.ts";
 import {
 	type Role,
 	readPinnedTrust,
@@ -70,12 +71,50 @@ const successions: [string, Partial<TrustDocument>, string][] = [
 	["another predecessor", { prevHash: new Uint8Array(32).fill(5) }, "trust_predecessor_mismatch"],
 	["another enclave", { enclave: "other" }, "trust_enclave_mismatch"],
 	["an operator twice", { operators: [operator("alice", []), operator("alice", [])] }, "trust_operator_doubled"],
+	[
+		"one key for two operators",
+		{ operators: [operator("alice", []), { ...operator("bob", []), publicKey: keys.alice.publicKey }] },
+		"trust_key_doubled",
+	],
+	["a successor key twice", { successorKeys: [keys.alice.publicKey, keys.alice.publicKey] }, "trust_key_doubled"],
+	["more successors asked for than there are", { successorThreshold: 3 }, "trust_threshold_invalid"],
+	["no successor asked for", { mode: "solo", successorThreshold: 0 }, "trust_threshold_invalid"],
+	["no successor at all", { mode: "solo", successorKeys: [], successorThreshold: 0 }, "trust_threshold_invalid"],
+	["two people and no approval", { traceApprovals: 0 }, "trust_mode_unmet"],
+	["two people of whom one signs alone", { successorThreshold: 1 }, "trust_mode_unmet"],
+	["two people of whom one is not there", { operators: [operator("alice", ["analyst"])] }, "trust_mode_unmet"],
 ];
 for (const [name, change, code] of successions)
 	test(`a trust document with ${name} is refused as ${code}`, () => {
 		const refused = verifySuccession(genesis, signTrustDocument({ ...next, ...change }, [keys.genesis]).bytes);
 		assert(!refused.ok);
 		assert.equal(refused.code, code);
+	});
+
+test("one person may act alone where the mode says so", () => {
+	const solo = {
+		mode: "solo",
+		traceApprovals: 0,
+		successorKeys: [keys.alice.publicKey],
+		successorThreshold: 1,
+	} as const;
+	const document = { ...next, ...solo, operators: [operator("alice", ["analyst"])] };
+	assert(verifySuccession(genesis, signTrustDocument(document, [keys.genesis]).bytes).ok);
+});
+
+const unfitGenesis: [string, Partial<TrustDocument>, string][] = [
+	["two people and no approval", { traceApprovals: 0 }, "trust_mode_unmet"],
+	["a key that stands twice", { successorKeys: [keys.alice.publicKey, keys.alice.publicKey] }, "trust_key_doubled"],
+	["nobody who signs the next version", { successorThreshold: 0 }, "trust_threshold_invalid"],
+];
+for (const [name, change, code] of unfitGenesis)
+	test(`a genesis with ${name} is refused as ${code}, wherever it lies and whoever signed it`, async () => {
+		const { bytes } = signTrustDocument({ ...base, ...change }, []);
+		const none = new Uint8Array();
+		for (const refused of [readPinnedTrust(bytes), await verifyGenesis(none, bytes, none)]) {
+			assert(!refused.ok);
+			assert.equal(refused.code, code);
+		}
 	});
 
 test("a trust document with a flipped bit or cut anywhere is refused", () => {
@@ -174,6 +213,33 @@ for (const [name, run, code] of commandRefusals)
 		assert(!verdict.ok);
 		assert.equal(verdict.code, code);
 	});
+
+test("a refusal names the command only when its initiator signed it and no lack of others' signatures is the reason", () => {
+	const named = (envelope: SignedEnvelope, change: Partial<CommandContext> = {}) => {
+		const verdict = judge(envelope, change);
+		assert(!verdict.ok);
+		return verdict.command?.commandId;
+	};
+	const genuine = sign(["alice", "bob"]);
+	// What a hop can make of a genuine command: other bytes, signatures taken away, one more that is junk, the same one twice.
+	const [first] = genuine.signatures;
+	assert(first);
+	const foreign: SignedEnvelope[] = [
+		{ ...genuine, payload: encodeAs(traceCommandShape, { ...command, depth: 1 }) },
+		{ ...genuine, signatures: [] },
+		{ ...genuine, signatures: [first] },
+		{ ...genuine, signatures: genuine.signatures.slice(1) },
+		{ ...genuine, signatures: [...genuine.signatures, { operator: "carol", signature: first.signature }] },
+		{ ...genuine, signatures: [...genuine.signatures, { ...first, operator: "mallory" }] },
+		{ ...genuine, signatures: [...genuine.signatures, first] },
+	];
+	for (const envelope of foreign) assert.equal(named(envelope), undefined);
+	assert.equal(named(genuine, { trust: { ...next, version: 2 } }), undefined);
+	assert.deepEqual(named(genuine, { nowMs: NOW + 60_001 }), command.commandId);
+	assert.deepEqual(named(genuine, { agentId: "db-01" }), command.commandId);
+	assert.deepEqual(named(genuine, { hasSeen: () => true }), command.commandId);
+	assert.deepEqual(named(sign(["alice"], { depth: 17 })), command.commandId);
+});
 
 test("a command is obeyed up to its limits", () => {
 	assert(judge(sign(["alice", "bob"], { depth: 16, maxDurationSecs: 3600 })).ok);

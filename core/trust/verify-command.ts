@@ -7,7 +7,7 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import { decodeAs, type ShapeCode } from "#core/codec/index.ts";
 import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
 import { signedEnvelopeShape, type TraceCommand, traceCommandShape } from "#core/model/command.ts";
-import { fail, ok, type Result } from "#core/result.ts";
+import { type Failure, fail, ok, type Result } from "#core/result.ts";
 import { ed25519Verify } from "#crypto";
 import { operatorById, type TrustDocument } from "./trust-document.ts";
 
@@ -48,6 +48,17 @@ export interface VerifiedCommand {
 	readonly approvedBy: readonly string[];
 }
 
+/** A refusal, with the command when it is its initiator's own: only then may an answer name its ids. */
+export type CommandRefusal = Failure<CommandCode> & {
+	/**
+	 * Null while a foreign envelope could have been made of a genuine command: by other signatures, or by leaving some out.
+	 * Then the refusal is of these bytes and says nothing about the command they name.
+	 */
+	readonly command: TraceCommand | null;
+};
+
+export type CommandVerdict = { readonly ok: true; readonly value: VerifiedCommand } | CommandRefusal;
+
 type Envelope = { payload: Uint8Array; signatures: readonly { operator: string; signature: Uint8Array }[] };
 
 function verifySignatures(envelope: Envelope, trust: TrustDocument): Result<true, CommandCode> {
@@ -65,6 +76,7 @@ function verifySignatures(envelope: Envelope, trust: TrustDocument): Result<true
 	return ok(true);
 }
 
+/** The initiator's signature and enough others'. A hop can take signatures away, so a lack of them is not the command's. */
 function verifyRights(command: TraceCommand, envelope: Envelope, trust: TrustDocument): Result<string[], CommandCode> {
 	const signers = envelope.signatures.map(({ operator }) => operator);
 	if (!signers.includes(command.initiatedBy))
@@ -93,22 +105,15 @@ function verifyTime(command: TraceCommand, nowMs: number): Result<true, CommandC
 	return ok(true);
 }
 
-/** Judges the envelope bytes; a refusal names the first reason. */
-export function verifyTraceCommand(
-	envelopeBytes: Uint8Array,
+/** Refusals that an envelope of the genuine command with fewer signatures would meet too. */
+const STRIPPABLE: ReadonlySet<CommandCode> = new Set(["command_signature_missing", "command_approval_missing"]);
+
+function judgeSigned(
+	command: TraceCommand,
+	envelope: Envelope,
 	context: CommandContext,
 ): Result<VerifiedCommand, CommandCode> {
-	const envelope = decodeAs(signedEnvelopeShape, envelopeBytes);
-	if (!envelope.ok) return envelope;
-	const decoded = decodeAs(traceCommandShape, envelope.value.payload);
-	if (!decoded.ok) return decoded;
-	const command = decoded.value;
-	const { trust } = context;
-	if (command.trustVersion !== trust.version)
-		return fail("command_trust_version", `signed under version ${command.trustVersion}, in force is ${trust.version}`);
-	const signatures = verifySignatures(envelope.value, trust);
-	if (!signatures.ok) return signatures;
-	const approvers = verifyRights(command, envelope.value, trust);
+	const approvers = verifyRights(command, envelope, context.trust);
 	if (!approvers.ok) return approvers;
 	if (context.agentId !== null && command.targetAgent !== context.agentId)
 		return fail("command_wrong_target", `it is for ${command.targetAgent}`);
@@ -116,5 +121,23 @@ export function verifyTraceCommand(
 	if (!time.ok) return time;
 	if (context.hasSeen(command.commandId))
 		return fail("command_replayed", `command ${hexOf(command.commandId)} was already judged`);
-	return ok({ command, payload: envelope.value.payload, approvedBy: approvers.value });
+	return ok({ command, payload: envelope.payload, approvedBy: approvers.value });
+}
+
+/** Judges the envelope bytes; a refusal names the first reason. */
+export function verifyTraceCommand(envelopeBytes: Uint8Array, context: CommandContext): CommandVerdict {
+	const envelope = decodeAs(signedEnvelopeShape, envelopeBytes);
+	if (!envelope.ok) return { ...envelope, command: null };
+	const decoded = decodeAs(traceCommandShape, envelope.value.payload);
+	if (!decoded.ok) return { ...decoded, command: null };
+	const command = decoded.value;
+	const { trust } = context;
+	if (command.trustVersion !== trust.version) {
+		const detail = `signed under version ${command.trustVersion}, in force is ${trust.version}`;
+		return { ...fail("command_trust_version", detail), command: null };
+	}
+	const signatures = verifySignatures(envelope.value, trust);
+	if (!signatures.ok) return { ...signatures, command: null };
+	const judged = judgeSigned(command, envelope.value, context);
+	return judged.ok ? judged : { ...judged, command: STRIPPABLE.has(judged.code) ? null : command };
 }

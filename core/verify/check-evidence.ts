@@ -1,10 +1,9 @@
 /**
- * batch_signatures, event_signatures, batch_sequence and gaps: each batch by its host's key, each event, no number missing unsaid,
- * and what the hosts themselves declare missing. A gap is no failure; hiding one would be.
+ * batch_signatures, event_signatures and batch_sequence: each batch by its host's key, each event, no number missing unsaid. A gap
+ * is no failure; hiding one would be.
  */
 import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { batchHash, verifyBatch, verifyBatchEvents, ZERO_HASH } from "#core/model/batch.ts";
-import { declaredGaps } from "#core/package/evidence.ts";
 import { inOrder } from "#core/package/layout.ts";
 import type { OpenedBatch } from "#core/package/view.ts";
 import { keysOf, type NodeKeys } from "./check-pki.ts";
@@ -127,45 +126,4 @@ export function checkSequence(parts: PackageParts): Judged<true> {
 	const lost =
 		holes.length === 0 ? "no number missing" : `missing only what hosts declared lost (${holes.map(tell).join("; ")})`;
 	return pass(true, `${claims.join("; ")}: ${lost}, each batch naming the hash of the one before.`);
-}
-
-interface HostCount {
-	events: number;
-	/** What the host's newest seal says it sent; null while it has sealed nothing. */
-	sealed: number | null;
-	/** Gaps the seal counts. */
-	gapCount: number;
-}
-
-function countHosts(parts: PackageParts, traceId: string): Map<string, HostCount> {
-	const hosts = new Map<string, HostCount>();
-	for (const { opened } of parts.batches)
-		for (const event of opened.events) {
-			if (event.traceId !== traceId) continue;
-			const { agent } = opened.batch.header;
-			const host = hosts.get(agent) ?? { events: 0, sealed: null, gapCount: 0 };
-			hosts.set(agent, host);
-			if (event.kind === "trace_seal") {
-				host.sealed = (host.sealed ?? 0) + (event.payload.eventCount ?? 0);
-				host.gapCount += event.payload.gapCount ?? 0;
-			} else if (event.kind !== "command_answer" && event.kind !== "gap") host.events++;
-		}
-	return hosts;
-}
-
-export function checkGaps(parts: PackageParts, traceId: string): Judged<true> {
-	const ordered = inOrder(parts.batches.map(({ opened }) => opened));
-	const missing = declaredGaps(ordered).map(
-		({ agent, scope, from, to, cause }) => `${agent}: ${scope} ${from} to ${to} (${cause || "no cause given"})`,
-	);
-	for (const [agent, { events, sealed, gapCount }] of countHosts(parts, traceId)) {
-		if (sealed === null) missing.push(`${agent}: the trace has no end here, later events may exist`);
-		else if (sealed > events) missing.push(`${agent}: ${sealed} events were sealed and ${events} are here`);
-		if (gapCount > 0) missing.push(`${agent}: its seal counts ${counted(gapCount, "gap")}`);
-	}
-	if (missing.length > 0) return gaps(true, "gap_declared", `Missing: ${missing.join("; ")}.`);
-	return pass(
-		true,
-		"No host declares anything missing, and every traced host sealed its end with as many events as are here.",
-	);
 }

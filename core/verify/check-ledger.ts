@@ -12,6 +12,7 @@ import {
 	SALT_BYTES,
 	verifyInclusion,
 } from "#core/ledger/index.ts";
+import { exportActBody } from "#core/package/export-act.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import type { Claims } from "./claims.ts";
 import type { PackageParts, ProvedLeaf } from "./package-parts.ts";
@@ -52,11 +53,19 @@ function checkActs(parts: PackageParts, claims: Claims): Judged<true> {
 		const isLogged = parts.acts.some(({ place, body }) => place.leaf.kind === "trace_start" && equalBytes(body, bytes));
 		if (!isLogged) return failed("command_not_in_ledger", `Command ${id} is not in the ledger as it was sent.`);
 	}
-	const isExported = parts.acts.some(
-		({ place: { leaf } }) =>
-			leaf.kind === "export" && leaf.actor === claims.exporter && leaf.traceId === claims.traceId,
+	const { traceId, exporter, reason } = claims;
+	const exports = parts.acts.filter(
+		({ place: { leaf } }) => leaf.kind === "export" && leaf.actor === exporter && leaf.traceId === traceId,
 	);
-	if (!isExported) return failed("export_not_in_ledger", "This export is not in the ledger.");
+	if (exports.length === 0) return failed("export_not_in_ledger", "This export is not in the ledger.");
+	const batches = parts.batches.map(({ opened }) => opened.batch.bytes);
+	const told = exportActBody({ traceId, exporter, reason, batches, commands: [...parts.commands.values()] });
+	// A trace may have been exported before, with other batches: one of the acts is about this very package.
+	if (!exports.some(({ body }) => equalBytes(body, told)))
+		return failed(
+			"export_differs",
+			"The ledger knows of an export with another reason, other batches or other commands.",
+		);
 	return pass(true, "");
 }
 

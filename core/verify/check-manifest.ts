@@ -6,7 +6,7 @@ import { equalBytes } from "#core/bytes/bytes.ts";
 import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
 import { derivedPredicate, inOrder } from "#core/package/layout.ts";
 import { MANIFEST_NAME, readManifest, readSignatureFile } from "#core/package/manifest.ts";
-import { eventsView } from "#core/package/view.ts";
+import { eventsView, scopeOf } from "#core/package/view.ts";
 import type { Result } from "#core/result.ts";
 import { operatorById, type PinnedTrust } from "#core/trust/trust-document.ts";
 import { ed25519Verify } from "#crypto";
@@ -46,6 +46,9 @@ export function checkManifestSignature(files: Files, trust: PinnedTrust, claims:
 	return pass(true, `Signed by ${id}, who may export from ${enclave} under trust version ${version}.`);
 }
 
+const commandFiles = ({ commands }: PackageParts) =>
+	[...commands].map(([commandId, envelope]) => ({ commandId, envelope }));
+
 /** What the manifest says of the evidence must be what the evidence says of itself. */
 export function checkStatement(
 	parts: PackageParts,
@@ -54,9 +57,11 @@ export function checkStatement(
 ): Judged<true> {
 	const { predicate, traceId } = claims;
 	const ordered = inOrder(parts.batches.map(({ opened }) => opened));
-	const commands = [...parts.commands].map(([commandId, envelope]) => ({ commandId, envelope }));
 	const trust = context.trust.map(({ bytes }) => bytes);
-	const derived = derivedPredicate({ traceId, trust, commands, checkpoint: parts.checkpoint }, ordered);
+	const derived = derivedPredicate(
+		{ traceId, trust, commands: commandFiles(parts), checkpoint: parts.checkpoint },
+		ordered,
+	);
 	for (const [name, value] of Object.entries(derived))
 		if (JSON.stringify(predicate[name]) !== JSON.stringify(value))
 			return failed("statement_differs", `What the manifest says as "${name}" does not follow from the other files.`);
@@ -71,7 +76,7 @@ export function checkStatement(
 
 export function checkView(parts: PackageParts, claims: Claims): Judged<true> {
 	const ordered = inOrder(parts.batches.map(({ opened }) => opened));
-	const view = eventsView(ordered, claims.traceId, new Set(parts.commands.keys()));
+	const view = eventsView(ordered, scopeOf(claims.traceId, commandFiles(parts)));
 	if (!equalBytes(view, parts.view))
 		return failed("view_differs", "view/events.ndjson is not what the signed batches give.");
 	const lines = view.reduce((count, byte) => count + (byte === 0x0a ? 1 : 0), 0);

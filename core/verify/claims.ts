@@ -13,6 +13,7 @@ export interface Claims {
 	readonly enclave: string;
 	readonly mode: (typeof TRUST_MODES)[number];
 	readonly exporter: string;
+	readonly reason: string;
 	readonly preparedAtMs: number;
 	/** Agents of the clock table. */
 	readonly hosts: readonly string[];
@@ -26,12 +27,13 @@ function readPredicate(json: unknown): Claims {
 	const predicate = read.object(read.object(json).predicate);
 	const exporter = read.object(predicate.exporter);
 	const tool = read.object(predicate.tool);
-	for (const text of [exporter.reason, tool.name, tool.version]) read.text(text);
+	for (const text of [tool.name, tool.version]) read.text(text);
 	return {
 		traceId: read.text(predicate.traceId),
 		enclave: read.text(predicate.enclave),
 		mode: read.oneOf(predicate.mode, TRUST_MODES),
 		exporter: read.text(exporter.operator),
+		reason: read.text(exporter.reason),
 		preparedAtMs: read.time(predicate.preparedAt),
 		hosts: read.list(predicate.hosts).map((each) => {
 			const host = read.object(each);

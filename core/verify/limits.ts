@@ -1,7 +1,5 @@
 /** What the verifier takes on at most, beside the limits of the archive and of each object in it. */
 export const VERIFY_LIMITS = {
-	/** Decoded events are held in memory, about 1 kB each; an export ends at 128 MB of batches, some 500,000 trace events. */
-	eventsMax: 1_000_000,
 	/** Names, reasons and host names in the manifest; the wire's sentences have 500 characters. */
 	claimLengthMax: 2000,
 	/** How far the exporter's clock may be ahead of the reader's: both are set by hand in an enclave. */

@@ -6,10 +6,10 @@
 import { hexOf } from "#core/bytes/bytes.ts";
 import { decodeLeaf, type Leaf, parseProof } from "#core/ledger/index.ts";
 import { openBatch, PACKAGE_PATHS } from "#core/package/layout.ts";
+import { PACKAGE_LIMITS, type PackageLimits } from "#core/package/limits.ts";
 import { MANIFEST_NAME, SIGNATURE_NAME } from "#core/package/manifest.ts";
 import type { OpenedBatch } from "#core/package/view.ts";
 import { fail, ok, type Result } from "#core/result.ts";
-import { VERIFY_LIMITS } from "./limits.ts";
 
 export type PartCode = "file_unknown" | "file_missing" | "file_misplaced" | "file_malformed" | "too_many_events";
 
@@ -95,7 +95,7 @@ function readPlace(reader: Reader, name: string): Result<ProvedLeaf, PartCode> {
 	});
 }
 
-function readBatches(reader: Reader): Result<BatchPart[], PartCode> {
+function readBatches(reader: Reader, limits: PackageLimits): Result<BatchPart[], PartCode> {
 	const batches: BatchPart[] = [];
 	let eventCount = 0;
 	for (const { name } of reader.matching(/^events\/.+\.cbor$/)) {
@@ -104,8 +104,8 @@ function readBatches(reader: Reader): Result<BatchPart[], PartCode> {
 		const opened = openBatch(bytes.value);
 		if (!opened.ok) return fail("file_malformed", `${name}: ${opened.detail}`);
 		eventCount += opened.value.events.length;
-		if (eventCount > VERIFY_LIMITS.eventsMax)
-			return fail("too_many_events", `A package has at most ${VERIFY_LIMITS.eventsMax} events.`);
+		if (eventCount > limits.eventsMax)
+			return fail("too_many_events", `A package has at most ${limits.eventsMax} events.`);
 		const { agent, stream, seq } = opened.value.batch.header;
 		if (PACKAGE_PATHS.batch(agent, hexOf(stream), seq) !== name)
 			return fail("file_misplaced", `${name} holds another batch.`);
@@ -157,7 +157,7 @@ function readNumbered(reader: Reader): { proofs: Map<string, Uint8Array[]>; comm
 }
 
 /** Sorts the files; refuses the first that is missing, misplaced, unreadable or unknown. */
-export function readParts(files: Files): Result<PackageParts, PartCode> {
+export function readParts(files: Files, limits: PackageLimits = PACKAGE_LIMITS): Result<PackageParts, PartCode> {
 	const reader = new Reader(files);
 	const single: Record<string, Uint8Array> = {};
 	for (const name of ["root", "genesisSignature", "checkpoint", "view", "howto"] as const) {
@@ -167,7 +167,7 @@ export function readParts(files: Files): Result<PackageParts, PartCode> {
 	}
 	const trust = readTrust(reader);
 	if (!trust.ok) return trust;
-	const batches = readBatches(reader);
+	const batches = readBatches(reader, limits);
 	if (!batches.ok) return batches;
 	const acts = readActs(reader);
 	if (!acts.ok) return acts;

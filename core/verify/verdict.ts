@@ -7,6 +7,7 @@ import type { CheckpointCode, LeafCode, MerkleCode, NoteCode, ProofCode } from "
 import type { BatchCode } from "#core/model/batch.ts";
 import type { ZipCode } from "#core/package/index.ts";
 import type { ManifestCode } from "#core/package/manifest.ts";
+import { assertInvariant } from "#core/result.ts";
 import type { AnchorCode } from "#core/trust/genesis-anchor.ts";
 import type { TrustCode } from "#core/trust/trust-document.ts";
 import type { CommandCode } from "#core/trust/verify-command.ts";
@@ -74,14 +75,21 @@ export type VerifyCode =
 	| "leaf_body_mismatch"
 	| "command_not_in_ledger"
 	| "export_not_in_ledger"
+	/** The ledger's export is of another reason or of other batches or commands. */
+	| "export_differs"
 	| "statement_differs"
 	| "exported_in_future"
 	| "view_differs"
+	/** A host told events under the trace's id without a command: they are not of the trace. */
+	| "not_commanded"
+	/** Nothing of the trace is under a command. */
 	| "command_missing"
 	| "command_refused"
 	| "command_unanswered"
 	| "trace_empty"
-	| "gap_declared";
+	| "gap_declared"
+	/** The verifier itself broke on this package: our mistake, and no reason to believe the package. */
+	| "verifier_fault";
 
 export interface Check {
 	readonly name: CheckName;
@@ -147,6 +155,16 @@ export class Judgement {
 		const { outcome, detail } = judged;
 		this.checks.push({ name, outcome, code: judged.outcome === "pass" ? null : judged.code, detail });
 		return judged.outcome === "fail" ? null : judged.value;
+	}
+
+	/** What broke unforeseen fails the check that was being judged; the later ones are not reached. */
+	fault(error: unknown): void {
+		const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+		const [broken, ...later] = CHECK_NAMES.slice(this.checks.length);
+		assertInvariant(broken !== undefined, "every check was judged");
+		this.checks.push({ name: broken, outcome: "fail", code: "verifier_fault", detail: `The verifier broke: ${what}.` });
+		const detail = `Not judged: the verifier broke at ${broken}.`;
+		for (const name of later) this.checks.push({ name, outcome: "skipped", code: "check_not_reached", detail });
 	}
 
 	get verdict(): PackageVerdict["verdict"] {

@@ -1,17 +1,21 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { textOf, utf8 } from "#core/bytes/bytes.ts";
+import { hexOf, textOf, utf8 } from "#core/bytes/bytes.ts";
 import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
 import { readBatch, sealBatch, sealEvent } from "#core/model/batch.ts";
 import type { Event, EventPayload } from "#core/model/event.ts";
 import { readZip, writeZip } from "#core/package/index.ts";
+import type { PackageInput } from "#core/package/layout.ts";
 import { makeSignatureFile } from "#core/package/manifest.ts";
 import { bytesNamed, processNamed, type SealedTestBatch, type TestAgent } from "#core/testing/test-agent.ts";
-import { ed25519Sign } from "#crypto";
+import { readPinnedTrust, signTrustDocument, trustHash } from "#core/trust/trust-document.ts";
+import { ed25519PublicKey, ed25519Sign } from "#crypto";
 import { CHECK_NAMES, type CheckName, type PackageVerdict, type VerifyCode } from "./index.ts";
 import {
 	makeTestPackage,
 	NOW_MS,
+	operatorSeed,
+	type PendingLeaf,
 	sealFiles,
 	sealTestPackage,
 	signedCommand,
@@ -46,6 +50,9 @@ async function verifyVariation(variation: Variation, exporter = "ana"): Promise<
 	return verify(sealTestPackage(varied.input, exporter), varied);
 }
 
+const verifyInput = (input: PackageInput, from: TestPackage = made): Promise<PackageVerdict> =>
+	verify(sealTestPackage(input), from);
+
 /** `name: code` of every check that did not pass, those aside that could not be reached. */
 const findings = ({ checks }: PackageVerdict): string[] =>
 	checks.filter(({ outcome }) => outcome === "fail" || outcome === "gaps").map(({ name, code }) => `${name}: ${code}`);
@@ -78,6 +85,32 @@ test("one person's enclave passes too, and its mode is said", async () => {
 	const verdict = await verifyVariation({ trust: { mode: "solo", traceApprovals: 0 }, command });
 	assert.deepEqual([verdict.verdict, verdict.mode, findings(verdict)], ["PASS", "solo", []]);
 	assert.match(detailOf(verdict, "manifest_statement"), /solo: one person alone/);
+});
+
+test("a trace that was exported before passes by the act of this very export", async () => {
+	const verdict = await verifyVariation({
+		acts: (acts) => [...acts.slice(0, -1), { ...(acts.at(-1) as PendingLeaf), body: utf8("{}") }, ...acts.slice(-1)],
+	});
+	assert.equal(verdict.verdict, "PASS", JSON.stringify(verdict.checks, null, 1));
+});
+
+test("a verifier that breaks says FAIL, at the check where it broke, and judges nothing after it", async () => {
+	const broken = {
+		nowMs,
+		get rootFingerprint(): string {
+			throw new RangeError("Invalid time value");
+		},
+	};
+	const verdict = await verifyPackage(bytes, broken);
+	assert.equal(verdict.verdict, "FAIL");
+	assert.deepEqual(findings(verdict), ["root_given: verifier_fault"]);
+	assert.match(detailOf(verdict, "root_given"), /RangeError: Invalid time value/);
+	assert.deepEqual(
+		verdict.checks.map(({ name, outcome }) => [name, outcome]),
+		CHECK_NAMES.map((name, i) => [name, i < 2 ? "pass" : i === 2 ? "fail" : "skipped"]),
+	);
+	const nothing = await verifyPackage(null as never, { rootFingerprint: made.rootFingerprint, nowMs });
+	assert.deepEqual(findings(nothing), ["package_canonical: verifier_fault"]);
 });
 
 test("equal evidence makes equal bytes", () => {
@@ -158,6 +191,33 @@ const weakenings: [CheckName, VerifyCode, string, () => Promise<PackageVerdict>]
 		"trust_version_not_next",
 		"a trust document that does not follow",
 		() => lie((changed) => changed.set("trust/1.cbor", changed.get("trust/0.cbor") as Uint8Array)),
+	],
+	[
+		"trust_chain",
+		"trust_mode_unmet",
+		"a mode of two persons that asks for no approval",
+		async () => {
+			const lying = await makeTestPackage({ trust: { mode: "two_person", traceApprovals: 0 } });
+			const changed = new Map(filesOf(sealTestPackage({ ...lying.input, trust: made.input.trust })));
+			for (const [version, document] of lying.input.trust.entries()) changed.set(`trust/${version}.cbor`, document);
+			return verify(sealFiles(changed), lying);
+		},
+	],
+	[
+		"trust_chain",
+		"trust_mode_unmet",
+		"a mode of two persons in which one signs the next trust document",
+		() => {
+			const first = readPinnedTrust(made.input.trust[1] as Uint8Array);
+			assert(first.ok);
+			const { document, payload } = first.value;
+			const next = { ...document, version: 2, prevHash: trustHash(payload), successorThreshold: 1 };
+			const seeds = ["ana", "ben"].map((id) => {
+				const seed = operatorSeed(id);
+				return { publicKey: ed25519PublicKey(seed), seed };
+			});
+			return lie((changed) => changed.set("trust/2.cbor", signTrustDocument(next, seeds).bytes));
+		},
 	],
 	[
 		"manifest_signature",
@@ -244,6 +304,43 @@ const weakenings: [CheckName, VerifyCode, string, () => Promise<PackageVerdict>]
 		"export_not_in_ledger",
 		"an export that the ledger never saw",
 		() => verifyVariation({ acts: (acts) => acts.filter(({ kind }) => kind !== "export") }),
+	],
+	[
+		"ledger_inclusion",
+		"export_differs",
+		"a reason that the ledger tells otherwise",
+		() => verifyInput({ ...made.input, exporter: { operator: "ana", reason: "case 8" } }),
+	],
+	[
+		"ledger_inclusion",
+		"export_differs",
+		"a batch taken out after the ledger heard of the export",
+		() => {
+			const isOfDb = (bytes: Uint8Array) => {
+				const read = readBatch(bytes);
+				return read.ok && read.value.header.agent === "db-01";
+			};
+			const { batches, hosts } = made.input;
+			return verifyInput({
+				...made.input,
+				batches: batches.filter(({ bytes }) => !isOfDb(bytes)),
+				hosts: hosts.filter(({ agent }) => agent !== "db-01"),
+			});
+		},
+	],
+	[
+		"ledger_inclusion",
+		"export_differs",
+		"a command put in after the ledger heard of the export",
+		async () => {
+			const commandId = bytesNamed("stop", 16);
+			const stop = signedCommand({ targetAgent: "web-01", act: "stop", commandId }, ["ana", "ben"]);
+			const varied = await makeTestPackage({
+				acts: (acts) => [...acts.slice(0, 2), { ...(acts[1] as PendingLeaf), body: stop }, ...acts.slice(2)],
+			});
+			const commands = [...varied.input.commands, { commandId: hexOf(commandId), envelope: stop }];
+			return verifyInput({ ...varied.input, commands }, varied);
+		},
 	],
 	[
 		"manifest_statement",

@@ -7,7 +7,8 @@
 import { readZip } from "#core/package/index.ts";
 import type { PinnedTrust } from "#core/trust/trust-document.ts";
 import { checkCommands, checkCoverage } from "./check-commands.ts";
-import { checkBatches, checkEvents, checkGaps, checkSequence } from "./check-evidence.ts";
+import { checkBatches, checkEvents, checkSequence } from "./check-evidence.ts";
+import { checkGaps } from "./check-gaps.ts";
 import { checkCheckpoint, checkInclusion } from "./check-ledger.ts";
 import { checkManifestSignature, checkStatement, checkSubjects, checkView } from "./check-manifest.ts";
 import { checkNodes } from "./check-pki.ts";
@@ -74,17 +75,16 @@ async function judgeContents(judgement: Judgement, found: Found, reader: ReaderT
 	await judgement.check("view_matches_events", found, ({ manifest_subjects: { parts, claims } }) =>
 		checkView(parts, claims),
 	);
-	await judgement.check("command_covers_trace", { ...believed, command_signatures: commands }, (met) =>
+	const covered = await judgement.check("command_covers_trace", { ...believed, command_signatures: commands }, (met) =>
 		checkCoverage(met.manifest_subjects.parts, met.command_signatures, met.manifest_subjects.claims.traceId),
 	);
-	await judgement.check("gaps", believed, ({ manifest_subjects: { parts, claims } }) =>
-		checkGaps(parts, claims.traceId),
+	await judgement.check("gaps", { ...believed, command_covers_trace: covered }, (met) =>
+		checkGaps(met.manifest_subjects.parts, met.command_covers_trace),
 	);
 }
 
-/** Verifies a package of any origin. Never throws on any bytes. */
-export async function verifyPackage(bytes: Uint8Array, reader: ReaderTrust): Promise<PackageVerdict> {
-	const judgement = new Judgement();
+/** Judges every check; what the manifest says of itself, null when it does not read. */
+async function judge(judgement: Judgement, bytes: Uint8Array, reader: ReaderTrust): Promise<Claims | null> {
 	const files = await judgement.check("package_canonical", {}, () => {
 		const read = readZip(bytes);
 		if (!read.ok) return failed(read.code, read.detail);
@@ -100,6 +100,18 @@ export async function verifyPackage(bytes: Uint8Array, reader: ReaderTrust): Pro
 	);
 	const readable = parts?.ok && claims !== null ? { parts: parts.value, claims } : null;
 	await judgeContents(judgement, { package_canonical: files, manifest_subjects: readable }, reader);
+	return claims;
+}
+
+/** Verifies a package of any origin. Never throws on any bytes: what breaks unforeseen is a FAIL, `verifier_fault`. */
+export async function verifyPackage(bytes: Uint8Array, reader: ReaderTrust): Promise<PackageVerdict> {
+	const judgement = new Judgement();
+	let claims: Claims | null = null;
+	try {
+		claims = await judge(judgement, bytes, reader);
+	} catch (error) {
+		judgement.fault(error);
+	}
 	return {
 		verdict: judgement.verdict,
 		traceId: claims?.traceId ?? null,

@@ -7,7 +7,8 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { splitHostPort } from "#core/config/strict-tree.ts";
-import { fail, ok, type Result } from "#core/result.ts";
+import { readYaml } from "#core/config/yaml-text.ts";
+import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import {
 	type BoxPorts,
 	type CenterConfig,
@@ -29,7 +30,7 @@ import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } fr
 import { type AgentOptions, agentProcess } from "./agent-process.ts";
 import { centerProcess } from "./center-process.ts";
 import { BUILT, boxPaths } from "./layout.ts";
-import { checkBuilt, checkDisk, checkPorts } from "./preflight.ts";
+import { checkBuilt, checkDataFolder, checkDisk, checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
 import { centerHealth } from "./readiness.ts";
 
@@ -124,6 +125,25 @@ function readConfigs(dataDir: string): Result<Configs, ConfigFileCode> {
 	return ok({ center: center.value.center, proxy: proxy.value.proxy });
 }
 
+/** What a first start would write, to be asked before it is written. */
+function configsOf(start: EnclaveStart): Configs {
+	const center = readYaml(centerYaml(start.ports, start.consoleHost), "center.yaml", centerConfigSetting);
+	const proxy = readYaml(proxyYaml(start.ports, boxPaths(start.dataDir).proxyWal), "proxy.yaml", proxyConfigSetting);
+	assertInvariant(center.ok && proxy.ok, "what a first start writes can be read");
+	return { center: center.value.center, proxy: proxy.value.proxy };
+}
+
+function addressesOf({ center, proxy }: Configs): Record<string, string> {
+	return {
+		"console.listen": center.console.listen,
+		"center.listen": center.listen,
+		"store.http": center.store.http,
+		"store.admin": center.store.admin,
+		"proxy.listen": proxy.listen,
+		"proxy.health": proxy.health,
+	};
+}
+
 function nodeOf(pki: EnclavePki, role: string, id: string): NodeFiles | undefined {
 	// The console's certificate carries a Security Center's name by its own rules; its folder tells it apart.
 	return pki.nodes.find(({ paths }) => paths.directory.endsWith(`/${role}-${id}`));
@@ -178,8 +198,15 @@ function firstLinksOf(dataDir: string, consoleUrl: string): FirstLink[] {
 export async function startEnclave(start: EnclaveStart): Promise<Result<RunningEnclave, string>> {
 	const ready = checkBuilt();
 	if (!ready.ok) return ready;
+	const folder = checkDataFolder(start.dataDir);
+	if (!folder.ok) return folder;
 	const disk = checkDisk(start.dataDir);
 	if (!disk.ok) return disk;
+	if (!existsSync(join(start.dataDir, "pki"))) {
+		// Before anything is made: a data folder must not remember ports that never worked.
+		const ports = await checkPorts(addressesOf(configsOf(start)));
+		if (!ports.ok) return ports;
+	}
 	const pki = await ensurePki(start);
 	if (!pki.ok) return pki;
 	const configs = readConfigs(start.dataDir);
@@ -202,15 +229,7 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 	const supervisor = await runSupervisor({
 		dataDir: start.dataDir,
 		processes,
-		beforeStart: () =>
-			checkPorts({
-				"console.listen": center.console.listen,
-				"center.listen": center.listen,
-				"store.http": center.store.http,
-				"store.admin": center.store.admin,
-				"proxy.listen": proxy.listen,
-				"proxy.health": proxy.health,
-			}),
+		beforeStart: () => checkPorts(addressesOf(configs.value)),
 		...(start.onState === undefined ? {} : { onState: start.onState }),
 		...(start.signal === undefined ? {} : { signal: start.signal }),
 	});

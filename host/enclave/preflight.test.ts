@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { freeLoopbackPort } from "../supervisor/free-port.ts";
-import { checkDisk, checkPorts, FREE_BYTES_MIN } from "./preflight.ts";
+import { checkDataFolder, checkDisk, checkPorts, FREE_BYTES_MIN } from "./preflight.ts";
 
 test("a folder with room passes, also one that does not exist yet", () => {
 	assert(checkDisk(join(tmpdir(), "not", "there", "yet"), FREE_BYTES_MIN).ok);
@@ -30,5 +31,21 @@ test("a free port passes and a taken one is named with the key to change", async
 		assert.match(refused.detail, new RegExp(`${address} cannot be used \\(EADDRINUSE\\).+console\\.listen`));
 	} finally {
 		server.close();
+	}
+});
+
+test("a data folder that is a file, lies below one, or may not be written to is refused in one sentence", () => {
+	const directory = mkdtempSync(join(tmpdir(), "daemoneye-preflight-"));
+	try {
+		const file = join(directory, "file");
+		writeFileSync(file, "");
+		assert(checkDataFolder(join(directory, "new", "deep")).ok);
+		for (const path of [file, join(file, "below")]) {
+			const refused = checkDataFolder(path);
+			assert(!refused.ok && refused.code === "data_folder_unusable");
+			assert.match(refused.detail, /is a file, not a folder: name another folder with --data/);
+		}
+	} finally {
+		rmSync(directory, { recursive: true });
 	}
 });

@@ -2,14 +2,14 @@
  * What can be known to go wrong before anything is started: each finding is one sentence that says what to do. Guarantees that a
  * start which is bound to fail fails before it has made anything.
  */
-import { existsSync, statfsSync } from "node:fs";
+import { accessSync, constants, existsSync, statfsSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, resolve } from "node:path";
 import { splitHostPort } from "#core/config/strict-tree.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { BUILT } from "./layout.ts";
 
-export type PreflightCode = "not_built" | "disk_full" | "port_taken";
+export type PreflightCode = "not_built" | "data_folder_unusable" | "disk_full" | "port_taken";
 
 /** sqld, workerd and the outbox begin with a few megabytes; below this a start would stop half-way. */
 export const FREE_BYTES_MIN = 256 * 1024 * 1024;
@@ -25,6 +25,20 @@ export function checkBuilt(): Result<void, PreflightCode> {
 		(path) => !existsSync(path),
 	);
 	return missing === undefined ? ok(undefined) : fail("not_built", "Nothing is built yet: run `npm run setup` first.");
+}
+
+/** The folder, or the nearest one above it that exists, must be a folder we may write into. */
+export function checkDataFolder(dataDir: string): Result<void, PreflightCode> {
+	const place = nearestExisting(dataDir);
+	const advice = "name another folder with --data";
+	if (!statSync(place).isDirectory())
+		return fail("data_folder_unusable", `${place} is a file, not a folder: ${advice}.`);
+	try {
+		accessSync(place, constants.W_OK | constants.X_OK);
+		return ok(undefined);
+	} catch {
+		return fail("data_folder_unusable", `You may not write into ${place}: ${advice}, or run as its owner.`);
+	}
 }
 
 /** `freeBytesMin` is an argument so that a test can ask for more than any disk has. */
@@ -55,7 +69,7 @@ export async function checkPorts(addresses: Readonly<Record<string, string>>): P
 		if (refused !== null)
 			return fail(
 				"port_taken",
-				`${address} cannot be used (${refused}): stop what listens there, or change ${key} in the configuration (--port-base at the first start).`,
+				`${address} cannot be used (${refused}): stop what listens there, or change ${key} (at the first start by --port-base, later in the data folder's config).`,
 			);
 	}
 	return ok(undefined);

@@ -55,6 +55,7 @@ function proxySpec(options: ProxyOptions): WorkerdSpec {
 					{ name: "NODE_URI", kind: "text", value: node.uri },
 					{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 					{ name: "NODE_PROOF", kind: "text", value: nodeProofOf(paths) },
+					{ name: "GENESIS", kind: "text", value: base64Of(new Uint8Array(readFileSync(paths.genesis))) },
 					{ name: "SIGNING_SEED", kind: "environment", variable: "SIGNING_SEED" },
 					{ name: "UPSTREAM", kind: "service", service: "upstream" },
 					{ name: "UPSTREAM_URI", kind: "text", value: options.upstreamUri },

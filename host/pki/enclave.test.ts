@@ -149,7 +149,9 @@ test("bad names, addresses and invitees are refused before anything is written",
 		"node_exists",
 	);
 	equal(await code({ invitees: [] }), "invitees_invalid");
-	equal(await code({ policy: { ...OPTIONS.policy, mode: "two_person" } }), "invitees_invalid");
+	equal(await code({ policy: { ...OPTIONS.policy, mode: "two_person", traceApprovals: 1 } }), "invitees_invalid");
+	const invitees = ["ada", "bob"].map((operatorId) => ({ operatorId, roles: ["analyst" as const] }));
+	equal(await code({ policy: { ...OPTIONS.policy, mode: "two_person" }, invitees }), "trust_mode_unmet");
 	deepEqual(readdirSync(base), []);
 });
 

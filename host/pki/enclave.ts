@@ -59,7 +59,13 @@ export interface CreatedEnclave {
 	readonly invitations: readonly Invitation[];
 }
 
-export type CreateCode = NodeOptionCode | "enclave_exists" | "data_dir_not_replaceable" | "invitees_invalid";
+export type CreateCode =
+	| NodeOptionCode
+	| "enclave_exists"
+	| "data_dir_not_replaceable"
+	| "invitees_invalid"
+	/** The mode asks for two people and the policy for no approval. */
+	| "trust_mode_unmet";
 export type AddNodeCode = NodeOptionCode | NodeFileCode;
 
 /** The origin of an enclave's ledger: its log's name in every checkpoint. */
@@ -85,6 +91,8 @@ function checkOptions(dataDir: string, options: EnclaveOptions): Result<void, Cr
 		);
 	if (options.policy.mode === "two_person" && invitees.length < 2)
 		return fail("invitees_invalid", "The two-person mode needs at least two first operators.");
+	if (options.policy.mode === "two_person" && options.policy.traceApprovals < 1)
+		return fail("trust_mode_unmet", "The two-person mode needs at least one approval of a trace.");
 	if (existsSync(dataDir) && readdirSync(dataDir).length > 0)
 		return fail("enclave_exists", `${dataDir} is not empty; nothing in it was changed.`);
 	return ok(undefined);

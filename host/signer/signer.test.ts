@@ -232,11 +232,14 @@ test("version 1 with uninvited, differently invited or unaccounted operators is 
 	equal(await code({}, swapped), "invitation_mismatch");
 	equal(await code({}, presented().slice(1)), "invitations_incomplete");
 	equal(await code({}, [{ operatorId: "ada", token: "guess" }, ...presented().slice(1)]), "invitation_unknown");
-	equal(await code({ operators: [ada], successorKeys: [KEYS.ada, KEYS.ada] }), "trust_successors_invalid");
+	equal(await code({ successorKeys: [KEYS.ada, KEYS.ada] }), "trust_key_doubled");
+	equal(await code({ operators: [ada, { ...bob, publicKey: KEYS.ada }] }), "trust_key_doubled");
+	equal(await code({ operators: [ada], successorKeys: [KEYS.ada], successorThreshold: 1 }), "trust_mode_unmet");
 	equal(await code({ operators: [{ ...ada, roles: ["analyst", "approver"] }, bob] }), "invitation_mismatch");
-	equal(await code({ operators: [ada, { ...bob, id: "ada" }] }), "invitation_mismatch");
-	equal(await code({ operators: [], successorKeys: [] }), "trust_successors_invalid");
-	equal(await code({ successorThreshold: 1 }), "trust_successors_invalid");
+	equal(await code({ operators: [ada, { ...bob, id: "ada" }] }), "trust_operator_doubled");
+	equal(await code({ operators: [], successorKeys: [] }), "trust_threshold_invalid");
+	equal(await code({ successorThreshold: 3 }), "trust_threshold_invalid");
+	equal(await code({ successorThreshold: 1 }), "trust_mode_unmet");
 	equal(
 		await code({ successorKeys: [KEYS.ada, enclave.genesis.document.successorKeys[0] as Uint8Array] }),
 		"trust_successors_invalid",

@@ -5,6 +5,7 @@
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import { base64Of, bytesOfBase64, hexOf } from "#core/bytes/bytes.ts";
 import { ok } from "#core/result.ts";
+import { TestLedger } from "#core/testing/test-ledger.ts";
 import { AgentChannelBase, type ChannelEnv } from "../../durable/agent-channel.ts";
 import type { AgentState, ChannelAlarm, StoreDrain, WalBatch } from "../../durable/drain.ts";
 import { type AgentChannelFace, DIRECTORY_NAME, type Namespace, type PeerDirectoryFace } from "../../durable/faces.ts";
@@ -74,11 +75,17 @@ export class Recorder extends DurableObject<Env> {
 }
 
 export class AgentChannel extends AgentChannelBase<Env> {
+	readonly #ledger = new TestLedger();
 	protected override readonly drain: StoreDrain = {
 		deliver: async (agent, _signingKey, batches) => {
 			const isStored = await this.env.RECORDER.getByName("one").store(agent, batches);
 			if (!isStored) return { ok: false, code: "drain_unavailable", detail: "the test said so" };
-			return ok({ checkpoint: `test checkpoint over ${batches.at(-1)?.seq}` });
+			const highest = new Map(batches.map((batch) => [hexOf(batch.stream), batch]));
+			for (const { bytes } of batches) this.#ledger.appendBatch(bytes);
+			const custody = [...highest.values()].map(({ stream, seq }) => {
+				return { stream, seq, proof: this.#ledger.custodyOf(agent, { stream, seq }) };
+			});
+			return ok({ custody });
 		},
 		onState: (state) => this.env.RECORDER.getByName("one").note(state),
 		onAlarm: (alarm) => this.env.RECORDER.getByName("one").raise(alarm),
@@ -105,7 +112,7 @@ export default class Control extends WorkerEntrypoint<Env> {
 		}
 		if (pathname === "/trust") {
 			const directory = this.env.PEER_DIRECTORY.getByName(DIRECTORY_NAME);
-			await directory.publishTrust([bytes("document")]);
+			await directory.publishTrust(["document", "more"].filter((name) => name in body).map(bytes));
 			return Response.json({});
 		}
 		const channel = this.env.AGENT_CHANNEL.getByName(body.agent ?? "");

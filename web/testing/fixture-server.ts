@@ -28,7 +28,7 @@ const TYPES: Record<string, string> = {
 	".svg": "image/svg+xml",
 };
 const ROLES: Record<string, Role[]> = {
-	ana: ["analyst", "approver", "exporter"],
+	ana: ["viewer", "analyst", "approver", "exporter"],
 	vera: ["viewer"],
 };
 
@@ -221,9 +221,12 @@ function readAnswer(state: State, url: URL): unknown {
 	const isEmpty = mode === "empty";
 	const path = url.pathname;
 	if (path === "/api/fleet") return { nodes: isEmpty ? [] : story.nodes };
+	if (path === "/api/alarms") return { alarms: isEmpty ? [] : story.alarms };
 	if (path === "/api/hits") {
 		const hits = story.hits.map((hit) =>
-			mode === "hostile" && hit.id === 12 ? { ...hit, summary: "bash → ss\u202eh<b>\u0007" } : hit,
+			mode === "hostile" && hit.id === 12
+				? { ...hit, summary: "bash → ss\u202eh<b>\u0007", eventTimeMs: Number.MAX_SAFE_INTEGER }
+				: hit,
 		);
 		return { hits: isEmpty ? [] : hits };
 	}

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { EventKind } from "#core/model/event.ts";
-import type { EventRow, FleetNode, Hit, Hop, TraceAnswer } from "../../workers/sc/api/answers.ts";
+import type { AlarmView, EventRow, FleetNode, Hit, Hop, TraceAnswer } from "../../workers/sc/api/answers.ts";
 
 export const TRACE_ID = "T-20261122-4f1c9a";
 export const STORY_START_MS = Date.UTC(2026, 10, 22, 12, 31, 4, 120);
@@ -210,6 +210,21 @@ export interface Story {
 	readonly trace: TraceAnswer;
 	readonly hits: Hit[];
 	readonly nodes: FleetNode[];
+	readonly alarms: AlarmView[];
+}
+
+function alarmsOf(isHostile: boolean): AlarmView[] {
+	const at = { firstAtMs: STORY_START_MS + 30_000, lastAtMs: STORY_START_MS + 90_000 };
+	return [
+		{
+			...{ ...at, id: 2, agent: "db-01", code: "trace_not_commanded", times: 2000, hasEvidence: false },
+			detail: `db-01 sent events under trace ${isHostile ? HOSTILE.argument : "T-20261122-000000"}, which nobody ever started.`,
+		},
+		{
+			...{ ...at, id: 1, agent: "web-01", code: "batch_forked", times: 1, hasEvidence: true },
+			detail: "Another batch 6f2a91c04b7de835/41 of web-01 is stored already.",
+		},
+	];
 }
 
 function hopOf(web: Script, db: Script, isFollowed: boolean): Hop {
@@ -415,5 +430,5 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 		hops: [hop],
 		completeness: { isComplete: gaps.length === 0, gaps },
 	};
-	return { events, trace, hits: hitsOf(web), nodes: nodesOf(options.nowMs) };
+	return { events, trace, hits: hitsOf(web), nodes: nodesOf(options.nowMs), alarms: alarmsOf(options.isHostile) };
 }

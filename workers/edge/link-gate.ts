@@ -138,8 +138,11 @@ async function admit(
 	if (node.enclave !== self.value.enclave) return fail("hello_enclave", `${node.uri} is of another enclave`);
 	const used = nonces.use(serverNonce, nowMs);
 	if (!used.ok) return used;
-	const { id, signingKey, notAfterMs } = node;
-	return ok({ id, proof, signingKey, notAfterMs, ...(payload.status === undefined ? {} : { status: payload.status }) });
+	const { id, uri, signingKey, notAfterMs } = node;
+	return ok({
+		...{ id, uri, proof, signingKey, notAfterMs, hello: hello.value, helloTimeMs: payload.timeMs },
+		...(payload.status === undefined ? {} : { status: payload.status }),
+	});
 }
 
 function refuse(request: Request, refusal: Failure<LinkCode>): Response {

@@ -28,6 +28,15 @@ test("nobody signs in before the last invited operator has a key", options, asyn
 	deepEqual([(await ana.signIn()).status, (await ben.signIn()).status], [200, 200]);
 });
 
+test("a command for an agent that nobody ever heard is refused, and no object is made for it", options, async () => {
+	const { size } = await ana.get<LedgerAnswer>("/api/ledger");
+	const made = ana.command({ targetAgent: "made-up" });
+	equal(await codeOf(await ana.post("/api/commands", { envelope: base64Of(made.envelope) })), "422 agent_unknown");
+	equal((await ana.get<LedgerAnswer>("/api/ledger")).size, size + 1);
+	deepEqual((await ana.get<CommandsAnswer>("/api/commands")).commands, []);
+	await sc.store.store.writer.execute("INSERT INTO nodes (node_id, role) VALUES ('web-01', 'agent')");
+});
+
 let waiting: CommandAnswer["command"];
 let payload: Uint8Array;
 
@@ -52,7 +61,7 @@ test(
 	},
 );
 
-test("two approvals at once send it once; the agent nobody has seen is named as the cause", options, async () => {
+test("two approvals at once send it once; an agent without a link is named as the cause", options, async () => {
 	const path = `/api/commands/${waiting.commandId}/approvals`;
 	const signature = hexOf(ben.sign(PAYLOAD_TYPES.traceCommand, payload));
 	const answers = await Promise.all([ben.post(path, { signature }), ben.post(path, { signature })]);

@@ -9,17 +9,20 @@ import { Detector as DetectorBase } from "../../durable/detector.ts";
 import type { StoreDrain } from "../../durable/drain.ts";
 import { Feed } from "../../durable/feed.ts";
 import { Ledger } from "../../durable/ledger.ts";
+import { logLine } from "../../durable/log.ts";
 import { PeerDirectory } from "../../durable/peer-directory.ts";
 import { PeerLink } from "../../durable/peer-link.ts";
 import { OBJECT_NAMES } from "../../durable/sc-objects.ts";
 import { TraceDesk } from "../../durable/trace-desk.ts";
 import { SERVER_RULES } from "../../rules/index.ts";
 import { answerLink } from "../edge/link-gate.ts";
+import { noteAlarm } from "./alarms.ts";
 import type { LiveNote } from "./api/answers.ts";
 import { app } from "./app.ts";
 import { ScDrain } from "./drain/drain.ts";
 import type { ScEnv } from "./env.ts";
-import { evaluateRule } from "./store/detect.ts";
+import type { Store } from "./store/client.ts";
+import { evaluateRule, firstOfEachHost, type SteppedOver } from "./store/detect.ts";
 import { storeOf } from "./store/open.ts";
 
 export { Feed, Ledger, PeerDirectory, PeerLink, TraceDesk };
@@ -34,10 +37,30 @@ export class Detector extends DetectorBase<ScEnv> {
 	protected override async evaluate(since: number, until: number): Promise<void> {
 		const store = await storeOf(this.env);
 		for (const rule of SERVER_RULES) {
-			const hits = await evaluateRule(store, rule, { since, until, nowMs: () => Date.now() });
-			const notes = hits.map((id): LiveNote => ({ kind: "hit", id }));
-			await this.env.FEED.getByName(OBJECT_NAMES.feed).publish(notes.map((note) => JSON.stringify(note)));
+			const { hits, steppedOver } = await evaluateRule(store, rule, { since, until, nowMs: () => Date.now() });
+			for (const { agent, stepped } of await firstOfEachHost(store, steppedOver))
+				await this.#alarmOf(store, agent, stepped);
+			this.#tell(hits);
 		}
+	}
+
+	async #alarmOf(store: Store, agent: string, { ruleId, first, last, cause }: SteppedOver): Promise<void> {
+		const rows = first === last ? `event row ${first}` : `event rows ${first} to ${last}`;
+		await noteAlarm(this.env, store.writer, {
+			agent,
+			code: "rule_row_skipped",
+			detail: `Rule ${ruleId} did not judge ${rows}: ${cause}`,
+			evidence: null,
+			// A host that sends such events sends many: the first is named, the others are counted.
+			sameAs: ruleId,
+		});
+	}
+
+	/** A feed that does not answer must not hold back detection. */
+	#tell(hits: readonly number[]): void {
+		const notes = hits.map((id): LiveNote => ({ kind: "hit", id }));
+		const told = this.env.FEED.getByName(OBJECT_NAMES.feed).publish(notes.map((note) => JSON.stringify(note)));
+		told.catch((error: Error) => logLine("warning", "note_not_taken", { detail: error.message }));
 	}
 }
 

@@ -6,6 +6,9 @@ export const ROUTE_LIMITS = {
 	bodyBytesDrained: 1024 * 1024,
 	hitsListed: 200,
 	tracesListed: 200,
+	alarmsListed: 200,
+	/** So that one host's alarms cannot push everybody else's out of the list. */
+	alarmsListedPerAgent: 40,
 	/** One page of a trace's events; a row is about 600 bytes of JSON. */
 	eventsPage: 2000,
 } as const;

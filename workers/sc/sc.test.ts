@@ -1,17 +1,13 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { base64Of, bytesOfBase64, bytesOfHex, hexOf, utf8 } from "#core/bytes/bytes.ts";
-import { decodeAs, encodeAs } from "#core/codec/index.ts";
+import { encodeAs } from "#core/codec/index.ts";
 import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
-import { type NodeProof, nodeProofShape } from "#core/identity/binding.ts";
 import { signedEnvelopeShape, type TraceCommand, traceCommandShape } from "#core/model/command.ts";
 import { readZip } from "#core/package/index.ts";
-import { bytesNamed, processNamed, type SealedTestBatch, TestAgent } from "#core/testing/test-agent.ts";
+import { bytesNamed, processNamed, type SealedTestBatch, type TestAgent } from "#core/testing/test-agent.ts";
 import { verifyPackage } from "#core/verify/index.ts";
 import { ed25519PublicKey, ed25519Sign } from "#crypto";
-import { nodeProofOf } from "../../host/enclave/node-proof.ts";
-import { addNode } from "../../host/pki/enclave.ts";
 import type {
 	CommandAnswer,
 	EventsAnswer,
@@ -23,6 +19,7 @@ import type {
 	TraceAnswer,
 	TracesAnswer,
 } from "./api/answers.ts";
+import { arriveHost, ingest as ingestAt, until } from "./testing/hosts.ts";
 import { ORIGIN, type RunningSc, startSc } from "./testing/running-sc.ts";
 import { noSqld } from "./testing/running-store.ts";
 
@@ -61,62 +58,8 @@ async function codeOf(answer: Response): Promise<string> {
 const sign = (type: (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES], bytes: Uint8Array): string =>
 	hexOf(ed25519Sign(seed, preAuthEncoding(type, bytes)));
 
-async function until<T>(what: string, ask: () => Promise<T>, isMet: (value: T) => boolean): Promise<T> {
-	for (let tries = 0; tries < 200; tries++) {
-		const value = await ask();
-		if (isMet(value)) return value;
-		await new Promise((resolve) => setTimeout(resolve, 25));
-	}
-	throw new Error(`${what} did not come: ${JSON.stringify(await ask()).slice(0, 500)}`);
-}
-
-/** A host with a real certificate, as a proxy introduces it. */
-async function arrive(id: string): Promise<TestAgent> {
-	const node = await addNode(sc.dataDir, { role: "agent", id }, Date.now());
-	if (!node.ok) throw new Error(node.detail);
-	const agent = new TestAgent(id, Date.now(), new Uint8Array(readFileSync(node.value.paths.signingKey)));
-	const proof = decodeAs(nodeProofShape, bytesOfBase64(nodeProofOf(node.value.paths)) as Uint8Array);
-	if (!proof.ok) throw new Error(proof.detail);
-	const channel = await sc.channel(id);
-	await channel.arrive({
-		agent: id,
-		via: "px-1",
-		linkId: "link",
-		proof: proof.value as NodeProof,
-		signingKey: agent.publicKey,
-		notAfterMs: node.value.notAfterMs,
-		isUp: true,
-		status: {
-			hostName: `${id}.lab`,
-			tier: "ebpf",
-			missing: "",
-			siteTag: "lab",
-			softwareVersion: "0.1.0",
-			addresses: [Uint8Array.of(10, 0, 0, id === "web-01" ? 1 : 2)],
-			cause: "",
-		},
-		health: {
-			timeMs: Date.now(),
-			streams: [],
-			outboxBytes: 0,
-			oldestUnackedMs: 0,
-			rssBytes: 1,
-			eventCount: 2,
-			gapCount: 0,
-		},
-		heardAtMs: Date.now(),
-	});
-	return agent;
-}
-
-async function ingest(agent: TestAgent, ...batches: SealedTestBatch[]): Promise<void> {
-	const channel = await sc.channel(agent.id);
-	const answer = await channel.ingest(
-		agent.id,
-		batches.map(({ bytes }) => bytes),
-	);
-	deepEqual(answer.refusals, []);
-}
+const arrive = (id: string) => arriveHost(sc, id);
+const ingest = (agent: TestAgent, ...batches: SealedTestBatch[]) => ingestAt(sc, agent, ...batches);
 
 function command(over: Partial<TraceCommand> = {}): Uint8Array {
 	const nowMs = Date.now();
@@ -152,7 +95,7 @@ test("the guard: nothing without a session, no write from elsewhere, headers on 
 	);
 	equal((await sc.fetch("/none.js")).status, 404);
 	equal(((await (await sc.fetch("/healthz")).json()) as { status: string }).status, "ok");
-	for (const path of ["/api/hits", "/api/fleet", "/api/ledger", "/api/traces", "/api/live", "/api/none"])
+	for (const path of ["/api/hits", "/api/fleet", "/api/ledger", "/api/traces", "/api/live", "/api/alarms", "/api/none"])
 		equal(await codeOf(await sc.fetch(path)), "401 session_missing", path);
 	const foreign = await post("/api/session/challenge", {}, { origin: "http://evil.test" });
 	equal(await codeOf(foreign), "403 origin_refused");

@@ -1,6 +1,6 @@
 /** A small enclave for tests of packages: real certificates, trust, batches, commands and a ledger, all in this process. */
 
-import { hexOf, textOf, utf8 } from "#core/bytes/bytes.ts";
+import { hexOf, textOf } from "#core/bytes/bytes.ts";
 import { decodeAs, encodeAs } from "#core/codec/index.ts";
 import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
 import { nodeProofShape, signBinding } from "#core/identity/binding.ts";
@@ -16,6 +16,7 @@ import {
 } from "#core/ledger/index.ts";
 import { readBatch } from "#core/model/batch.ts";
 import { signedEnvelopeShape, type TraceCommand, traceCommandShape } from "#core/model/command.ts";
+import { exportActBody } from "#core/package/export-act.ts";
 import { type LedgerPlace, type PackageInput, preparePackage, sealPackage } from "#core/package/layout.ts";
 import { MANIFEST_NAME, makeManifest, type PackagePredicate } from "#core/package/manifest.ts";
 import { bytesNamed, processNamed, type SealedTestBatch, TestAgent } from "#core/testing/test-agent.ts";
@@ -181,6 +182,8 @@ export type PendingLeaf = Pick<Leaf, "kind" | "actor" | "subject" | "traceId"> &
 export interface Variation {
 	readonly batches?: (batches: readonly SealedTestBatch[], web: TestAgent) => readonly SealedTestBatch[];
 	readonly command?: Uint8Array;
+	/** Sent beside `command`: in the ledger and in the package. */
+	readonly moreCommands?: readonly Uint8Array[];
 	readonly trust?: Partial<TrustDocument>;
 	readonly exporter?: string;
 	/** The ledger's acts as they are to be. */
@@ -225,12 +228,22 @@ export async function makeTestPackage(variation: Variation = {}): Promise<TestPa
 	const told = story(web, db);
 	const batches = variation.batches?.(told, web) ?? told;
 	const command = variation.command ?? signedCommand({ targetAgent: "web-01" }, ["ana", "ben"]);
+	const commands = [command, ...(variation.moreCommands ?? [])];
 	const exporter = variation.exporter ?? "ana";
+	const facts = { exporter, reason: "case 7", commands, batches: batches.map(({ bytes }) => bytes) };
 	const traceId = TRACE_ID;
 	const acts: readonly PendingLeaf[] = [
 		{ kind: "trust_document", actor: "sc", subject: "trust/1", body: first },
-		{ kind: "trace_start", actor: "ben", subject: "web-01", body: command, traceId },
-		{ kind: "export", actor: exporter, subject: traceId, body: utf8("{}"), traceId },
+		...commands.map(
+			(body): PendingLeaf => ({
+				kind: "trace_start",
+				actor: "ben",
+				subject: commandOf(body).targetAgent,
+				body,
+				traceId,
+			}),
+		),
+		{ kind: "export", actor: exporter, subject: traceId, body: exportActBody({ traceId, ...facts }), traceId },
 	];
 	const pending = pendingLeaves(batches, variation.acts?.(acts) ?? acts);
 	const tree = placesOf(pending);
@@ -244,7 +257,7 @@ export async function makeTestPackage(variation: Variation = {}): Promise<TestPa
 		rootFingerprint: hexOf(sha256(rootDer)),
 		input: {
 			traceId,
-			exporter: { operator: exporter, reason: "case 7" },
+			exporter: { operator: exporter, reason: facts.reason },
 			preparedAtMs: NOW_MS + 2000,
 			toolVersion: "test",
 			root: rootDer,
@@ -261,17 +274,17 @@ export async function makeTestPackage(variation: Variation = {}): Promise<TestPa
 				.filter(({ kind }) => kind === "batch")
 				.map(({ place }, i) => ({ bytes: (batches[i] as SealedTestBatch).bytes, place })),
 			acts: numbered.filter(({ kind }) => kind !== "batch").map(({ body, place }) => ({ body, place })),
-			commands: [{ commandId: commandIdOf(command), envelope: command }],
+			commands: commands.map((envelope) => ({ commandId: hexOf(commandOf(envelope).commandId), envelope })),
 			checkpoint: signCheckpoint(checkpoint, ed25519Signer(ORIGIN, variation.checkpointSeed ?? ledgerSeed)),
 		},
 	};
 }
 
-function commandIdOf(envelope: Uint8Array): string {
+function commandOf(envelope: Uint8Array): TraceCommand {
 	const read = decodeAs(signedEnvelopeShape, envelope);
 	const command = read.ok ? decodeAs(traceCommandShape, read.value.payload) : read;
 	if (!command.ok) throw new Error(command.detail);
-	return hexOf(command.value.commandId);
+	return command.value;
 }
 
 /** Signs whatever files these are: for an exporter who lies. `predicate` is changed before it is signed. */

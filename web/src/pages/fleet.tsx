@@ -1,4 +1,4 @@
-/** The fleet: who is alive, how far behind, what each collector sees and what it cannot see, and why. */
+/** The fleet: who is alive, how far behind, what each collector sees and what it cannot see, and why; and its alarms. */
 import { For, Show } from "solid-js";
 import type { FleetAnswer, FleetNode } from "../../../workers/sc/api/answers.ts";
 import { onLive } from "../api/live.ts";
@@ -7,6 +7,7 @@ import { useConsole } from "../state/console.ts";
 import { bytesText, spanText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip, Empty, Loading, ProblemNote, type Tone } from "../widgets/states.tsx";
+import { Alarms } from "./alarms.tsx";
 
 /** Behind by more than this is worth a colour: a healthy link acknowledges within a second or two. */
 const BEHIND_WARN_MS = 10_000;
@@ -150,6 +151,7 @@ export function FleetPage() {
 					</section>
 				</Show>
 			</Show>
+			<Alarms />
 		</section>
 	);
 }

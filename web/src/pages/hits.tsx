@@ -6,7 +6,7 @@ import { createQuery } from "../api/query.ts";
 import { useCommands } from "../commands/dispatch.ts";
 import { TraceForm } from "../signing/trace-form.tsx";
 import { useConsole } from "../state/console.ts";
-import { dayClockText, spanText, utcText } from "../state/time-text.ts";
+import { dayClockText, isoText, spanText, utcText } from "../state/time-text.ts";
 import { DEFAULT_VIEW, formatHash } from "../state/url-state.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip, Empty, Loading, ProblemNote, type Tone } from "../widgets/states.tsx";
@@ -41,7 +41,7 @@ function HitRow(props: { hit: Hit; isOpen: boolean }) {
 				<span class="mono">
 					<Foreign text={props.hit.agent} />
 				</span>
-				<time class="number muted" datetime={new Date(props.hit.eventTimeMs).toISOString()}>
+				<time class="number muted" datetime={isoText(props.hit.eventTimeMs)}>
 					{dayClockText(props.hit.eventTimeMs)}
 				</time>
 				<span class="number muted" title="From the kernel's event to the stored hit">

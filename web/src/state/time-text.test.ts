@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytesText, clockText, dayClockText, parseMoment, spanText, utcText } from "./time-text.ts";
+import { bytesText, clockText, dayClockText, isoText, parseMoment, spanText, utcText } from "./time-text.ts";
 
 const moment = Date.UTC(2026, 10, 22, 3, 4, 5, 6);
 
@@ -9,6 +9,23 @@ test("times are UTC whatever the machine's zone", () => {
 	assert.equal(clockText(moment), "03:04:05.006");
 	assert.equal(dayClockText(moment), "2026-11-22 03:04:05");
 	assert.equal(utcText(Number.NaN), "no time");
+});
+
+test("a time that no calendar has is said so and never thrown", () => {
+	assert.equal(isoText(moment), "2026-11-22T03:04:05.006Z");
+	for (const ms of [
+		8.64e15 + 1,
+		Number.MAX_SAFE_INTEGER,
+		-Number.MAX_SAFE_INTEGER,
+		Number.POSITIVE_INFINITY,
+		Number.NaN,
+	]) {
+		assert.equal(isoText(ms), undefined);
+		for (const text of [utcText, clockText, dayClockText]) assert.equal(text(ms), "no time");
+		assert.equal(typeof spanText(ms), "string");
+		assert.equal(parseMoment("03:04", ms), null);
+	}
+	assert.equal(utcText(8.64e15), "+275760-09-13 00:00:00.000 UTC");
 });
 
 test("spans name the two largest units", () => {

@@ -13,6 +13,12 @@ export function utcText(ms: number): string {
 	return time ? `${time.date} ${time.clock} UTC` : "no time";
 }
 
+/** For `datetime`: ISO 8601, or nothing where a host's clock said a time that no calendar has. Never throws. */
+export function isoText(ms: number): string | undefined {
+	const time = parts(ms);
+	return time ? `${time.date}T${time.clock}Z` : undefined;
+}
+
 /** `13:07:55.123` */
 export function clockText(ms: number): string {
 	return parts(ms)?.clock ?? "no time";
@@ -26,6 +32,7 @@ export function dayClockText(ms: number): string {
 
 /** `640 ms`, `12.4 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`; the sign is kept. */
 export function spanText(ms: number): string {
+	if (!Number.isFinite(ms)) return "unknown";
 	if (ms < 0) return `−${spanText(-ms)}`;
 	if (ms < 1000) return `${Math.round(ms)} ms`;
 	if (ms < 60_000) return `${Number((ms / 1000).toFixed(1))} s`;

@@ -23,6 +23,12 @@ test("ticks stand at round times and never closer than asked", () => {
 	assert.ok(ticks({ startMs: 0, endMs: 86_400_000 * 4000 }, 400, 90).length < 6);
 });
 
+test("a window that a host's clock stretched beyond the calendar has ticks without a label", () => {
+	const found = ticks({ startMs: 8.64e15 - 1000, endMs: Number.MAX_SAFE_INTEGER }, 400, 90);
+	assert.ok(found.length > 0 && found.length < 6);
+	assert.equal(found.at(-1)?.label, "");
+});
+
 test("zooming keeps the moment under the pointer where it is", () => {
 	const window = zoomed({ startMs: 10_000, endMs: 30_000 }, 0.5, 15_000, bounds);
 	assert.equal(xOf(15_000, window, 100), 25);

@@ -1,4 +1,5 @@
 /** The time axis: moments to pixels and back, round tick times, zooming and panning inside bounds. Pure. */
+import { isoText } from "../state/time-text.ts";
 import type { TimeWindow } from "../state/url-state.ts";
 
 /** Closer than this, kernel order decides and not the picture. */
@@ -30,7 +31,7 @@ export function ticks(window: TimeWindow, width: number, gapMin: number): readon
 	const [from, to] = step < 1000 ? [11, 23] : step < 60_000 ? [11, 19] : step < 86_400_000 ? [11, 16] : [0, 10];
 	const found: Tick[] = [];
 	for (let ms = Math.ceil(window.startMs / step) * step; ms <= window.endMs; ms += step)
-		found.push({ ms, label: new Date(ms).toISOString().slice(from, to) });
+		found.push({ ms, label: isoText(ms)?.slice(from, to) ?? "" });
 	return found;
 }
 

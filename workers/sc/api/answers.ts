@@ -73,6 +73,25 @@ export interface FleetNode {
 	addresses: string[];
 }
 
+/** GET /api/alarms (role viewer or auditor) → what a person must see, last reported first; bounded, also per host. */
+export interface AlarmsAnswer {
+	alarms: AlarmView[];
+}
+export interface AlarmView {
+	id: number;
+	/** The host it is about; empty where it is about none. */
+	agent: string;
+	code: string;
+	/** One sentence; parts of it may be the host's own words. */
+	detail: string;
+	/** The bytes that prove it are in the store. */
+	hasEvidence: boolean;
+	/** How often it was reported. */
+	times: number;
+	firstAtMs: number;
+	lastAtMs: number;
+}
+
 /** GET /api/hits?limit= (newest first) */
 export interface HitsAnswer {
 	hits: Hit[];
@@ -266,6 +285,7 @@ export interface ExportAnswer {
  */
 export type LiveNote =
 	| { kind: "fleet"; agent: string }
+	| { kind: "alarm"; agent: string }
 	| { kind: "hit"; id: number }
 	| { kind: "trace"; id: string }
 	| { kind: "events"; traceId: string; lastRow: number }

@@ -1,27 +1,52 @@
 /**
  * The Security Center's drain: what an AgentChannel delivers becomes rows, ledger leaves and news. Guarantees the order: events
- * verified → stored → under a signed checkpoint → told to the desk → answered; so a receipt means custody. A batch whose events
+ * verified → stored → under a signed checkpoint → told to the desk → answered; so a receipt means custody, and proves it. A batch whose events
  * do not verify is kept verbatim with the reason and raises an alarm, and the lane goes on. When the store or the signer does not
  * answer, nothing is promised and the channel tries again; every step takes a repetition.
  */
-import { hexOf, utf8 } from "#core/bytes/bytes.ts";
+import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { nodeUri } from "#core/identity/node-uri.ts";
-import { bodyHash, encodeLeaf, SALT_BYTES } from "#core/ledger/index.ts";
+import { batchSubject, bodyHash, encodeLeaf, formatCustody, parseCheckpoint, SALT_BYTES } from "#core/ledger/index.ts";
 import { readBatch, verifyBatchEvents } from "#core/model/batch.ts";
 import type { Event } from "#core/model/event.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
-import type { AgentState, ChannelAlarm, Delivered, StoreDrain, WalBatch } from "../../../durable/drain.ts";
+import type {
+	AgentState,
+	ChannelAlarm,
+	Delivered,
+	StoreDrain,
+	StreamCustody,
+	WalBatch,
+} from "../../../durable/drain.ts";
 import { logLine } from "../../../durable/log.ts";
 import { OBJECT_NAMES } from "../../../durable/sc-objects.ts";
 import type { AgentNews } from "../../../durable/trace-desk.ts";
+import { raiseAlarm } from "../alarms.ts";
 import type { LiveNote } from "../api/answers.ts";
 import type { ScEnv } from "../env.ts";
 import type { Client, Store } from "../store/client.ts";
-import { type IncomingBatch, markLedgerIndexes, type StoredBatch, storeAlarm, storeBatches } from "../store/ingest.ts";
+import { type IncomingBatch, markLedgerIndexes, type StoredBatch, storeBatches } from "../store/ingest.ts";
 import { storeState } from "../store/nodes.ts";
 import { storeOf } from "../store/open.ts";
+import { attribute } from "./attribution.ts";
 
 type Outcome<T> = Result<T, "drain_unavailable">;
+
+/** A stored batch whose leaf is in the ledger. */
+type IndexedBatch = StoredBatch & { readonly ledgerIndex: number };
+
+interface Covered {
+	/** Of the tree whose signed checkpoint covers them all. */
+	readonly size: number;
+	readonly batches: readonly IndexedBatch[];
+}
+
+/** The ledger's own note, which it has opened with its key. */
+function sizeOf(note: string): number {
+	const parsed = parseCheckpoint(note.slice(0, note.indexOf("\n\n") + 1));
+	assertInvariant(parsed.ok, "the ledger answered a note that is no checkpoint");
+	return parsed.value.size;
+}
 
 function incomingOf(batch: WalBatch, signingKey: Uint8Array): IncomingBatch {
 	const read = readBatch(batch.bytes);
@@ -47,7 +72,7 @@ export function batchLeaf(enclave: string, agent: string, stored: StoredBatch): 
 		kind: "batch",
 		tsMs: stored.receivedMs,
 		actor: nodeUri({ enclave, role: "agent", id: agent }),
-		subject: `${hexOf(stored.stream)}/${stored.seq}`,
+		subject: batchSubject(stored.stream, stored.seq),
 		bodyHash: bodyHash(stored.salt, stored.header),
 	});
 }
@@ -81,17 +106,24 @@ export class ScDrain implements StoreDrain {
 	async deliver(agent: string, signingKey: Uint8Array, batches: readonly WalBatch[]): Promise<Outcome<Delivered>> {
 		try {
 			const store = await storeOf(this.#env);
-			const incoming = batches.map((batch) => incomingOf(batch, signingKey));
+			const desk = this.#env.TRACE_DESK.getByName(OBJECT_NAMES.desk);
+			const read = batches.map((batch) => incomingOf(batch, signingKey));
+			const { batches: incoming, alarms } = await attribute(desk, agent, read);
+			for (const alarm of alarms) await raiseAlarm(this.#env, store.writer, alarm);
 			const { stored, lastEventRow } = await storeBatches(store.writer, agent, incoming, Date.now());
 			await this.#alarms(store.writer, { agent, incoming, stored });
-			const checkpoint = await this.#custody(store, agent, { incoming, stored });
-			if (!checkpoint.ok) return checkpoint;
+			const covered = await this.#cover(store, agent, { incoming, stored });
+			if (!covered.ok) return covered;
+			const { size, batches: own } = covered.value;
+			const custody = await this.#prove(own, size);
 			const events = incoming.flatMap((batch) => batch.events);
 			const news = newsOf(agent, events);
-			if (news.answers.length + news.seals.length > 0)
-				await this.#env.TRACE_DESK.getByName(OBJECT_NAMES.desk).observe(news);
-			this.#announce(events, { lastEventRow, checkpoint: checkpoint.value });
-			return ok({ checkpoint: checkpoint.value });
+			if (news.answers.length + news.seals.length > 0) {
+				const { sealsIgnored } = await desk.observe(news);
+				if (sealsIgnored > 0) await this.#alarmOfSeals(store.writer, agent);
+			}
+			this.#announce(events, { lastEventRow, size });
+			return ok({ custody });
 		} catch (error) {
 			const detail = (error as Error).message;
 			logLine("warning", "delivery_not_stored", { agent, batches: batches.length, detail });
@@ -108,14 +140,14 @@ export class ScDrain implements StoreDrain {
 		for (const [i, batch] of incoming.entries()) {
 			const name = `${hexOf(batch.stream)}/${batch.seq}`;
 			if (hexOf((stored[i] as StoredBatch).hash) !== hexOf(batch.hash))
-				await this.#raise(writer, {
+				await raiseAlarm(this.#env, writer, {
 					agent,
 					code: "batch_forked",
 					detail: `Another batch ${name} of ${agent} is stored already.`,
 					evidence: batch.bytes,
 				});
 			if (batch.refusal !== "")
-				await this.#raise(writer, {
+				await raiseAlarm(this.#env, writer, {
 					agent,
 					code: "batch_events_refused",
 					detail: `The events of batch ${name} were not believed: ${batch.refusal}`,
@@ -124,51 +156,63 @@ export class ScDrain implements StoreDrain {
 		}
 	}
 
-	async #raise(writer: Client, alarm: ChannelAlarm): Promise<void> {
-		await storeAlarm(writer, alarm, Date.now());
-		const body = utf8(JSON.stringify({ code: alarm.code, detail: alarm.detail }));
-		const written = await this.#env.TRACE_DESK.getByName(OBJECT_NAMES.desk).act({
-			kind: "fork_alarm",
-			actor: this.#env.NODE_URI,
-			subject: alarm.agent,
-			body,
-		});
-		if (!written.ok) throw new Error(written.detail);
+	async #alarmOfSeals(writer: Client, agent: string): Promise<void> {
+		const detail = `${agent} sealed a trace more often than it was started there.`;
+		await raiseAlarm(this.#env, writer, { agent, code: "trace_seal_unexpected", detail, evidence: null });
 	}
 
-	/** Puts what is not yet in the ledger there; answers a signed note that covers every batch of the delivery. */
-	async #custody(
+	/** Puts what is not yet in the ledger there; answers a signed tree's size and which batches of the delivery it covers. */
+	async #cover(
 		store: Store,
 		agent: string,
 		delivery: { incoming: readonly IncomingBatch[]; stored: readonly StoredBatch[] },
-	): Promise<Outcome<string>> {
+	): Promise<Outcome<Covered>> {
 		const ledger = this.#env.LEDGER.getByName(OBJECT_NAMES.ledger);
-		const fresh = delivery.stored.filter(
-			({ ledgerIndex, hash }, i) =>
-				ledgerIndex === null && hexOf(hash) === hexOf((delivery.incoming[i] as IncomingBatch).hash),
-		);
+		// A forked batch is not the one that stands in the store: it is kept as an alarm, and no leaf speaks for it.
+		const own = delivery.stored.filter(({ hash }, i) => equalBytes(hash, (delivery.incoming[i] as IncomingBatch).hash));
+		const fresh = own.filter(({ ledgerIndex }) => ledgerIndex === null);
+		const known = own.filter((batch): batch is IndexedBatch => batch.ledgerIndex !== null);
 		if (fresh.length === 0) {
 			const latest = await ledger.latest();
-			return latest === null ? fail("drain_unavailable", "no checkpoint is signed yet") : ok(latest.note);
+			if (latest === null) return fail("drain_unavailable", "no checkpoint is signed yet");
+			return ok({ size: latest.size, batches: known });
 		}
 		const appended = await ledger.append(fresh.map((batch) => batchLeaf(this.#env.ENCLAVE, agent, batch)));
 		if (!appended.ok) return fail("drain_unavailable", `${appended.code}: ${appended.detail}`);
 		const { indexes, checkpoint } = appended.value;
+		const indexed = fresh.map((batch, i) => ({ ...batch, ledgerIndex: indexes[i] as number }));
 		await markLedgerIndexes(
 			store.writer,
-			fresh.map(({ row }, i) => ({ row, index: indexes[i] as number })),
+			indexed.map(({ row, ledgerIndex }) => ({ row, index: ledgerIndex })),
 		);
-		return ok(checkpoint);
+		return ok({ size: sizeOf(checkpoint), batches: [...known, ...indexed] });
+	}
+
+	/** What the agent is shown: of each stream the proof of its highest batch. */
+	async #prove(batches: readonly IndexedBatch[], size: number): Promise<StreamCustody[]> {
+		const highest = new Map<string, IndexedBatch>();
+		for (const batch of batches) {
+			const stream = hexOf(batch.stream);
+			if (batch.seq > (highest.get(stream)?.seq ?? 0)) highest.set(stream, batch);
+		}
+		const proved = [...highest.values()];
+		if (proved.length === 0) return [];
+		const ledger = this.#env.LEDGER.getByName(OBJECT_NAMES.ledger);
+		const { checkpoint, leaves } = await ledger.prove(
+			proved.map(({ ledgerIndex }) => ledgerIndex),
+			size,
+		);
+		return leaves.map(({ index, leaf, path }, i) => {
+			const { stream, seq, salt } = proved[i] as IndexedBatch;
+			return { stream, seq, proof: formatCustody({ leaf, salt, index, hashes: path, checkpoint }) };
+		});
 	}
 
 	/** Rules run and consoles hear of it after the receipt: neither may hold it back. */
-	#announce(
-		events: readonly Event[],
-		{ lastEventRow, checkpoint }: { lastEventRow: number; checkpoint: string },
-	): void {
+	#announce(events: readonly Event[], { lastEventRow, size }: { lastEventRow: number; size: number }): void {
 		const traceIds = [...new Set(events.flatMap(({ traceId }) => (traceId === undefined ? [] : [traceId])))];
 		const notes: LiveNote[] = traceIds.map((traceId) => ({ kind: "events", traceId, lastRow: lastEventRow }));
-		notes.push({ kind: "ledger", size: Number(checkpoint.split("\n")[1]) });
+		notes.push({ kind: "ledger", size });
 		this.#tell(this.#env.DETECTOR.getByName(OBJECT_NAMES.detector).notify(lastEventRow));
 		this.#tell(this.#env.FEED.getByName(OBJECT_NAMES.feed).publish(notes.map((note) => JSON.stringify(note))));
 	}
@@ -186,6 +230,6 @@ export class ScDrain implements StoreDrain {
 
 	async onAlarm(alarm: ChannelAlarm): Promise<void> {
 		const { writer } = await storeOf(this.#env);
-		await this.#raise(writer, alarm);
+		await raiseAlarm(this.#env, writer, alarm);
 	}
 }

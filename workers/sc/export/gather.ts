@@ -4,6 +4,7 @@
  * precedes; too much is refused and never cut.
  */
 import { bytesOfBase64, hexOf, utf8 } from "#core/bytes/bytes.ts";
+import { exportActBody } from "#core/package/export-act.ts";
 import type { LedgerPlace, PackageInput } from "#core/package/layout.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { stitchHops } from "#core/stitch/hop.ts";
@@ -170,7 +171,14 @@ export async function gatherPackage(
 		agents: [...new Set(commands.map(({ agent }) => agent))],
 	});
 	if (!gathered.ok) return gathered;
-	const body = utf8(JSON.stringify({ traceId, reason, batches: gathered.value.length }));
+	const sent = commands.filter(({ sentMs }) => sentMs !== null);
+	const body = exportActBody({
+		traceId,
+		exporter: operator,
+		reason,
+		batches: gathered.value.map(({ bytes }) => bytes),
+		commands: sent.map(({ envelope }) => envelope),
+	});
 	const written = await desk.act({ kind: "export", actor: operator, subject: traceId, traceId, body });
 	if (!written.ok) return written;
 	const latest = await env.LEDGER.getByName(OBJECT_NAMES.ledger).latest();
@@ -191,9 +199,7 @@ export async function gatherPackage(
 		hosts: await gatherHosts(reader, [...new Set(gathered.value.map(({ agent }) => agent))].sort()),
 		batches: gathered.value.map(({ bytes }, i) => ({ bytes, place: batchPlaces[i] as LedgerPlace })),
 		acts: acts.map((act, i) => ({ body: act.body, place: actPlaces[i] as LedgerPlace })),
-		commands: commands
-			.filter(({ sentMs }) => sentMs !== null)
-			.map(({ command, envelope }) => ({ commandId: hexOf(command.commandId), envelope })),
+		commands: sent.map(({ command, envelope }) => ({ commandId: hexOf(command.commandId), envelope })),
 		checkpoint: utf8(latest.note),
 	});
 }

@@ -1,15 +1,25 @@
 /** Commands: signed by the operator's own key, approved by others, sent by the desk. Contract: api/answers.ts. */
 import { Hono } from "hono";
 import { bytesOfBase64, bytesOfHex } from "#core/bytes/bytes.ts";
+import { decodeAs } from "#core/codec/index.ts";
+import { signedEnvelopeShape, traceCommandShape } from "#core/model/command.ts";
 import { OBJECT_NAMES } from "../../../durable/sc-objects.ts";
 import type { CommandAnswer, CommandsAnswer } from "../api/answers.ts";
+import type { ScEnv } from "../env.ts";
 import { storeOf } from "../store/open.ts";
-import { markHit } from "../store/queries.ts";
+import { isAgentStored, markHit } from "../store/queries.ts";
 import { jsonBody, type ScHono, withRole } from "./guard.ts";
 import { problem } from "./problems.ts";
 import { commandView } from "./traces.ts";
 
 const MALFORMED = { code: "request_malformed", detail: "The fields are missing or are not what they should be." };
+
+/** Whether the store has heard of the agent that an envelope is for. One that does not read is the desk's to refuse by name. */
+async function isTargetKnown(env: ScEnv, envelopeBytes: Uint8Array): Promise<boolean> {
+	const envelope = decodeAs(signedEnvelopeShape, envelopeBytes);
+	const command = envelope.ok ? decodeAs(traceCommandShape, envelope.value.payload) : envelope;
+	return command.ok && (await isAgentStored((await storeOf(env)).reader, command.value.targetAgent));
+}
 
 export const commandRoutes = new Hono<ScHono>()
 	.get("/", async (context) => {
@@ -28,7 +38,8 @@ export const commandRoutes = new Hono<ScHono>()
 		if (envelope === null || (hitId !== null && !Number.isSafeInteger(hitId))) return problem(MALFORMED);
 		const { operator } = context.get("session");
 		const desk = context.env.TRACE_DESK.getByName(OBJECT_NAMES.desk);
-		const taken = await desk.submit(operator.id, envelope, hitId as number | null);
+		const isAgentKnown = await isTargetKnown(context.env, envelope);
+		const taken = await desk.submit(operator.id, envelope, { hitId: hitId as number | null, isAgentKnown });
 		if (!taken.ok) return problem(taken);
 		if (hitId !== null) await markHit((await storeOf(context.env)).writer, hitId as number, taken.value.traceId);
 		const answer: CommandAnswer = { command: commandView(taken.value), traceId: taken.value.traceId };

@@ -1,11 +1,22 @@
-/** Reading: fleet, hits, traces, events, processes, ledger. Every signed-in operator may read. Contract: api/answers.ts. */
+/** Reading: fleet, alarms, hits, traces, events, processes, ledger. Every signed-in operator may read what no role is named for. Contract: api/answers.ts. */
 import { Hono } from "hono";
 import { bytesOfHex, hexOf } from "#core/bytes/bytes.ts";
+import { feedUrl } from "../../../durable/feed-listeners.ts";
 import { OBJECT_NAMES } from "../../../durable/sc-objects.ts";
+import { sessionHash } from "../../../durable/sign-in.ts";
 import { SERVER_RULES } from "../../../rules/index.ts";
-import type { EventsAnswer, FleetAnswer, FleetNode, HitsAnswer, LedgerAnswer, TracesAnswer } from "../api/answers.ts";
+import type {
+	AlarmsAnswer,
+	EventsAnswer,
+	FleetAnswer,
+	FleetNode,
+	HitsAnswer,
+	LedgerAnswer,
+	TracesAnswer,
+} from "../api/answers.ts";
 import type { ScEnv } from "../env.ts";
 import { ROUTE_LIMITS } from "../limits.ts";
+import { alarmsOf } from "../store/alarms.ts";
 import { storeOf } from "../store/open.ts";
 import {
 	completenessOf,
@@ -17,7 +28,7 @@ import {
 	storedBatchCounts,
 	traceFacts,
 } from "../store/queries.ts";
-import type { ScHono } from "./guard.ts";
+import { type ScHono, sessionSecret, withRole } from "./guard.ts";
 import { problem } from "./problems.ts";
 import { listTraces, traceAnswer } from "./traces.ts";
 
@@ -53,6 +64,11 @@ export const evidenceRoutes = new Hono<ScHono>()
 		const { reader } = await storeOf(context.env);
 		const limit = countIn(context.req.query("limit"), ROUTE_LIMITS.hitsListed);
 		return context.json({ hits: await hitsOf(reader, limit, describeRule) } satisfies HitsAnswer);
+	})
+	.get("/alarms", withRole("viewer", "auditor"), async (context) => {
+		const { reader } = await storeOf(context.env);
+		const limits = { max: ROUTE_LIMITS.alarmsListed, perAgentMax: ROUTE_LIMITS.alarmsListedPerAgent };
+		return context.json({ alarms: await alarmsOf(reader, limits) } satisfies AlarmsAnswer);
 	})
 	.get("/traces", async (context) => {
 		const traces = await listTraces(context.env, ROUTE_LIMITS.tracesListed);
@@ -97,7 +113,8 @@ export const evidenceRoutes = new Hono<ScHono>()
 		} satisfies LedgerAnswer);
 	})
 	.get("/live", async (context) => {
-		const response = await context.env.FEED.getByName(OBJECT_NAMES.feed).fetch(new Request("https://feed.invalid/"));
+		const session = sessionHash(sessionSecret(context) ?? "");
+		const response = await context.env.FEED.getByName(OBJECT_NAMES.feed).fetch(new Request(feedUrl(session)));
 		if (response.status === 503) return problem({ code: "too_many_listeners", detail: "Too many consoles are open." });
 		return response;
 	});

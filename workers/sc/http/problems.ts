@@ -27,7 +27,6 @@ const STATUS: Readonly<Record<string, number>> = {
 	command_replayed: 409,
 	body_too_large: 413,
 	export_too_large: 413,
-	too_many_challenges: 429,
 	too_many_listeners: 503,
 	ledger_halted: 503,
 	signer_unavailable: 503,

@@ -45,7 +45,7 @@ export const sessionRoutes = new Hono<ScHono>()
 		const publicKey = bytesIn(body.value.publicKey, 32);
 		if (publicKey === null) return problem(MALFORMED);
 		const made = await context.env.TRACE_DESK.getByName(OBJECT_NAMES.desk).challenge(publicKey);
-		return made.ok ? context.json(made.value satisfies ChallengeAnswer) : problem(made);
+		return context.json(made satisfies ChallengeAnswer);
 	})
 	.post("/session", async (context) => {
 		const body = await jsonBody(context);

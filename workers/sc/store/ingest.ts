@@ -5,7 +5,6 @@
  */
 import { hexOf } from "#core/bytes/bytes.ts";
 import type { Event } from "#core/model/event.ts";
-import { sha256 } from "#crypto";
 import { type Client, column, type InStatement } from "./client.ts";
 import { eventJson, gapRows, processRows } from "./event-rows.ts";
 
@@ -166,22 +165,5 @@ export async function markLedgerIndexes(
 	await client.execute({
 		sql: `UPDATE batches SET ledger_index = j.value ->> 'index' FROM json_each(?1) j WHERE batches.id = j.value ->> 'row'`,
 		args: [JSON.stringify(indexes)],
-	});
-}
-
-export interface Alarm {
-	readonly agent: string;
-	readonly code: string;
-	readonly detail: string;
-	readonly evidence: Uint8Array | null;
-}
-
-/** Keeps an alarm once, however often it is reported. */
-export async function storeAlarm(client: Client, alarm: Alarm, nowMs: number): Promise<void> {
-	const hash = sha256(new TextEncoder().encode(`${alarm.code}\0${alarm.detail}\0`), alarm.evidence ?? new Uint8Array());
-	await client.execute({
-		sql: `INSERT INTO alarms (agent, code, detail, evidence, evidence_hash, at_ms) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (agent, code, evidence_hash) DO NOTHING`,
-		args: [alarm.agent, alarm.code, alarm.detail, alarm.evidence, hash, nowMs],
 	});
 }

@@ -18,6 +18,12 @@ export async function nodesOf(client: Client): Promise<NodeRow[]> {
 	return drizzle(client).select().from(schema.nodes).orderBy(asc(schema.nodes.nodeId));
 }
 
+/** Whether an agent of this name has ever been heard. */
+export async function isAgentStored(client: Client, nodeId: string): Promise<boolean> {
+	const sql = "SELECT 1 FROM nodes WHERE node_id = ? AND role = 'agent'";
+	return (await client.execute({ sql, args: [nodeId] })).rows.length > 0;
+}
+
 export async function storedBatchCounts(client: Client): Promise<Map<number, number>> {
 	const { rows } = await client.execute("SELECT agent_row, count(*) AS n FROM batches GROUP BY agent_row");
 	return new Map(rows.map((row) => [column.number(row, "agent_row"), column.number(row, "n")]));

@@ -147,7 +147,9 @@ export const alarms = sqliteTable("alarms", {
 	code: text("code").notNull(),
 	detail: text("detail").notNull(),
 	evidence: bytes("evidence"),
-	/** SHA-256 of code, detail and evidence: a repeated alarm is one row. */
+	/** SHA-256 of what makes two reports the same alarm: a repeated alarm is one row. */
 	evidenceHash: bytes("evidence_hash").notNull(),
 	atMs: integer("at_ms").notNull(),
+	times: integer("times").notNull(),
+	lastMs: integer("last_ms").notNull(),
 });

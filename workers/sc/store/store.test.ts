@@ -1,13 +1,15 @@
-import { deepEqual, equal, rejects } from "node:assert/strict";
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { getTableConfig } from "drizzle-orm/sqlite-core";
 import { readBatch, verifyBatchEvents } from "#core/model/batch.ts";
 import { bytesNamed, processNamed, type SealedTestBatch, TestAgent } from "#core/testing/test-agent.ts";
 import { MIGRATIONS } from "../../../migrations/index.ts";
-import { SERVER_RULES } from "../../../rules/index.ts";
+import { SERVER_RULES, type ServerRule } from "../../../rules/index.ts";
 import { noSqld, type RunningStore, startStore } from "../testing/running-store.ts";
-import { evaluateRule } from "./detect.ts";
-import { type IncomingBatch, storeAlarm, storeBatches } from "./ingest.ts";
+import { alarmsOf, storeAlarm } from "./alarms.ts";
+import { openStore } from "./client.ts";
+import { DETECT_LIMITS, evaluateRule, firstOfEachHost } from "./detect.ts";
+import { type IncomingBatch, storeBatches } from "./ingest.ts";
 import { applyMigrations } from "./migrate.ts";
 import * as schema from "./schema.ts";
 
@@ -105,12 +107,30 @@ test("the same number with other bytes leaves the stored batch and its events al
 	);
 });
 
-test("an alarm reported again is one row, another one is another", options, async () => {
+test("an alarm reported again is one row with its count, another one is another, newest first", options, async () => {
 	const alarm = { agent: "a", code: "batch_fork", detail: "d", evidence: Uint8Array.of(1) };
 	await storeAlarm(running.store.writer, alarm, 1);
-	await storeAlarm(running.store.writer, alarm, 2);
-	await storeAlarm(running.store.writer, { ...alarm, evidence: null }, 3);
-	equal(await count("SELECT count(*) FROM alarms WHERE code = 'batch_fork'"), 2);
+	await storeAlarm(running.store.writer, { ...alarm, evidence: null }, 2);
+	await storeAlarm(running.store.writer, alarm, 3);
+	await storeAlarm(running.store.writer, { agent: "a", code: "c", detail: "one", evidence: null, sameAs: "x" }, 4);
+	await storeAlarm(running.store.writer, { agent: "a", code: "c", detail: "two", evidence: null, sameAs: "x" }, 5);
+	const listed = await alarmsOf(running.store.reader, { max: 10, perAgentMax: 10 });
+	deepEqual(
+		listed.map(({ code, detail, times, firstAtMs, lastAtMs, hasEvidence }) =>
+			[code, detail, times, firstAtMs, lastAtMs, hasEvidence].join(" "),
+		),
+		["c one 2 4 5 false", "batch_fork d 2 1 3 true", "batch_fork d 1 2 2 false"],
+	);
+});
+
+test("a host with many alarms hides nobody else's, and the list is bounded", options, async () => {
+	await storeAlarm(running.store.writer, { agent: "quiet", code: "c", detail: "first", evidence: null }, 10);
+	for (let i = 0; i < 9; i++)
+		await storeAlarm(running.store.writer, { agent: "noisy", code: "c", detail: `${i}`, evidence: null }, 20 + i);
+	const agents = async (limits: { max: number; perAgentMax: number }) =>
+		(await alarmsOf(running.store.reader, limits)).map(({ agent }) => agent);
+	deepEqual((await agents({ max: 4, perAgentMax: 3 })).join(" "), "noisy noisy noisy quiet");
+	equal((await agents({ max: 2, perAgentMax: 3 })).length, 2);
 });
 
 const exec = (name: string, creator: string | null, exe = `/usr/bin/${name}`) => ({
@@ -124,11 +144,129 @@ const fork = (child: string, name: string, creator: string) => ({
 	payload: { pid: 8, name, creatorParent: processNamed(creator) },
 });
 
+const [rule] = SERVER_RULES as [ServerRule, ...ServerRule[]];
+const lastRow = () => count("SELECT coalesce(max(id), 0) FROM events");
+
+/** Stores the events as one batch and answers what the rule says of them. */
+async function judge(agent: TestAgent, events: Parameters<TestAgent["batch"]>[1], by: ServerRule = rule) {
+	const since = await lastRow();
+	await storeBatches(running.store.writer, agent.id, [incoming(agent, agent.batch("bulk", events))], 1);
+	const window = { since, until: await lastRow(), nowMs: () => agent.timeMs };
+	const { hits, steppedOver } = await evaluateRule(running.store, by, window);
+	const { rows } = await running.store.reader.execute({
+		sql: "SELECT summary FROM hits WHERE id IN (SELECT value FROM json_each(?)) ORDER BY event_row",
+		args: [JSON.stringify(hits)],
+	});
+	return { since, window, steppedOver, summaries: rows.map((row) => row.summary) };
+}
+const snapshot = (process: string, name: string, exe: string) => ({
+	kind: "snapshot" as const,
+	process: processNamed(process),
+	payload: { pid: 1, name, exe },
+});
+
+test("a web server without a name, or with an overlong one, is a hit all the same", options, async () => {
+	const agent = new TestAgent("nameless-01");
+	const process = processNamed("nameless");
+	const { summaries, steppedOver } = await judge(agent, [
+		{ kind: "exec", process, payload: { pid: 1, exe: "/opt/x/nginx" } },
+		exec("bash", "nameless"),
+		{ kind: "exec", process: processNamed("deep"), payload: { pid: 1, exe: `/${"a".repeat(4000)}/nginx` } },
+		{ ...exec("bash", "deep"), payload: { pid: 9, exe: "/bin/sh", creatorParent: processNamed("deep") } },
+	]);
+	deepEqual(summaries, ["nginx → bash", "nginx → sh"]);
+	deepEqual(steppedOver, []);
+});
+
+test("of shells below each other the first hits, named by the shell and not by its script", options, async () => {
+	const agent = new TestAgent("cgi-01");
+	const shell = { ...exec("lookup.cgi", "worker", "/usr/bin/bash"), process: processNamed("cgi shell") };
+	const { summaries } = await judge(agent, [
+		snapshot("master", "apache2", "/usr/sbin/apache2"),
+		fork("worker", "apache2", "master"),
+		shell,
+		// The same process executes the next shell, and that one starts two more, one through an interpreter.
+		{ ...exec("bash", "worker"), process: shell.process },
+		{ ...exec("bash", "cgi shell"), process: processNamed("interactive") },
+		{ ...exec("perl", "interactive"), process: processNamed("perl") },
+		exec("dash", "perl"),
+	]);
+	deepEqual(summaries, ["apache2 → bash"]);
+	const later = await judge(agent, [{ ...exec("sh", "interactive"), process: processNamed("later") }]);
+	deepEqual(later.summaries, []);
+});
+
+test("a process that only calls itself a shell does not hide the shell below it", options, async () => {
+	const agent = new TestAgent("renamed-01");
+	const { summaries } = await judge(agent, [
+		snapshot("master", "apache2", "/usr/sbin/apache2"),
+		fork("liar", "bash", "master"),
+		exec("sh", "liar"),
+	]);
+	deepEqual(summaries, ["apache2 → sh"]);
+});
+
+test("a row without a summary is stepped over by name, and its neighbours hit", options, async () => {
+	const agent = new TestAgent("null-01");
+	const sql = "SELECT id AS event_row, name AS summary FROM events WHERE id > :since AND id <= :until";
+	const { since, window, summaries, steppedOver } = await judge(
+		agent,
+		[exec("a", null), { kind: "exec", process: processNamed("b"), payload: { pid: 9 } }, exec("c", null)],
+		{ ...rule, id: "null-summary", sql },
+	);
+	deepEqual(summaries, ["a", "c"]);
+	deepEqual(
+		steppedOver.map(({ ruleId, first, last }) => [ruleId, first, last]),
+		[["null-summary", since + 2, since + 2]],
+	);
+	equal((await firstOfEachHost(running.store, steppedOver))[0]?.agent, "null-01");
+	const wild = { ...rule, sql: "SELECT 1 AS event_row, 'x' AS summary WHERE :since < :until" };
+	equal((await evaluateRule(running.store, wild, window)).hits.length, 0);
+});
+
+test("events that a rule's SQL fails on are found by halving, whatever else is in the window", options, async () => {
+	const agent = new TestAgent("poison-01");
+	const sql = `SELECT id AS event_row, json_extract(filename, '$.a') AS summary FROM events
+		WHERE id > :since AND id <= :until`;
+	const good = { kind: "exec" as const, process: processNamed("g"), payload: { pid: 9, filename: '{"a":"good"}' } };
+	const bad = { ...good, payload: { pid: 9, filename: "{" } };
+	const events = [...Array(40).fill(good), bad, ...Array(40).fill(good), bad];
+	const { since, summaries, steppedOver } = await judge(agent, events, { ...rule, id: "poisoned", sql });
+	equal(summaries.length, 80);
+	deepEqual(
+		steppedOver.map(({ first, last }) => [first - since, last - since]),
+		[
+			[41, 41],
+			[82, 82],
+		],
+	);
+	match(steppedOver[0]?.cause ?? "", /JSON/i);
+});
+
+test(
+	"a rule that fails on everything ends with what it did not judge, and a store that is away throws",
+	options,
+	async () => {
+		const broken = { ...rule, sql: "SELECT none AS event_row FROM events WHERE id > :since AND id <= :until" };
+		const window = { since: 0, until: 20_000, nowMs: () => 1 };
+		const { hits, steppedOver } = await evaluateRule(running.store, broken, window);
+		equal(hits.length, 0);
+		equal(
+			steppedOver.reduce((sum, { first, last }) => sum + last - first + 1, 0),
+			20_000,
+		);
+		ok(steppedOver.length < DETECT_LIMITS.failuresMax);
+		const away = openStore({ fetch: () => Promise.reject(new TypeError("network")) }, running.tokens);
+		await rejects(evaluateRule(away, rule, window), /network/);
+		const refused = openStore({ fetch: async () => new Response("no", { status: 502 }) }, running.tokens);
+		await rejects(evaluateRule(refused, rule, window));
+	},
+);
+
 test("the shell rule hits Apache's shells at any of three levels, once, and nobody else's", options, async () => {
 	const agent = new TestAgent("web-09");
-	const rule = SERVER_RULES[0];
-	if (rule === undefined) throw new Error("no rule");
-	const since = await count("SELECT coalesce(max(id), 0) FROM events");
+	const since = await lastRow();
+	const hitsBefore = await count("SELECT coalesce(max(id), 0) FROM hits");
 	const batch = agent.batch("bulk", [
 		{
 			kind: "snapshot",
@@ -144,11 +282,14 @@ test("the shell rule hits Apache's shells at any of three levels, once, and nobo
 		exec("ls", "worker"),
 	]);
 	await storeBatches(running.store.writer, agent.id, [incoming(agent, batch)], 1);
-	const until = await count("SELECT max(id) FROM events");
+	const until = await lastRow();
 	const window = { since, until, nowMs: () => agent.timeMs + 40 };
-	equal((await evaluateRule(running.store, rule, window)).length, 2);
-	equal((await evaluateRule(running.store, rule, window)).length, 0);
-	const hits = await running.store.reader.execute("SELECT summary, latency_ms FROM hits ORDER BY id");
+	equal((await evaluateRule(running.store, rule, window)).hits.length, 2);
+	equal((await evaluateRule(running.store, rule, window)).hits.length, 0);
+	const hits = await running.store.reader.execute({
+		sql: "SELECT summary, latency_ms FROM hits WHERE id > ? ORDER BY id",
+		args: [hitsBefore],
+	});
 	deepEqual(
 		hits.rows.map((row) => row.summary),
 		["apache2 → dash", "apache2 → bash"],
@@ -157,7 +298,7 @@ test("the shell rule hits Apache's shells at any of three levels, once, and nobo
 		hits.rows.map((row) => row.latency_ms),
 		[90, 70],
 	);
-	equal((await evaluateRule(running.store, rule, { ...window, since: until })).length, 0);
+	equal((await evaluateRule(running.store, rule, { ...window, since: until })).hits.length, 0);
 });
 
 test("a process key claimed by another host names another process", options, async () => {

@@ -34,8 +34,12 @@ export class TestOperator {
 		return this.#sc.fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
 	}
 
+	ask(path: string, method = "GET"): Promise<Response> {
+		return this.#sc.fetch(path, { method, headers: { origin: ORIGIN, cookie: this.#cookie } });
+	}
+
 	async get<T>(path: string): Promise<T> {
-		const answer = await this.#sc.fetch(path, { headers: { cookie: this.#cookie } });
+		const answer = await this.ask(path);
 		if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
 		return (await answer.json()) as T;
 	}
@@ -53,6 +57,15 @@ export class TestOperator {
 		const answer = await this.post("/api/session", { publicKey: this.publicKey, challenge, signature });
 		this.#cookie = (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
 		return answer;
+	}
+
+	/** Signs in with a challenge that was made for another key; answers the status and code. */
+	async signInWithChallengeOf(publicKey: string): Promise<string> {
+		const { challenge } = (await (await this.post("/api/session/challenge", { publicKey })).json()) as {
+			challenge: string;
+		};
+		const signature = hexOf(this.sign(PAYLOAD_TYPES.signIn, bytesOfHex(challenge) as Uint8Array));
+		return codeOf(await this.post("/api/session", { publicKey: this.publicKey, challenge, signature }));
 	}
 
 	/** A command signed by this operator alone. */

@@ -1,0 +1,97 @@
+/** What a person must see: forks, refusals, events that came where none was asked for. Part of the fleet page. */
+import { For, Show } from "solid-js";
+import type { AlarmsAnswer, AlarmView } from "../../../workers/sc/api/answers.ts";
+import { onLive } from "../api/live.ts";
+import { createQuery } from "../api/query.ts";
+import { useConsole } from "../state/console.ts";
+import { dayClockText, isoText, utcText } from "../state/time-text.ts";
+import { Foreign } from "../widgets/foreign.tsx";
+import { Empty, Loading, ProblemNote } from "../widgets/states.tsx";
+
+function AlarmRow(props: { alarm: AlarmView }) {
+	return (
+		<tr data-testid={`alarm-${props.alarm.id}`}>
+			<td class="number muted">
+				<time datetime={isoText(props.alarm.lastAtMs)}>{dayClockText(props.alarm.lastAtMs)}</time>
+				<Show when={props.alarm.times > 1}>
+					<div class="sub" title={`First at ${utcText(props.alarm.firstAtMs)}`}>
+						{props.alarm.times.toLocaleString("en")} times
+					</div>
+				</Show>
+			</td>
+			<th scope="row" class="mono">
+				<Foreign text={props.alarm.agent || "no host"} />
+			</th>
+			<td>
+				<code>
+					<Foreign text={props.alarm.code} />
+				</code>
+			</td>
+			<td class="cell-wide">
+				<Foreign text={props.alarm.detail} isWhole />
+				<Show when={props.alarm.hasEvidence}>
+					<div class="sub muted">The bytes that prove it are kept.</div>
+				</Show>
+			</td>
+		</tr>
+	);
+}
+
+function AlarmTable(props: { alarms: readonly AlarmView[] }) {
+	return (
+		<section class="table-scroll" tabindex="0" aria-label="Alarms, newest first">
+			<table class="table" data-testid="alarms">
+				<thead>
+					<tr>
+						<th scope="col" class="number">
+							Last seen
+						</th>
+						<th scope="col">Host</th>
+						<th scope="col">Code</th>
+						<th scope="col">What happened</th>
+					</tr>
+				</thead>
+				<tbody>
+					<For each={props.alarms}>{(alarm) => <AlarmRow alarm={alarm} />}</For>
+				</tbody>
+			</table>
+		</section>
+	);
+}
+
+export function Alarms() {
+	const state = useConsole();
+	const mayRead = () => state.can("viewer") || state.can("auditor");
+	const alarms = createQuery<AlarmsAnswer>(() => (mayRead() ? "/api/alarms" : null));
+	onLive((note) => {
+		if (mayRead() && (note.kind === "alarm" || note.kind === "resync")) alarms.refresh();
+	});
+	const rows = () => alarms.data()?.alarms ?? [];
+	return (
+		<section class="page-part" aria-labelledby="alarms-title">
+			<h2 id="alarms-title">Alarms</h2>
+			<Show when={!mayRead()}>
+				<p class="muted" data-testid="alarms-no-role">
+					Reading alarms needs the role viewer or auditor.
+				</p>
+			</Show>
+			<Show when={alarms.problem()}>
+				{(failure) => (
+					<ProblemNote failure={failure()} isStale={alarms.data() !== undefined} onRetry={() => void alarms.reload()} />
+				)}
+			</Show>
+			<Show when={alarms.data()} fallback={alarms.isLoading() ? <Loading what="alarms" /> : null}>
+				<Show
+					when={rows().length > 0}
+					fallback={
+						<Empty title="No alarms">
+							Forged, forked or refused data, and events where none were asked for, would be named here.
+						</Empty>
+					}
+				>
+					<AlarmTable alarms={rows()} />
+				</Show>
+			</Show>
+		</section>
+	);
+}
