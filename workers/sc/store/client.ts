@@ -9,7 +9,7 @@ export type { Client, InStatement, Row } from "@libsql/client/http";
 
 /** What of a service binding the store uses. */
 export interface SqlFetcher {
-	fetch(request: Request): Promise<Response>;
+	fetch(request: Request, init?: { signal: AbortSignal }): Promise<Response>;
 }
 
 export interface Store {
@@ -17,11 +17,15 @@ export interface Store {
 	readonly reader: Client;
 }
 
+/** The largest batch takes under a second; past this the store hangs, and whoever waits is better told so and tries again. */
+const ANSWER_MS_MAX = 30_000;
+
 /** The binding carries the request; this name goes nowhere. */
 const SQLD_URL = "http://sqld.invalid";
 
 function openClient(fetcher: SqlFetcher, authToken: string): Client {
-	return createClient({ url: SQLD_URL, authToken, fetch: (request: Request) => fetcher.fetch(request) });
+	const ask = (request: Request) => fetcher.fetch(request, { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+	return createClient({ url: SQLD_URL, authToken, fetch: ask });
 }
 
 export function openStore(fetcher: SqlFetcher, tokens: { readWrite: string; readOnly: string }): Store {
