@@ -5,7 +5,6 @@
  */
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fail, ok, type Result } from "#core/result.ts";
 import { verifyPackage } from "#core/verify/index.ts";
 import { type OperatorClient, operatorClient } from "../cli/operator-client.ts";
@@ -218,8 +217,17 @@ interface Findings {
 
 async function judge(cast: Cast, found: Findings): Promise<Result<OnceReport, string>> {
 	const { analyst, traceId, options, stage } = cast;
-	// The seals' own batches reach custody within moments; the package is cut after them.
-	await sleep(500);
+	// The agents free traces only by a proof of custody: when nothing is left to acknowledge, they have verified the ledger's.
+	const held = await until(
+		"custody of everything",
+		async () => {
+			const fleet = await analyst.get<{ nodes: { id: string; role: string; behindMs: number }[] }>("/api/fleet");
+			const agents = fleet.ok ? fleet.value.nodes.filter(({ role }) => role === "agent") : [];
+			return agents.length === 2 && agents.every(({ behindMs }) => behindMs === 0) ? true : null;
+		},
+		cast.signal,
+	);
+	if (!held.ok) return held;
 	const all = await eventsOf(analyst, traceId);
 	if (!all.ok) return all;
 	const foreign = all.value.filter((event) => event.tier !== "ebpf" && event.tier !== "agent");

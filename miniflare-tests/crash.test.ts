@@ -122,7 +122,7 @@ test("a session that slept for longer than the runtime keeps objects in memory i
 	await link.expect("welcome");
 	const stream = new TestStream(web01, "trace");
 	link.send("batch", { bytes: stream.next().bytes });
-	await link.expect("receipt", (body) => body.level === "a2");
+	await link.expect("receipt", (body) => body.level === "a2" && hexOf(body.stream) === hexOf(stream.stream));
 	await sleep(12_000);
 	const command = {
 		commandId: base64Of(new Uint8Array(16)),

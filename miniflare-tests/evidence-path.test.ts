@@ -288,7 +288,7 @@ test("a command reaches the agent, is repeated until the agent has it, and is th
 	await third.expect("welcome");
 	const stream = new TestStream(web01, "alert");
 	sendBatch(third, stream.next());
-	await third.expect("receipt", (body) => body.level === "a2");
+	await third.expect("receipt", (body) => body.level === "a2" && hexOf(body.stream) === hexOf(stream.stream));
 	equal(
 		third.frames.some((frame) => frame.type === "command"),
 		false,
@@ -311,7 +311,7 @@ test("a command that expires while the agent is away is never delivered, and one
 	const link = await TestLink.open(proxy, web01);
 	const stream = new TestStream(web01, "alert");
 	sendBatch(link, stream.next());
-	await link.expect("receipt", (body) => body.level === "a2");
+	await link.expect("receipt", (body) => body.level === "a2" && hexOf(body.stream) === hexOf(stream.stream));
 	equal(
 		link.frames.some((frame) => frame.type === "command"),
 		false,

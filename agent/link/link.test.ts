@@ -286,7 +286,10 @@ test("a hop that is full for a while gets the same batch later", async (t) => {
 	await new Promise((resolve) => setTimeout(resolve, AGENT_LIMITS.rejectRestMs));
 	link.heartbeat();
 	await until("both", () => hop.events.length === 2);
-	assert.deepEqual(hop.refusals, ["wal_full"]);
+	// The batch behind may have been on its way before the refusal arrived; then it was one too far, and came again as well.
+	const [first, ...later] = hop.refusals;
+	assert.equal(first, "wal_full");
+	assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
 });
 
 test("the window bounds what is sent without a receipt, and a trace passes a backlog", async (t) => {

@@ -1,8 +1,8 @@
 /**
  * The Security Center's drain: what an AgentChannel delivers becomes rows, ledger leaves and news. Guarantees the order: events
- * verified → stored → under a signed checkpoint → told to the desk → answered; so a receipt means custody, and proves it. A batch whose events
- * do not verify is kept verbatim with the reason and raises an alarm, and the lane goes on. When the store or the signer does not
- * answer, nothing is promised and the channel tries again; every step takes a repetition.
+ * verified → stored → under a signed checkpoint → told to the desk → answered; so a receipt means custody, and proves it. A batch
+ * whose events do not verify is kept verbatim with the reason and raises an alarm, and the lane goes on. When the store or the
+ * signer does not answer, nothing is promised and the channel tries again; every step takes a repetition.
  */
 import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { nodeUri } from "#core/identity/node-uri.ts";
