@@ -9,7 +9,7 @@ import { relative } from "node:path";
 import { run } from "node:test";
 
 const HELP = `usage: npm test -- [SUITE...] [--json]
-Runs all suites, or the named ones. Suites: ${"unit procmond fuzz flows browser e2e"}.
+Runs all suites, or the named ones. Suites: unit evidence procmond fuzz flows browser e2e.
   example: npm test -- unit flows
 Exit 0 all passed, 1 a failure (or a skip while REQUIRE is set), 2 usage.
 `;
@@ -42,6 +42,8 @@ interface Outcome extends Counts {
 const SHARED_ABSENT = /^shared .*absent/;
 const BROWSER = /\.browser\.test\.ts$/;
 const E2E = /\.e2e\.test\.ts$/;
+/** Packages flipped byte by byte take their time; everyday tests do not wait for them. */
+const EVIDENCE = /^(core\/(verify|package)|verify)\//;
 
 function testFiles(): string[] {
 	const roots = [
@@ -68,9 +70,10 @@ function suites(): Suite[] {
 		{
 			name: "unit",
 			budgetSecs: 60,
-			files: files.filter((file) => !BROWSER.test(file) && !E2E.test(file)),
+			files: files.filter((file) => ![BROWSER, E2E, EVIDENCE].some((other) => other.test(file))),
 			concurrency: 2,
 		},
+		{ name: "evidence", budgetSecs: 240, files: files.filter((file) => EVIDENCE.test(file)), concurrency: 2 },
 		{
 			name: "procmond",
 			budgetSecs: 60,
