@@ -3,124 +3,23 @@
  * app's own `idle()`, never for a time. Skipped by name where there is no Chromium; fails instead where REQUIRE names it.
  */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { build } from "vite";
 import { hexOf } from "#core/bytes/bytes.ts";
 import { COMMANDS } from "./src/commands/catalog.ts";
-import { type Fixture, openFixture } from "./testing/fixture-server.ts";
+import {
+	activeRow,
+	at,
+	axeViolations,
+	browser,
+	consoleTest,
+	fixture,
+	focused,
+	idle,
+	join_,
+	openTrace,
+	press,
+} from "./testing/browser-stage.ts";
+import { REFUSAL } from "./testing/fixture-server.ts";
 import { HOSTILE, keyOf, TRACE_ID } from "./testing/story.ts";
-
-const CHROMIUM = "/usr/bin/chromium";
-const ARGS =
-	"--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking " +
-	"--disable-component-update --disable-sync";
-const hasChromium = existsSync(CHROMIUM);
-const isRequired = (process.env.REQUIRE ?? "").split(/[\s,]+/).includes("chromium");
-const skip = hasChromium || isRequired ? false : "chromium is not installed";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-/** Collects what the browser refuses under the policy, from before the first script of the page. */
-const WATCH = `window.refused = []; document.addEventListener("securitypolicyviolation",
-	(event) => window.refused.push(event.violatedDirective + " " + event.blockedURI + " " + event.sample));`;
-
-let root: string;
-let browser: Browser;
-let fixture: Fixture;
-
-before(async () => {
-	if (skip) return;
-	assert.ok(hasChromium, "REQUIRE names chromium and it is not installed");
-	root = mkdtempSync(join(tmpdir(), "console-"));
-	await build({
-		configFile: fileURLToPath(new URL("./vite.config.ts", import.meta.url)),
-		logLevel: "silent",
-		build: { outDir: root },
-	});
-	browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS.split(" ") });
-});
-
-after(async () => {
-	await browser?.close();
-	if (root) rmSync(root, { recursive: true, force: true });
-});
-
-/** A browser of its own, signed in as the operator unless told otherwise; checks at its end that nothing was refused or thrown. */
-function consoleTest(
-	name: string,
-	options: { operator?: string | null; mode?: Parameters<Fixture["setMode"]>[0]; dark?: boolean },
-	run: (page: Page, context: BrowserContext) => Promise<void>,
-): void {
-	test(name, { skip, timeout: 30_000 }, async () => {
-		const own = await openFixture(root);
-		fixture = own;
-		const context = await browser.newContext({
-			viewport: { width: 1440, height: 900 },
-			colorScheme: options.dark ? "dark" : "light",
-			acceptDownloads: true,
-		});
-		try {
-			fixture.setMode(options.mode ?? "story");
-			await context.addInitScript(WATCH);
-			// Well below the test's own time, so that a failure names the step.
-			context.setDefaultTimeout(8000);
-			const page = await context.newPage();
-			const errors: string[] = [];
-			page.on("pageerror", (error) => errors.push(error.message));
-			if (options.operator !== null) await join_(page, options.operator ?? "ana");
-			await run(page, context);
-			assert.deepEqual(errors, []);
-			assert.deepEqual(await page.evaluate("window.refused"), []);
-		} finally {
-			await context.close();
-			await own.close();
-		}
-	});
-}
-
-const at = (id: string) => `[data-testid="${id}"]`;
-const idle = (page: Page) => page.evaluate("window.daemoneye.idle()");
-const focused = (page: Page) => page.evaluate("document.activeElement?.getAttribute('data-testid')");
-
-async function join_(page: Page, operator: string): Promise<void> {
-	await page.goto(`${fixture.url}/#/join/invite-${operator}`);
-	await page.click(at("join-start"));
-	await page.click(at("join-continue"));
-	await idle(page);
-}
-
-async function openTrace(page: Page, query = ""): Promise<void> {
-	await page.goto(`${fixture.url}/#/traces/${TRACE_ID}${query}`);
-	await page.waitForSelector(at("treegrid"));
-	await idle(page);
-}
-
-async function press(page: Page, ...keys: string[]): Promise<void> {
-	for (const key of keys) await page.keyboard.press(key);
-	await idle(page);
-}
-
-/** Text of the row that the treegrid names as active. */
-const activeRow = (page: Page) =>
-	page.evaluate(
-		`document.getElementById(document.querySelector('[role=treegrid]').getAttribute('aria-activedescendant'))?.dataset.row`,
-	);
-
-/** All rules, or those that a theme can change. */
-async function axeViolations(page: Page, rules: "all" | "colours" = "all"): Promise<string[]> {
-	await idle(page);
-	if (!(await page.evaluate("'axe' in window"))) await page.evaluate(axe);
-	const only = rules === "colours" ? ', runOnly: ["color-contrast"]' : "";
-	return page.evaluate(
-		`axe.run(document, { resultTypes: ["violations"]${only} }).then((result) =>
-			result.violations.map((each) => each.id + ": " + each.nodes.map((node) => node.target.join(" ") + " " + node.failureSummary).join(" | ")))`,
-	);
-}
 
 consoleTest(
 	"an invitation makes a key that cannot be extracted, signs in, and leaves no token behind",
@@ -165,7 +64,107 @@ consoleTest("a used invitation is refused in words", { operator: null }, async (
 	await join_(page, "ana");
 	await page.goto(`${fixture.url}/#/join/invite-ana`);
 	await page.click(at("join-start"));
-	assert.match((await page.textContent(at("problem"))) ?? "", /used or expired/);
+	assert.match((await page.textContent(at("problem"))) ?? "", /has a key already/);
+	await page.click(at("sign-in-ana"));
+	await page.waitForSelector(at("hits"));
+	assert.match(page.url(), /#\/hits$/, "by the key that this browser holds");
+});
+
+consoleTest("an address that leads nowhere says so instead of showing another page", {}, async (page) => {
+	for (const [hash, said] of [
+		["#/nonsense", "There is no page here"],
+		["#/traces/T-nope", "No trace T-nope"],
+		["#/traces/T-20261122-unknown", "No trace T-20261122-unknown"],
+	] as const) {
+		await page.goto(`${fixture.url}/${hash}`);
+		await page.getByText(said).waitFor();
+		assert.deepEqual(await axeViolations(page), [], hash);
+	}
+});
+
+consoleTest(
+	"a hop is matched without a reload or a note when its other end comes in late",
+	{ mode: "unmatched" },
+	async (page) => {
+		await openTrace(page);
+		await page.click(at("tab-hops"));
+		assert.match((await page.textContent(at("hop-c0ffee01"))) ?? "", /not seen from its other end yet/);
+		assert.equal(await page.locator(at("follow")).count(), 0);
+		fixture.setMode("unfollowed");
+		await page.waitForSelector(at("follow"));
+		assert.match((await page.textContent(at("hop-confidence"))) ?? "", /96 % sure/);
+	},
+);
+
+consoleTest(
+	"a trace is not offered at a process that has ended, and a refusal shows its cause",
+	{ mode: "ended" },
+	async (page) => {
+		await page.click(at("hit-11"));
+		await idle(page);
+		await page.click(at("trace-open-form"));
+		const rows = page.locator(`${at("trace-root")} label`);
+		assert.match((await rows.nth(0).textContent()) ?? "", /bash.*has ended/);
+		assert.ok(await rows.nth(1).locator("input").isChecked(), "the nearest ancestor");
+		await page.fill(at("trace-reason"), "x");
+		await page.click(at("trace-sign"));
+		await page.waitForSelector(at("trace-form"), { state: "detached" });
+		assert.equal(hexOf(fixture.seen.commands[0]?.targetProcess ?? new Uint8Array()), keyOf("web-01", 4310));
+		fixture.setMode("refused");
+		await openTrace(page);
+		assert.equal(await page.textContent(at("trace-cause")), REFUSAL);
+		assert.equal(await page.locator(at("stop-trace-head")).count(), 0, "nothing to stop");
+	},
+);
+
+consoleTest("stop is offered in the head for one host at a time, and by host among the commands", {}, async (page) => {
+	await openTrace(page);
+	assert.match((await page.textContent(at("stop-trace-head"))) ?? "", /web-01/);
+	await page.click(at("stop-trace-head"));
+	assert.equal(await page.textContent(at("trace-target")), "web-01");
+	await press(page, "Escape");
+	await page.click('[data-row="host:db-01"]');
+	assert.match((await page.textContent(at("stop-trace-head"))) ?? "", /db-01/);
+	await page.click(at("tab-commands"));
+	await page.click(at("stop-web-01"));
+	await page.fill(at("trace-reason"), "done");
+	await page.click(at("trace-sign"));
+	await page.waitForSelector(at("trace-form"), { state: "detached" });
+	assert.deepEqual(
+		fixture.seen.commands.map(({ act, targetAgent }) => `${act} ${targetAgent}`),
+		["stop web-01"],
+	);
+	await page.click(at("export"));
+	assert.match(
+		(await page.textContent(at("export-unsealed"))) ?? "",
+		/web-01 and db-01 are still traced.*PASS WITH GAPS/s,
+	);
+});
+
+consoleTest("the fleet's ages go on, a silent host stands out, and a proxy shows no zeros", {}, async (page) => {
+	await page.click(at("nav-fleet"));
+	const heard = page.locator(at("heard-web-01"));
+	const before = (await heard.textContent()) ?? "";
+	assert.match(before, /^heard \d+ s ago$/);
+	await heard.filter({ hasNotText: before }).waitFor();
+	assert.equal(await page.locator(`${at("heard-web-01")}.text-warn`).count(), 0);
+	assert.equal(await page.locator(`${at("heard-lab-09")}.text-warn`).count(), 1);
+	assert.match((await page.textContent(at("node-px-north"))) ?? "", /–.*relays only.*––/s);
+});
+
+consoleTest("nothing is cut off at 1024 pixels", {}, async (page) => {
+	await page.setViewportSize({ width: 1024, height: 768 });
+	const inView = async (id: string) => {
+		const box = await page.locator(at(id)).boundingBox();
+		assert.ok(box && box.x >= 0 && box.x + box.width <= 1024, `${id} ends at ${box ? box.x + box.width : "nowhere"}`);
+	};
+	assert.ok(await page.locator("a.hit-row time").first().isVisible());
+	await inView("sign-out");
+	await page.click(at("nav-fleet"));
+	await page.waitForSelector(at("fleet"));
+	await inView("sign-out");
+	await openTrace(page);
+	for (const id of ["sign-out", "export", "stop-trace-head", "completeness"]) await inView(id);
 });
 
 consoleTest(
@@ -347,6 +346,10 @@ consoleTest("an export is prepared, its manifest shown and signed, and the packa
 	await page.fill(at("export-reason"), "handover to the incident team");
 	await page.click(at("export-prepare"));
 	assert.match((await page.textContent(at("export-manifest"))) ?? "", /in-toto\.io\/Statement\/v1/);
+	assert.match(
+		(await page.textContent(at("export-summary"))) ?? "",
+		/web-01, db-01.*Gapsnone.*not yet on web-01, db-01/s,
+	);
 	const download = page.waitForEvent("download");
 	await page.click(at("export-sign"));
 	assert.equal((await download).suggestedFilename(), `${TRACE_ID}.depkg`);
@@ -501,6 +504,7 @@ for (const dark of [false, true]) {
 			await press(page, "e");
 			await page.fill(at("export-reason"), "x");
 			await page.click(at("export-prepare"));
+			await page.click(`${at("export-dialog")} summary`);
 			await page.waitForSelector(at("export-manifest"));
 			await clean("export dialog");
 			await press(page, "Escape", "Control+k");

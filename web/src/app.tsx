@@ -12,6 +12,7 @@ import { FleetPage } from "./pages/fleet.tsx";
 import { HitsPage } from "./pages/hits.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
 import { TracesPage } from "./pages/traces.tsx";
+import { UnknownPage } from "./pages/unknown.tsx";
 import { Footer, TopBar } from "./shell.tsx";
 import { ConsoleContext, type ConsoleState, createConsoleState } from "./state/console.ts";
 import { switchTheme } from "./state/theme.ts";
@@ -26,6 +27,7 @@ const TITLES = {
 	fleet: "Fleet",
 	approvals: "Approvals",
 	join: "Join",
+	unknown: "No such page",
 } as const;
 
 function Pages(props: { state: ConsoleState }) {
@@ -33,8 +35,13 @@ function Pages(props: { state: ConsoleState }) {
 		const route = props.state.route();
 		return route.page === "trace" ? route.traceId : null;
 	};
+	const unknown = () => {
+		const route = props.state.route();
+		return route.page === "unknown" ? route : null;
+	};
 	return (
 		<Switch>
+			<Match when={unknown()}>{(route) => <UnknownPage traceId={route().traceId} />}</Match>
 			<Match when={props.state.route().page === "hits"}>
 				<HitsPage />
 			</Match>

@@ -62,6 +62,7 @@ export function TopBar(props: { isSignedIn: boolean; onPalette: () => void }) {
 		await deleteAt("/api/session");
 		await state.renewSession();
 	};
+	const roles = () => (state.operator()?.roles ?? []).join(", ");
 	useCommands({ "session.end": () => (props.isSignedIn ? void signOut() : false) });
 	return (
 		<header class="topbar">
@@ -87,9 +88,9 @@ export function TopBar(props: { isSignedIn: boolean; onPalette: () => void }) {
 				<button type="button" class="button button-quiet" onClick={() => props.onPalette()} data-testid="open-palette">
 					Commands <kbd>Ctrl K</kbd>
 				</button>
-				<span class="operator" data-testid="operator">
+				<span class="operator" title={roles()} data-testid="operator">
 					{visibleText(state.operator()?.name ?? "")}
-					<span class="muted"> {(state.operator()?.roles ?? []).join(", ")}</span>
+					<span class="muted operator-roles"> {roles()}</span>
 				</span>
 				<button type="button" class="button button-quiet" onClick={() => void signOut()} data-testid="sign-out">
 					Sign out
@@ -142,7 +143,9 @@ export function Footer() {
 			</Show>
 			<Show when={state.session.data()?.isAwaitingOperators}>
 				<span class="chip chip-warn" data-testid="awaiting-operators">
-					Waiting for other operators to redeem their invitations: nothing can be signed yet
+					{state.session.data()?.mode === "solo"
+						? "Nobody has joined yet: open the invitation link"
+						: "Waiting for other operators to redeem their invitations: nothing can be signed yet"}
 				</span>
 			</Show>
 			<span class="spacer" />

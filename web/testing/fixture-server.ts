@@ -32,7 +32,8 @@ const ROLES: Record<string, Role[]> = {
 	vera: ["viewer"],
 };
 
-type Mode = "story" | "empty" | "error" | "hostile" | "unfollowed" | "silent";
+/** `unmatched`: db-01's accept is not stored yet. `ended`: the processes of the hits are gone. `refused`: the agent said no. */
+type Mode = "story" | "empty" | "error" | "hostile" | "unfollowed" | "unmatched" | "ended" | "refused" | "silent";
 
 /** What a signed request proved. */
 export interface Seen {
@@ -76,8 +77,21 @@ class Refusal extends Error {
 	}
 }
 
+export const REFUSAL = "root_gone: process 4315 has ended";
+
 function storyOf(mode: Mode): Story {
-	return tellStory({ isFollowed: mode !== "unfollowed", isHostile: mode === "hostile", nowMs: Date.now() });
+	const nowMs = Date.now();
+	const isFollowed = mode !== "unfollowed" && mode !== "unmatched";
+	const story = tellStory({ isFollowed, isHostile: mode === "hostile", nowMs });
+	if (mode === "unmatched") {
+		const unseen = { to: null, followTarget: null, confidence: 0, reasons: [], timeMs: nowMs };
+		story.trace.hops = story.trace.hops.map((hop) => ({ ...hop, ...unseen }));
+	}
+	if (mode === "refused") {
+		story.trace.trace.state = "refused";
+		for (const command of story.trace.commands) Object.assign(command, { state: "refused", cause: REFUSAL });
+	}
+	return story;
 }
 
 /** A command of another operator that waits for the tester's approval. */
@@ -156,8 +170,8 @@ function enter(state: State, path: string, body: Body): { answer: unknown; cooki
 	if (path === "/api/invitations/redeem") {
 		const token = String(body.token);
 		const operator = /^invite-([a-z]+)$/.exec(token)?.[1];
-		if (!operator || state.usedTokens.has(token))
-			throw new Refusal(403, "invitation_unknown", "This invitation is used or expired.");
+		if (!operator) throw new Refusal(403, "invitation_unknown", "This enclave made no such invitation.");
+		if (state.usedTokens.has(token)) throw new Refusal(409, "invitation_used", `${operator} has a key already.`);
 		requireSigned(publicKey, PAYLOAD_TYPES.signIn, utf8(token), body.signature);
 		state.usedTokens.add(token);
 		state.keys.set(publicKey, operator);
@@ -211,7 +225,11 @@ function takeApproval(state: State, operator: string, commandId: string, body: B
 }
 
 const MANIFEST = JSON.stringify(
-	{ _type: "https://in-toto.io/Statement/v1", subject: [{ name: "batches/1.cbor", digest: { sha256: "00" } }] },
+	{
+		_type: "https://in-toto.io/Statement/v1",
+		subject: [{ name: "batches/1.cbor", digest: { sha256: "00" } }],
+		predicate: { hosts: [{ agent: "web-01" }, { agent: "db-01" }], gaps: [] },
+	},
 	null,
 	1,
 );
@@ -241,6 +259,7 @@ function readAnswer(state: State, url: URL): unknown {
 			signedAtMs: Date.now() - 2000,
 		};
 	if (path === `/api/traces/${TRACE_ID}`) return story.trace;
+	if (path.includes("-unknown")) throw new Refusal(404, "trace_unknown", "There is no such trace.");
 	if (path.startsWith("/api/traces/T-") && path.split("/").length === 4)
 		return {
 			...story.trace,
@@ -271,7 +290,7 @@ function readAnswer(state: State, url: URL): unknown {
 			pid: hit.pid,
 			name: hit.summary.split("→ ")[1],
 			exe: "/usr/bin/bash",
-			isAlive: true,
+			isAlive: mode !== "ended",
 			ancestry: hit.ancestry,
 		};
 	throw new Refusal(404, "not_found", "There is no such thing here.");

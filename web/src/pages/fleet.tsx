@@ -1,16 +1,21 @@
 /** The fleet: who is alive, how far behind, what each collector sees and what it cannot see, and why; and its alarms. */
-import { For, Show } from "solid-js";
+import { createSignal, For, onCleanup, Show } from "solid-js";
 import type { FleetAnswer, FleetNode } from "../../../workers/sc/api/answers.ts";
 import { onLive } from "../api/live.ts";
 import { createQuery } from "../api/query.ts";
 import { useConsole } from "../state/console.ts";
-import { bytesText, spanText, utcText } from "../state/time-text.ts";
+import { bytesText, countText, spanText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip, Empty, Loading, ProblemNote, type Tone } from "../widgets/states.tsx";
 import { Alarms } from "./alarms.tsx";
 
 /** Behind by more than this is worth a colour: a healthy link acknowledges within a second or two. */
 const BEHIND_WARN_MS = 10_000;
+/** Agents beat every few seconds; twice missed and more is worth a colour before the node counts as silent. */
+const HEARD_WARN_MS = 20_000;
+const REFETCH_INTERVAL_MS = 10_000;
+/** What a node does not tell, or what a proxy has none of. */
+const UNKNOWN = "–";
 /** Stitching across hosts matches within this; beyond it, order between hosts is doubtful. */
 const CLOCK_WARN_MS = 500;
 
@@ -40,7 +45,22 @@ function Sight(props: { node: FleetNode }) {
 	);
 }
 
+function Heard(props: { node: FleetNode; nowMs: number }) {
+	const silentMs = () => Math.max(0, props.nowMs - props.node.lastHeardMs);
+	return (
+		<div
+			class="sub"
+			classList={{ muted: silentMs() <= HEARD_WARN_MS, "text-warn": silentMs() > HEARD_WARN_MS }}
+			title={utcText(props.node.lastHeardMs)}
+			data-testid={`heard-${props.node.id}`}
+		>
+			{silentMs() < 1000 ? "heard just now" : `heard ${spanText(Math.floor(silentMs() / 1000) * 1000)} ago`}
+		</div>
+	);
+}
+
 function NodeRow(props: { node: FleetNode; nowMs: number }) {
+	const isProxy = () => props.node.role === "px";
 	return (
 		<tr data-testid={`node-${props.node.id}`}>
 			<th scope="row">
@@ -53,15 +73,15 @@ function NodeRow(props: { node: FleetNode; nowMs: number }) {
 			</th>
 			<td>
 				<Chip tone={props.node.isUp ? "good" : "bad"}>{props.node.isUp ? "alive" : "silent"}</Chip>
-				<div class="sub muted" title={utcText(props.node.lastHeardMs)}>
-					heard {spanText(Math.max(0, props.nowMs - props.node.lastHeardMs))} ago
-				</div>
+				<Heard node={props.node} nowMs={props.nowMs} />
 			</td>
 			<td>
-				<span classList={{ "text-warn": props.node.behindMs > BEHIND_WARN_MS }}>
-					{props.node.behindMs === 0 ? "up to date" : `${spanText(props.node.behindMs)} behind`}
-				</span>
-				<div class="sub muted">{bytesText(props.node.outboxBytes)} in its outbox</div>
+				<Show when={!isProxy()} fallback={UNKNOWN}>
+					<span classList={{ "text-warn": props.node.behindMs > BEHIND_WARN_MS }}>
+						{props.node.behindMs === 0 ? "up to date" : `${spanText(props.node.behindMs)} behind`}
+					</span>
+					<div class="sub muted">{bytesText(props.node.outboxBytes)} in its outbox</div>
+				</Show>
 			</td>
 			<td class="cell-wide">
 				<Sight node={props.node} />
@@ -73,21 +93,25 @@ function NodeRow(props: { node: FleetNode; nowMs: number }) {
 				</div>
 			</td>
 			<td>
-				<span classList={{ "text-warn": Math.abs(props.node.clockOffsetMs) > CLOCK_WARN_MS }}>
-					{props.node.clockOffsetMs > 0 ? "+" : ""}
-					{spanText(props.node.clockOffsetMs)}
-				</span>
+				<Show when={!isProxy() || props.node.clockOffsetMs !== 0} fallback={UNKNOWN}>
+					<span classList={{ "text-warn": Math.abs(props.node.clockOffsetMs) > CLOCK_WARN_MS }}>
+						{props.node.clockOffsetMs > 0 ? "+" : ""}
+						{spanText(props.node.clockOffsetMs)}
+					</span>
+				</Show>
 			</td>
 			<td class="number">
-				<Show when={props.node.gapCount > 0} fallback="none">
+				<Show when={props.node.gapCount > 0} fallback={isProxy() ? UNKNOWN : "none"}>
 					<Chip tone="warn">
 						{props.node.gapCount.toLocaleString("en")} {props.node.gapCount === 1 ? "gap" : "gaps"}
 					</Chip>
 				</Show>
 			</td>
 			<td class="number">
-				{props.node.eventCount.toLocaleString("en")}
-				<div class="sub muted">{bytesText(props.node.rssBytes)} memory</div>
+				{isProxy() ? UNKNOWN : props.node.eventCount.toLocaleString("en")}
+				<Show when={props.node.rssBytes > 0}>
+					<div class="sub muted">{bytesText(props.node.rssBytes)} memory</div>
+				</Show>
 			</td>
 		</tr>
 	);
@@ -99,6 +123,16 @@ export function FleetPage() {
 	onLive((note) => {
 		if (note.kind === "fleet" || note.kind === "resync") fleet.refresh();
 	});
+	const [nowMs, setNowMs] = createSignal(state.nowMs());
+	const clock = setInterval(() => setNowMs(state.nowMs()), 1000);
+	// A node that falls silent sends no note.
+	const refetch = setInterval(() => {
+		if (!document.hidden && !fleet.isLoading()) void fleet.reload();
+	}, REFETCH_INTERVAL_MS);
+	onCleanup(() => {
+		clearInterval(clock);
+		clearInterval(refetch);
+	});
 	const nodes = () => fleet.data()?.nodes ?? [];
 	const silent = () => nodes().filter((node) => !node.isUp).length;
 	return (
@@ -107,7 +141,7 @@ export function FleetPage() {
 				<h1 id="page-title">Fleet</h1>
 				<Show when={nodes().length > 0}>
 					<span class="muted">
-						{nodes().length} nodes, {silent() === 0 ? "all alive" : `${silent()} silent`}
+						{countText(nodes().length, "node")}, {silent() === 0 ? "all alive" : `${silent()} silent`}
 					</span>
 				</Show>
 			</div>
@@ -120,8 +154,8 @@ export function FleetPage() {
 				<Show
 					when={nodes().length > 0}
 					fallback={
-						<Empty title="No endpoint is enrolled yet">
-							Enrol one with a one-time token; it appears here with its first heartbeat.
+						<Empty title="No host yet">
+							Hosts appear here when their agent connects; <code>npm run demo</code> brings two.
 						</Empty>
 					}
 				>
@@ -145,7 +179,7 @@ export function FleetPage() {
 								</tr>
 							</thead>
 							<tbody>
-								<For each={nodes()}>{(node) => <NodeRow node={node} nowMs={state.nowMs()} />}</For>
+								<For each={nodes()}>{(node) => <NodeRow node={node} nowMs={nowMs()} />}</For>
 							</tbody>
 						</table>
 					</section>

@@ -64,6 +64,7 @@ function HitDetail(props: { hit: Hit }) {
 		pid: props.hit.pid,
 		name: process.data()?.name ?? props.hit.summary.split("→").at(-1)?.trim() ?? "process",
 		exe: process.data()?.exe ?? "",
+		hasEnded: process.data()?.isAlive === false,
 	});
 	useCommands({ "trace.fromHere": () => setFormOpen(true) });
 	return (

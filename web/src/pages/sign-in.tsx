@@ -54,36 +54,39 @@ function createJoining(token: string) {
 	return { isBusy, failure, joined, start };
 }
 
-function Join(props: { token: string; onLeave: () => void }) {
+function Join(props: { token: string; keys: readonly OperatorKey[]; onLeave: () => void }) {
 	const state = useConsole();
 	const { isBusy, failure, joined, start } = createJoining(props.token);
+	const isUsed = () => failure()?.code === "invitation_used";
 	return (
 		<section class="card" aria-labelledby="join-title" data-testid="join">
 			<Show
 				when={joined()}
 				fallback={
 					<>
-						<h1 id="join-title">You are invited</h1>
-						<p>
-							This browser will make your signing key. It cannot be copied out, by nobody and by no program: it stays in
-							this browser on this machine, and everything you order here is signed with it.
-						</p>
-						<p class="muted">The invitation works once. It has already been removed from the address bar.</p>
-						<button
-							type="button"
-							class="button button-primary"
-							disabled={isBusy()}
-							onClick={() => void start()}
-							data-testid="join-start"
-						>
-							{isBusy() ? "Making your key…" : "Make my key and sign in"}
-						</button>
+						<h1 id="join-title">{isUsed() ? "This invitation is used" : "You are invited"}</h1>
+						<Show when={!isUsed()}>
+							<p>
+								This browser will make your signing key. It cannot be copied out, by nobody and by no program: it stays
+								in this browser on this machine, and everything you order here is signed with it.
+							</p>
+							<p class="muted">The invitation works once. It has already been removed from the address bar.</p>
+							<button
+								type="button"
+								class="button button-primary"
+								disabled={isBusy()}
+								onClick={() => void start()}
+								data-testid="join-start"
+							>
+								{isBusy() ? "Making your key…" : "Make my key and sign in"}
+							</button>
+						</Show>
 					</>
 				}
 			>
 				{(done) => (
 					<>
-						<h1 id="join-title">You are operator {visibleText(done().answer.operatorId)}</h1>
+						<h1 id="join-title">You are signed up as {visibleText(done().answer.operatorId)}</h1>
 						<ol class="steps">
 							<li>A key was made in this browser. It cannot be extracted.</li>
 							<li>Its public half was registered by your invitation, which is now used up.</li>
@@ -112,11 +115,17 @@ function Join(props: { token: string; onLeave: () => void }) {
 				)}
 			</Show>
 			<Show when={failure()}>{(each) => <ProblemNote failure={each()} />}</Show>
+			<Show when={isUsed() && props.keys.length > 0}>
+				<section aria-labelledby="key-title" data-testid="join-key-instead">
+					<h2 id="key-title">Sign in with this browser's key</h2>
+					<ReturnWithKey keys={props.keys} onEntered={props.onLeave} />
+				</section>
+			</Show>
 		</section>
 	);
 }
 
-function ReturnWithKey(props: { keys: readonly OperatorKey[] }) {
+function ReturnWithKey(props: { keys: readonly OperatorKey[]; onEntered?: () => void }) {
 	const state = useConsole();
 	const [busy, setBusy] = createSignal<string | null>(null);
 	const [failure, setFailure] = createSignal<Failure<string> | null>(null);
@@ -129,6 +138,7 @@ function ReturnWithKey(props: { keys: readonly OperatorKey[] }) {
 		if (session.ok) await state.renewSession();
 		else setFailure(session);
 		setBusy(null);
+		if (session.ok) props.onEntered?.();
 	};
 	return (
 		<>
@@ -223,7 +233,7 @@ export function SignInPage() {
 					</section>
 				}
 			>
-				{(given) => <Join token={given()} onLeave={leave} />}
+				{(given) => <Join token={given()} keys={known()} onLeave={leave} />}
 			</Show>
 		</div>
 	);

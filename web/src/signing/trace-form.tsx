@@ -30,13 +30,15 @@ export interface TraceCandidate {
 	readonly exe: string;
 	/** How it stands to the first; by its place among the ancestors where absent. */
 	readonly relation?: string;
+	/** Its end is stored: a trace on it would be refused by the agent. */
+	readonly hasEnded?: boolean;
 }
 
 export interface TraceFormProps {
 	readonly title: string;
 	readonly act?: TraceCommand["act"];
 	readonly agent: string;
-	/** The first is the default; the others are its ancestors, nearest first. */
+	/** The first that has not ended is the default; the others are the first one's ancestors, nearest first. */
 	readonly candidates: readonly TraceCandidate[];
 	readonly hitId?: number;
 	/** The trace this belongs to; absent for a new one. */
@@ -97,6 +99,9 @@ function Scope(props: {
 							<span class="mono muted">
 								<Foreign text={candidate.exe} />
 							</span>
+							<Show when={candidate.hasEnded}>
+								<span class="text-warn"> has ended</span>
+							</Show>
 							<Show when={index() > 0}>
 								<span class="muted"> {candidate.relation ?? (index() === 1 ? "its parent" : `${index()} above`)}</span>
 							</Show>
@@ -119,7 +124,8 @@ function Approvals(props: { count: number; mode: "solo" | "two_person" }) {
 }
 
 interface Draft {
-	readonly process: string;
+	/** null until a person chose one. */
+	readonly process: string | null;
 	readonly depth: number;
 	readonly durationSecs: number;
 	readonly cmdlines: boolean;
@@ -195,13 +201,18 @@ function Limits(props: {
 	);
 }
 
+function chosenOf(candidates: readonly TraceCandidate[], process: string | null): TraceCandidate | undefined {
+	const byHand = candidates.find((candidate) => candidate.process === process);
+	return byHand ?? candidates.find((candidate) => !candidate.hasEnded) ?? candidates[0];
+}
+
 export function TraceForm(props: TraceFormProps) {
 	const state = useConsole();
 	const act = () => props.act ?? "start";
 	const ceilings = () => state.session.data()?.ceilings ?? { depthMax: 0, durationSecsMax: 0, approvals: 0 };
 	const allowed = DURATIONS_SECS.filter((secs) => secs <= ceilings().durationSecsMax);
 	const [draft, setDraft] = createSignal<Draft>({
-		process: props.candidates[0]?.process ?? "",
+		process: null,
 		depth: Math.min(DEFAULT_DEPTH, ceilings().depthMax),
 		durationSecs: allowed.includes(DEFAULT_DURATION_SECS)
 			? DEFAULT_DURATION_SECS
@@ -214,19 +225,20 @@ export function TraceForm(props: TraceFormProps) {
 	const signLabel = () => (act() === "stop" ? "Sign & stop" : props.parentLink ? "Sign & follow" : "Sign & start");
 	const [isBusy, setBusy] = createSignal(false);
 	const [failure, setFailure] = createSignal<Failure<string> | null>(null);
+	/** Whether a process lives may be known only after the form has opened, so the default is not fixed at that moment. */
+	const chosen = () => chosenOf(props.candidates, draft().process);
 	const set = (change: Partial<Draft>) => setDraft({ ...draft(), ...change });
 	const submit = async (event: SubmitEvent) => {
 		event.preventDefault();
-		const { process, depth, durationSecs, reason, cmdlines, network, fileMeta } = draft();
-		const pid = props.candidates.find((candidate) => candidate.process === process)?.pid ?? 0;
+		const { depth, durationSecs, reason, cmdlines, network, fileMeta } = draft();
 		setBusy(true);
 		setFailure(null);
 		const request: TraceRequest = {
 			act: act(),
 			traceId: props.traceId ?? null,
 			agent: props.agent,
-			process,
-			pid,
+			process: chosen()?.process ?? "",
+			pid: chosen()?.pid ?? 0,
 			depth,
 			durationSecs,
 			collects: { cmdlines, network, fileMeta },
@@ -261,7 +273,7 @@ export function TraceForm(props: TraceFormProps) {
 				<Scope
 					legend={act() === "start" ? "Start the trace at" : "The trace's root"}
 					candidates={props.candidates}
-					chosen={draft().process}
+					chosen={chosen()?.process ?? ""}
 					onChoose={(process) => set({ process })}
 				/>
 				<Show when={act() === "start"}>

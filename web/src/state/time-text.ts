@@ -1,4 +1,4 @@
-/** Times as text. Always UTC, always with the same width per form, so that columns of times can be compared by eye. Pure. */
+/** Times, sizes and counts as text. Times always in UTC and of one width per form, so that columns compare by eye. Pure. */
 
 function parts(ms: number): { date: string; clock: string } | null {
 	const time = new Date(ms);
@@ -73,4 +73,9 @@ export function parseMoment(text: string, near: number): number | null {
 	const [, date, hour, minute, second = "00", fraction = "0"] = match;
 	const moment = Date.parse(`${date ?? parts(near)?.date}T${hour}:${minute}:${second}.${fraction.padEnd(3, "0")}Z`);
 	return Number.isNaN(moment) ? null : moment;
+}
+
+/** `1 event`, `2,400 events`; the plural is given where an `s` does not make it. */
+export function countText(count: number, one: string, many = `${one}s`): string {
+	return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }

@@ -76,8 +76,21 @@ test("what does not parse is dropped", () => {
 		kinds: ["exec"],
 		collapsed: ["host:web-01"],
 	});
-	for (const hash of ["", "#", "#/", "#/nowhere", "#/join/", "#/join/a/b", "#/join/%00", "#/fleet/x/y"])
-		assert.deepEqual(parseHash(hash), HOME, hash);
+	for (const hash of ["", "#", "#/", "#/join/", "#/join/%00"]) assert.deepEqual(parseHash(hash), HOME, hash);
+});
+
+test("an address that names no page is said to be unknown, and only a plain trace id is repeated", () => {
+	const unknown = (traceId: string | null): Route => ({ page: "unknown", traceId });
+	for (const hash of [
+		"#/nowhere",
+		"#/nowhere?v=1",
+		"#/join/a/b",
+		"#/fleet/x/y",
+		"#/traces/<b>",
+		`#/traces/${"x".repeat(49)}`,
+	])
+		assert.deepEqual(parseHash(hash), unknown(null), hash);
+	assert.deepEqual(parseHash("#/traces/T-nope"), unknown("T-nope"));
 });
 
 test("no text at all makes the parser throw", () => {

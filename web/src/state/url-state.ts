@@ -41,7 +41,9 @@ export type Route =
 	| { readonly page: "trace"; readonly traceId: string; readonly view: ViewState; readonly isUnknownVersion: boolean }
 	| { readonly page: "fleet" }
 	| { readonly page: "approvals" }
-	| { readonly page: "join"; readonly token: string };
+	| { readonly page: "join"; readonly token: string }
+	/** An address that names no page; `traceId` where it looks like one that was mistyped. */
+	| { readonly page: "unknown"; readonly traceId: string | null };
 
 export const HOME: Route = { page: "hits", hitId: null };
 
@@ -51,6 +53,8 @@ const PROCESS_ID = new RegExp(`^${AGENT}/[0-9a-f]{32}$`);
 const HOST_ROW = new RegExp(`^host:${AGENT}$`);
 const AGENT_ONLY = new RegExp(`^${AGENT}$`);
 const HOP_ID = /^[\w.:~/-]{1,200}$/;
+/** Short and of plain characters: a link must not be able to put a sentence of its own on the page. */
+const TRACE_ID_LIKE = /^[\w.-]{1,48}$/;
 const TOKEN = /^[\w.~-]{1,512}$/;
 
 function parseWhole(text: string | null | undefined): number | null {
@@ -117,16 +121,18 @@ function formatView(view: ViewState): string {
 	return `?v=${VIEW_VERSION}&${query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%2C", ",")}`;
 }
 
-/** Reads `location.hash`, with or without `#`; whatever is not understood leads home. */
+/** Reads `location.hash`, with or without `#`; nothing leads home, and what names no page is said to be unknown. */
 export function parseHash(hash: string): Route {
 	const [path = "", search = ""] = hash.replace(/^#/, "").split("?", 2);
 	const [, page, id, ...rest] = path.split("/");
-	if (rest.length > 0) return HOME;
+	const unknown: Route = { page: "unknown", traceId: null };
+	if (rest.length > 0) return unknown;
 	switch (page) {
 		case "hits":
 			return { page, hitId: parseWhole(id) };
 		case "traces": {
-			if (id === undefined || !TRACE_ID.test(id)) return { page };
+			if (id === undefined || id === "") return { page };
+			if (!TRACE_ID.test(id)) return { page: "unknown", traceId: TRACE_ID_LIKE.test(id) ? id : null };
 			const query = new URLSearchParams(search);
 			const version = query.get("v");
 			const isUnknownVersion = version !== null && version !== String(VIEW_VERSION);
@@ -137,8 +143,11 @@ export function parseHash(hash: string): Route {
 			return { page };
 		case "join":
 			return id !== undefined && TOKEN.test(id) ? { page, token: id } : HOME;
-		default:
+		case undefined:
+		case "":
 			return HOME;
+		default:
+			return unknown;
 	}
 }
 

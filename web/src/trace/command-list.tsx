@@ -4,6 +4,7 @@ import type { TraceCommandView } from "../../../workers/sc/api/answers.ts";
 import { clockText, spanText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip, type Tone } from "../widgets/states.tsx";
+import type { DrawerActions } from "./drawer-actions.ts";
 import type { TraceModel } from "./trace-model.ts";
 
 const STATE: Record<TraceCommandView["state"], { label: string; tone: Tone }> = {
@@ -48,9 +49,32 @@ function CommandRow(props: { command: TraceCommandView }) {
 	);
 }
 
-export function CommandList(props: { model: TraceModel }) {
+interface CommandListProps {
+	readonly model: TraceModel;
+	readonly actions: DrawerActions;
+	/** Hosts that a stop can be ordered for. */
+	readonly stoppable: readonly string[];
+}
+
+export function CommandList(props: CommandListProps) {
 	return (
 		<section class="tab-scroll" tabindex="0" aria-label="Signed commands">
+			<Show when={props.actions.isAnalyst && props.stoppable.length > 0}>
+				<div class="actions command-actions">
+					<For each={props.stoppable}>
+						{(agent) => (
+							<button
+								type="button"
+								class="button"
+								onClick={() => props.actions.onStop(agent)}
+								data-testid={`stop-${agent}`}
+							>
+								Stop on {agent}…
+							</button>
+						)}
+					</For>
+				</div>
+			</Show>
 			<table class="table" data-testid="commands">
 				<thead>
 					<tr>

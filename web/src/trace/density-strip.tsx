@@ -5,7 +5,7 @@
 import { createEffect, createMemo, createSignal, onCleanup, onMount } from "solid-js";
 import type { EventRow } from "../../../workers/sc/api/answers.ts";
 import { onThemeChange } from "../state/theme.ts";
-import { clockText, spanText } from "../state/time-text.ts";
+import { clockText, countText, spanText } from "../state/time-text.ts";
 import { KIND_GROUP, type KindGroup } from "./event-text.ts";
 import { type Palette, readPalette } from "./palette.ts";
 import { clampWindow, msAt, xOf } from "./time-scale.ts";
@@ -165,7 +165,7 @@ export function DensityStrip(props: { model: TraceModel }) {
 	const label = () => {
 		const { startMs, endMs } = model.window();
 		const gaps = model.gaps().length;
-		return `${model.lineage().events.length} events, ${model.pins().length} hits, ${gaps} gaps. Shown: ${clockText(startMs)} to ${clockText(endMs)} UTC, ${spanText(endMs - startMs)}.`;
+		return `${countText(model.lineage().events.length, "event")}, ${countText(model.pins().length, "hit")}, ${countText(gaps, "gap")}. Shown: ${clockText(startMs)} to ${clockText(endMs)} UTC, ${spanText(endMs - startMs)}.`;
 	};
 	return (
 		<div class="strip">

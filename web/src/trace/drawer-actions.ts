@@ -4,6 +4,6 @@ import type { Hop } from "../../../workers/sc/api/answers.ts";
 export interface DrawerActions {
 	readonly onTrace: () => void;
 	readonly onFollow: (hop: Hop) => void;
-	readonly onStop: () => void;
+	readonly onStop: (agent: string) => void;
 	readonly isAnalyst: boolean;
 }

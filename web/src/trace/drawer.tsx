@@ -5,7 +5,7 @@
 import { For, type JSX, Match, Show, Switch } from "solid-js";
 import { visibleText } from "#core/lineage/index.ts";
 import type { EventRow } from "../../../workers/sc/api/answers.ts";
-import { clockText, spanText, utcText } from "../state/time-text.ts";
+import { clockText, countText, spanText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip } from "../widgets/states.tsx";
 import type { DrawerActions } from "./drawer-actions.ts";
@@ -244,7 +244,7 @@ function ProcessPanel(props: { node: ProcessNode; model: TraceModel; onTrace: ()
 						<div class="sub muted">who held it later; its creator is outside the trace</div>
 					</Show>
 				</Fact>
-				<Fact name="Below it">{props.node.descendantCount} processes</Fact>
+				<Fact name="Below it">{countText(props.node.descendantCount, "process", "processes")}</Fact>
 				<Fact name="Key">
 					<span class="mono wrap">{visibleText(props.node.process)}</span>
 				</Fact>
@@ -277,7 +277,7 @@ function HostPanel(props: { agent: string; model: TraceModel; onStop: () => void
 							<ForeignFact name="Sealed" text={seal().cause} />
 							<Fact name="At">{utcText(seal().timeMs)}</Fact>
 							<Fact name="Counts">
-								{seal().eventCount} events, {seal().gapCount} gaps
+								{countText(seal().eventCount, "event")}, {countText(seal().gapCount, "gap")}
 							</Fact>
 						</>
 					)}
@@ -351,7 +351,7 @@ export function Drawer(props: { model: TraceModel; actions: DrawerActions }) {
 							<HostPanel
 								agent={agent()}
 								model={props.model}
-								onStop={props.actions.onStop}
+								onStop={() => props.actions.onStop(agent())}
 								canStop={props.actions.isAnalyst}
 							/>
 						)}

@@ -9,7 +9,7 @@
 import { createEffect, createMemo, createSignal, For, Index, onCleanup, onMount, Show } from "solid-js";
 import { EVENT_KINDS, type EventKind } from "#core/model/event.ts";
 import type { EventRow } from "../../../workers/sc/api/answers.ts";
-import { clockText } from "../state/time-text.ts";
+import { clockText, countText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { rowWindow, scrollToShow } from "../widgets/row-window.ts";
 import { eventText, KIND_GROUP, KIND_LABEL } from "./event-text.ts";
@@ -213,7 +213,7 @@ export function EventTable(props: { model: TraceModel; findInput: (element: HTML
 				<KindChips model={props.model} />
 				<span class="spacer" />
 				<span class="muted" data-testid="event-count">
-					{listed() === all() ? `${all()} events` : `${listed()} of ${all()} events`}
+					{listed() === all() ? countText(all(), "event") : `${listed()} of ${countText(all(), "event")}`}
 					{props.model.view().window ? " in this window" : ""}
 				</span>
 				<Find model={props.model} input={props.findInput} />

@@ -20,6 +20,9 @@ test("each kind says what happened in one line", () => {
 	assert.equal(eventText(find("accept", 601)), "10.44.0.12:22 ← 10.44.0.11:39164");
 	assert.equal(eventText(find("file_rename", 4324)), "/tmp/.cache/id.part → /tmp/.cache/id");
 	assert.equal(eventText(find("exit", 4311)), "exit code 0");
+	const answer = { ...find("exit", 4311), kind: "command_answer" as const };
+	assert.equal(eventText(answer), "accepted the command");
+	assert.equal(eventText({ ...answer, cause: "root_gone: it has ended" }), "refused: root_gone: it has ended");
 	assert.equal(eventText({ ...find("exit", 4311), exitSignal: 9 }), "killed by signal 9");
 });
 

@@ -68,6 +68,8 @@ export function eventText(event: EventRow): string {
 		case "file_create":
 		case "file_unlink":
 			return event.path ?? "?";
+		case "command_answer":
+			return event.cause ? `refused: ${event.cause}` : "accepted the command";
 		default:
 			return event.cause ?? KIND_LABEL[event.kind];
 	}

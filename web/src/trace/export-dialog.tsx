@@ -13,9 +13,10 @@ import { postForFile, postJson } from "../api/client.ts";
 import { tracked } from "../api/idle.ts";
 import { signBody } from "../signing/operator-keys.ts";
 import { type ConsoleState, useConsole } from "../state/console.ts";
-import { bytesText, clockText } from "../state/time-text.ts";
+import { bytesText, clockText, countText } from "../state/time-text.ts";
 import { Dialog } from "../widgets/dialog.tsx";
 import { ProblemNote } from "../widgets/states.tsx";
+import type { TraceModel } from "./trace-model.ts";
 
 /** What the dialog shows of a manifest; the package holds all of it. */
 const MANIFEST_SHOWN_MAX = 20_000;
@@ -25,6 +26,19 @@ interface Prepared {
 	readonly manifest: Uint8Array;
 	readonly text: string;
 	readonly fileCount: number | null;
+	/** As the manifest names them; null where it does not. */
+	readonly hosts: readonly string[] | null;
+	readonly gapCount: number | null;
+}
+
+interface ManifestParts {
+	readonly subject?: unknown;
+	readonly predicate?: { readonly hosts?: unknown; readonly gaps?: unknown };
+}
+
+function hostsOf(parsed: ManifestParts): string[] | null {
+	const hosts = parsed.predicate?.hosts;
+	return Array.isArray(hosts) ? hosts.map((host: { agent?: unknown } | null) => String(host?.agent ?? "?")) : null;
 }
 
 function readPrepared(answer: ExportAnswer): Result<Prepared, string> {
@@ -32,9 +46,11 @@ function readPrepared(answer: ExportAnswer): Result<Prepared, string> {
 	const text = manifest === null ? null : textOf(manifest);
 	if (manifest === null || text === null) return fail("manifest_unreadable", "The manifest is not text in base64.");
 	try {
-		const parsed = JSON.parse(text) as { subject?: unknown };
+		const parsed = JSON.parse(text) as ManifestParts;
 		const fileCount = Array.isArray(parsed.subject) ? parsed.subject.length : null;
-		return ok({ answer, manifest, text, fileCount });
+		const gaps = parsed.predicate?.gaps;
+		const gapCount = Array.isArray(gaps) ? gaps.length : null;
+		return ok({ answer, manifest, text, fileCount, hosts: hostsOf(parsed), gapCount });
 	} catch {
 		return fail("manifest_unreadable", "The manifest is not JSON.");
 	}
@@ -62,14 +78,49 @@ function save(blob: Blob, name: string): void {
 	setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
-export function ExportDialog(props: { traceId: string; onClose: () => void }) {
+/** Hosts whose end of the trace is not sealed yet: what comes after the export is not in the package. */
+function unsealedHosts(model: TraceModel): string[] {
+	return model.hosts().flatMap(({ agent, seal }) => (seal === null ? [agent] : []));
+}
+
+function UnsealedWarning(props: { model: TraceModel }) {
+	const hosts = () => unsealedHosts(props.model);
+	return (
+		<Show when={hosts().length > 0}>
+			<p class="note note-warn" data-testid="export-unsealed">
+				{visibleText(hosts().join(" and "))} {hosts().length === 1 ? "is" : "are"} still traced: the package will say
+				PASS WITH GAPS. Stop first for a complete one.
+			</p>
+		</Show>
+	);
+}
+
+function Summary(props: { ready: Prepared; model: TraceModel }) {
+	const unsealed = () => unsealedHosts(props.model);
+	return (
+		<dl class="facts" data-testid="export-summary">
+			<dt>Hosts</dt>
+			<dd class="mono">{visibleText(props.ready.hosts?.join(", ") ?? "not named")}</dd>
+			<dt>Events</dt>
+			<dd>{countText(props.model.trace.data()?.trace.eventCount ?? 0, "event")} stored of this trace</dd>
+			<dt>Gaps</dt>
+			<dd>
+				{props.ready.gapCount === null ? "not named" : props.ready.gapCount === 0 ? "none" : props.ready.gapCount}
+			</dd>
+			<dt>Sealed</dt>
+			<dd>{unsealed().length === 0 ? "on every host" : `not yet on ${visibleText(unsealed().join(", "))}`}</dd>
+		</dl>
+	);
+}
+
+export function ExportDialog(props: { model: TraceModel; onClose: () => void }) {
 	const state = useConsole();
 	const [reason, setReason] = createSignal("");
 	const [prepared, setPrepared] = createSignal<Prepared | null>(null);
 	const [failure, setFailure] = createSignal<Failure<string> | null>(null);
 	const [isBusy, setBusy] = createSignal(false);
 	const prepare = async () => {
-		const answer = await postJson<ExportAnswer>(`/api/traces/${props.traceId}/export/prepare`, {
+		const answer = await postJson<ExportAnswer>(`/api/traces/${props.model.traceId}/export/prepare`, {
 			reason: reason().trim(),
 		});
 		const read = answer.ok ? readPrepared(answer.value) : answer;
@@ -79,7 +130,7 @@ export function ExportDialog(props: { traceId: string; onClose: () => void }) {
 	const sign = async (ready: Prepared) => {
 		const file = await signAndFetch(state, ready);
 		if (!file.ok) return void setFailure(file);
-		const name = safeName(ready.answer.fileName, props.traceId);
+		const name = safeName(ready.answer.fileName, props.model.traceId);
 		save(file.value, name);
 		state.announce(`Saved ${name}, ${bytesText(file.value.size)}.`, "good");
 		props.onClose();
@@ -95,6 +146,7 @@ export function ExportDialog(props: { traceId: string; onClose: () => void }) {
 	return (
 		<Dialog title="Export a forensic package" onClose={props.onClose} testId="export-dialog" class="form-dialog">
 			<form class="form" onSubmit={(event) => void submit(event)}>
+				<UnsealedWarning model={props.model} />
 				<Show
 					when={prepared()}
 					fallback={
@@ -122,15 +174,19 @@ export function ExportDialog(props: { traceId: string; onClose: () => void }) {
 						<>
 							<p>
 								<strong class="mono">{visibleText(ready().answer.fileName)}</strong> is ready
-								{ready().fileCount === null ? "" : `: ${ready().fileCount} files`}. You sign this manifest,{" "}
-								{ready().manifest.length.toLocaleString("en")} bytes; the package waits until{" "}
+								{ready().fileCount === null ? "" : `: ${countText(ready().fileCount ?? 0, "file")}`}. You sign this
+								manifest, {ready().manifest.length.toLocaleString("en")} bytes; the package waits until{" "}
 								{clockText(ready().answer.expiresAtMs).slice(0, 8)}.
 							</p>
-							<section class="note-text" tabindex="0" aria-label="Manifest" data-testid="export-manifest">
-								<pre>
-									{visibleText(ready().text, MANIFEST_SHOWN_MAX).replaceAll("\\n", "\n").replaceAll("\\t", "\t")}
-								</pre>
-							</section>
+							<Summary ready={ready()} model={props.model} />
+							<details>
+								<summary>The manifest, as it is signed</summary>
+								<section class="note-text" tabindex="0" aria-label="Manifest" data-testid="export-manifest">
+									<pre>
+										{visibleText(ready().text, MANIFEST_SHOWN_MAX).replaceAll("\\n", "\n").replaceAll("\\t", "\t")}
+									</pre>
+								</section>
+							</details>
 						</>
 					)}
 				</Show>

@@ -42,7 +42,7 @@ export function HopFacts(props: { hop: Hop; model: TraceModel; actions: DrawerAc
 				</dd>
 				<dt>To</dt>
 				<dd>
-					<Show when={props.hop.to} fallback="not seen from its other end; that host may not be watched">
+					<Show when={props.hop.to} fallback="not seen from its other end yet">
 						{(end) => <HopEnd end={end()} model={props.model} />}
 					</Show>
 				</dd>
@@ -64,9 +64,11 @@ export function HopFacts(props: { hop: Hop; model: TraceModel; actions: DrawerAc
 				<dd>{utcText(props.hop.timeMs)}</dd>
 				<dt>Match</dt>
 				<dd>
-					<Chip tone={props.hop.confidence >= 0.7 ? "good" : "warn"} testId="hop-confidence">
-						{confidenceText(props.hop)}
-					</Chip>
+					<Show when={props.hop.to} fallback={<span class="muted">none yet</span>}>
+						<Chip tone={props.hop.confidence >= 0.7 ? "good" : "warn"} testId="hop-confidence">
+							{confidenceText(props.hop)}
+						</Chip>
+					</Show>
 					<ul class="reasons" data-testid="hop-reasons">
 						<For each={props.hop.reasons}>
 							{(reason) => (

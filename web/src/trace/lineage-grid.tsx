@@ -9,7 +9,7 @@
 import { createEffect, createMemo, createSignal, Index, Match, onCleanup, onMount, Show, Switch } from "solid-js";
 import { visibleText } from "#core/lineage/index.ts";
 import type { EventRow, Hop } from "../../../workers/sc/api/answers.ts";
-import { clockText, spanText } from "../state/time-text.ts";
+import { clockText, countText, spanText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { rowWindow, scrollToShow } from "../widgets/row-window.ts";
 import { commandLineText } from "./event-text.ts";
@@ -87,7 +87,7 @@ function RowCell(props: { row: TraceRow; model: TraceModel }) {
 							<Foreign text={row().agent} />
 						</span>
 						<span class="muted">
-							{row().processCount === 0 ? "no events yet" : `${row().processCount} processes`}
+							{row().processCount === 0 ? "no events yet" : countText(row().processCount, "process", "processes")}
 							<Show when={props.model.hostOf(row().agent)}>
 								{(host) => (
 									<>
@@ -115,7 +115,7 @@ function RowCell(props: { row: TraceRow; model: TraceModel }) {
 						<span class="hop-to">
 							<Foreign text={hopText(row().hop)} />
 						</span>
-						<span class="muted">{confidenceText(row().hop)}</span>
+						<span class="muted">{row().hop.to === null ? "not matched yet" : confidenceText(row().hop)}</span>
 						<Show when={!row().hop.isFollowed && row().hop.followTarget !== null}>
 							<span class="chip chip-accent">not followed</span>
 						</Show>

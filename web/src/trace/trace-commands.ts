@@ -2,6 +2,7 @@
 import { processId } from "#core/lineage/index.ts";
 import type { EventRow } from "../../../workers/sc/api/answers.ts";
 import { useCommands } from "../commands/dispatch.ts";
+import type { TraceCandidate } from "../signing/trace-form.tsx";
 import type { Playback } from "./playback.ts";
 import { isSameWindow, panned, zoomed } from "./time-scale.ts";
 import type { TraceModel } from "./trace-model.ts";
@@ -168,10 +169,16 @@ export function useTraceCommands(model: TraceModel, playback: Playback, actions:
 }
 
 /** Ancestors of a process as the trace form offers them, nearest first, itself leading. */
-export function candidatesOf(model: TraceModel, agent: string, process: string) {
-	const candidates: { process: string; pid: number; name: string; exe: string }[] = [];
+export function candidatesOf(model: TraceModel, agent: string, process: string): TraceCandidate[] {
+	const candidates: TraceCandidate[] = [];
 	let node = model.lineage().nodes.get(processId(agent, process)) ?? null;
 	for (; node !== null; node = node.parent)
-		candidates.push({ process: node.process, pid: node.pid ?? 0, name: node.name ?? "no name", exe: node.exe ?? "" });
+		candidates.push({
+			process: node.process,
+			pid: node.pid ?? 0,
+			name: node.name ?? "no name",
+			exe: node.exe ?? "",
+			hasEnded: node.endMs !== null,
+		});
 	return candidates;
 }

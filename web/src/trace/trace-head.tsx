@@ -1,5 +1,6 @@
 /** The head of a trace page: which trace, in what state, whether the picture is whole, and what can be done with it. */
 import { createSignal, For, Show } from "solid-js";
+import { visibleText } from "#core/lineage/index.ts";
 import { WaitingCommands } from "../pages/approvals.tsx";
 import { TRACE_STATE } from "../pages/traces.tsx";
 import { useConsole } from "../state/console.ts";
@@ -60,7 +61,35 @@ function CompletenessBanner(props: { model: TraceModel }) {
 	);
 }
 
-export function TraceHead(props: { model: TraceModel; onExport: () => void }) {
+/** Why an agent refused, in its own words; the newest refusal counts. */
+function RefusalCause(props: { model: TraceModel }) {
+	const cause = () => {
+		const answer = props.model.trace.data();
+		if (answer?.trace.state !== "refused") return "";
+		return answer.commands.findLast(({ state }) => state === "refused")?.cause ?? "";
+	};
+	return (
+		<Show when={cause() !== ""}>
+			<span
+				class="trace-cause text-bad"
+				title={`Why the agent refused: ${visibleText(cause())}`}
+				data-testid="trace-cause"
+			>
+				<Foreign text={cause()} />
+			</span>
+		</Show>
+	);
+}
+
+interface TraceHeadProps {
+	readonly model: TraceModel;
+	/** The host that a stop would be about; null where none can be stopped. */
+	readonly stoppableAgent: string | null;
+	readonly onStop: (agent: string) => void;
+	readonly onExport: () => void;
+}
+
+export function TraceHead(props: TraceHeadProps) {
 	const state = useConsole();
 	const summary = () => props.model.trace.data()?.trace;
 	return (
@@ -73,6 +102,7 @@ export function TraceHead(props: { model: TraceModel; onExport: () => void }) {
 							<Chip tone={TRACE_STATE[trace().state].tone} testId="trace-state">
 								{TRACE_STATE[trace().state].label}
 							</Chip>
+							<RefusalCause model={props.model} />
 							<span class="trace-reason" title="Reason">
 								<Foreign text={trace().reason} />
 							</span>
@@ -84,6 +114,19 @@ export function TraceHead(props: { model: TraceModel; onExport: () => void }) {
 				</Show>
 				<span class="spacer" />
 				<CompletenessBanner model={props.model} />
+				<Show when={state.can("analyst") && props.stoppableAgent}>
+					{(agent) => (
+						<button
+							type="button"
+							class="button"
+							onClick={() => props.onStop(agent())}
+							title="Ends the trace on this host by a signed command"
+							data-testid="stop-trace-head"
+						>
+							Stop on {agent()}…
+						</button>
+					)}
+				</Show>
 				<button
 					type="button"
 					class="button"

@@ -2,7 +2,7 @@
  * Everything the views of one trace share, computed once: trees, rows, edges, gaps, hits, the filtered events and the selection.
  * Views read from here and change only the view state, so tree, lanes, strip, table and drawer cannot disagree.
  */
-import { createMemo, createSignal } from "solid-js";
+import { createMemo, createSignal, onCleanup } from "solid-js";
 import {
 	buildLineage,
 	gapSpans,
@@ -17,7 +17,8 @@ import {
 } from "#core/lineage/index.ts";
 import type { EventRow, Hit, HitsAnswer, Hop, TraceAnswer, TraceHost } from "../../../workers/sc/api/answers.ts";
 import { onLive } from "../api/live.ts";
-import { createQuery } from "../api/query.ts";
+import { createQuery, type Query } from "../api/query.ts";
+import { useConsole } from "../state/console.ts";
 import type { Selection, TimeWindow } from "../state/url-state.ts";
 import { createEventFeed } from "./event-feed.ts";
 import { isMatch } from "./event-text.ts";
@@ -38,6 +39,31 @@ export interface PinnedHit {
 /** Room at both ends of the axis, so that the first and last event do not stand on the edge. */
 const EXTENT_PADDING_SHARE = 0.02;
 const HITS_READ_MAX = 500;
+/** The other end's accept comes with that host's untraced events: within seconds on a healthy link, within a minute behind a proxy. */
+const HOP_MATCH_WAIT_MS = 120_000;
+const HOP_ASK_INTERVAL_MS = 2000;
+
+/**
+ * The accept that matches a hop belongs to no trace yet, so no live note names ours when it is stored. While a hop is young and
+ * unmatched, the trace is asked again; never while the page is hidden or an answer is under way.
+ */
+function askForYoungHops(trace: Query<TraceAnswer>): void {
+	const state = useConsole();
+	const isYoung = (hop: Hop) => hop.to === null && state.nowMs() - hop.timeMs < HOP_MATCH_WAIT_MS;
+	const timer = setInterval(() => {
+		const answer = trace.data();
+		if (answer?.trace.state !== "running" || document.hidden || trace.isLoading()) return;
+		if (answer.hops.some(isYoung)) void trace.reload();
+	}, HOP_ASK_INTERVAL_MS);
+	onCleanup(() => clearInterval(timer));
+}
+
+/** The new hops, each one that did not change as the object it was: a row under the keyboard is not drawn anew. */
+function keepUnchanged(before: readonly Hop[], now: readonly Hop[]): readonly Hop[] {
+	const known = new Map(before.map((hop) => [JSON.stringify(hop), hop]));
+	const kept = now.map((hop) => known.get(JSON.stringify(hop)) ?? hop);
+	return kept.length === before.length && kept.every((hop, at) => hop === before[at]) ? before : kept;
+}
 
 function createAnswers(traceId: string) {
 	const trace = createQuery<TraceAnswer>(() => `/api/traces/${traceId}`);
@@ -47,13 +73,14 @@ function createAnswers(traceId: string) {
 		if (isOurs || (note.kind === "events" && note.traceId === traceId)) trace.refresh();
 		if (note.kind === "resync" || note.kind === "hit") hits.refresh();
 	});
+	askForYoungHops(trace);
 	return { trace, hits, feed: createEventFeed(traceId) };
 }
 
 function createDerived(answers: ReturnType<typeof createAnswers>, collapsed: () => readonly string[]) {
 	const { trace, hits, feed } = answers;
 	const hosts = createMemo<readonly TraceHost[]>(() => trace.data()?.hosts ?? []);
-	const hops = createMemo<readonly Hop[]>(() => trace.data()?.hops ?? []);
+	const hops = createMemo<readonly Hop[]>((before) => keepUnchanged(before, trace.data()?.hops ?? []), []);
 	const lineage = createMemo(() =>
 		buildLineage(
 			feed.rows(),

@@ -1,6 +1,7 @@
 /** One trace: rows × time, the strip above, the drawer beside, events, hops and commands below. */
 import { createSignal, For, Match, Show, Switch } from "solid-js";
-import type { Hop } from "../../../workers/sc/api/answers.ts";
+import type { Hop, TraceCommandView } from "../../../workers/sc/api/answers.ts";
+import { UnknownPage } from "../pages/unknown.tsx";
 import { TraceForm, type TraceFormProps } from "../signing/trace-form.tsx";
 import { useConsole } from "../state/console.ts";
 import { DEFAULT_VIEW } from "../state/url-state.ts";
@@ -68,6 +69,28 @@ function selectedAgent(model: TraceModel): string | null {
 	return selected.node()?.agent ?? selected.event()?.agent ?? selected.hop()?.from.agent ?? null;
 }
 
+/** Hosts that a stop can be ordered for: their start was accepted, and neither a seal nor an earlier stop is there or on its way. */
+function stoppableAgents(model: TraceModel): string[] {
+	const commands = model.trace.data()?.commands ?? [];
+	return model
+		.hosts()
+		.map(({ agent }) => agent)
+		.filter((agent) => {
+			const last = commands.findLast((command) => command.agent === agent && !isVoid(command));
+			return last?.act === "start" && last.state === "accepted" && stopRequest(model, agent) !== null;
+		});
+}
+
+function isVoid({ state }: TraceCommandView): boolean {
+	return state === "refused" || state === "expired";
+}
+
+/** The selected host where it can be stopped, else the first that can. */
+function stoppableAgent(model: TraceModel): string | null {
+	const agents = stoppableAgents(model);
+	return agents.find((agent) => agent === selectedAgent(model)) ?? agents[0] ?? null;
+}
+
 function createForms(model: TraceModel) {
 	const state = useConsole();
 	const [request, setRequest] = createSignal<FormRequest | null>(null);
@@ -80,10 +103,8 @@ function createForms(model: TraceModel) {
 		request,
 		close: () => setRequest(null),
 		openFollow: (hop: Hop | null) => open(hop && followRequest(model, hop)),
-		openStop: () => {
-			const agent = selectedAgent(model);
-			return open(agent === null ? null : stopRequest(model, agent));
-		},
+		openStop: (agent = selectedAgent(model) ?? stoppableAgent(model)) =>
+			open(agent === null ? null : stopRequest(model, agent)),
 		openTrace: () => {
 			const node = model.selected.node();
 			if (node === null) return false;
@@ -147,7 +168,7 @@ function Lower(props: {
 						<HopList model={props.model} actions={props.actions} />
 					</Match>
 					<Match when={props.tab === "commands"}>
-						<CommandList model={props.model} />
+						<CommandList model={props.model} actions={props.actions} stoppable={stoppableAgents(props.model)} />
 					</Match>
 				</Switch>
 			</div>
@@ -175,19 +196,24 @@ function Workbench(props: { model: TraceModel }) {
 		openExport: () => state.can("exporter") && setOpened("export"),
 		openTraceForm: forms.openTrace,
 		openFollow: () => forms.openFollow(model.selected.hop()),
-		openStop: forms.openStop,
+		openStop: () => forms.openStop(),
 		showTab: setTab,
 		isInTable: () => document.activeElement?.closest("[data-pane=events]") !== null,
 	});
 	const actions: DrawerActions = {
 		onTrace: forms.openTrace,
 		onFollow: forms.openFollow,
-		onStop: forms.openStop,
+		onStop: (agent) => forms.openStop(agent),
 		isAnalyst: state.can("analyst"),
 	};
 	return (
 		<div class="trace">
-			<TraceHead model={model} onExport={() => setOpened("export")} />
+			<TraceHead
+				model={model}
+				stoppableAgent={stoppableAgent(model)}
+				onStop={forms.openStop}
+				onExport={() => setOpened("export")}
+			/>
 			<Show when={model.feed.problem()}>
 				{(failure) => <ProblemNote failure={failure()} isStale onRetry={model.feed.reload} />}
 			</Show>
@@ -222,7 +248,7 @@ function Workbench(props: { model: TraceModel }) {
 				)}
 			</Show>
 			<Show when={opened() === "export"}>
-				<ExportDialog traceId={model.traceId} onClose={() => setOpened(null)} />
+				<ExportDialog model={model} onClose={() => setOpened(null)} />
 			</Show>
 			<Show when={opened() === "jump"}>
 				<JumpDialog model={model} onClose={() => setOpened(null)} />
@@ -243,13 +269,15 @@ export function TracePage(props: { traceId: string }) {
 						fallback={<Loading what={`trace ${props.traceId}`} />}
 					>
 						{(failure) => (
-							<ProblemNote
-								failure={failure()}
-								onRetry={() => {
-									void model.trace.reload();
-									model.feed.reload();
-								}}
-							/>
+							<Show when={failure().code !== "trace_unknown"} fallback={<UnknownPage traceId={props.traceId} />}>
+								<ProblemNote
+									failure={failure()}
+									onRetry={() => {
+										void model.trace.reload();
+										model.feed.reload();
+									}}
+								/>
+							</Show>
 						)}
 					</Show>
 				</div>
