@@ -119,6 +119,8 @@ install_packages() {
 	fi
 	export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
 	set -- $missing
+	# A new machine has no package lists yet: asking for a package first would only print errors.
+	[ -n "$(find /var/lib/apt/lists -name '*Packages*' -print 2>/dev/null | head -n 1)" ] || run apt-get update || return 1
 	if ! run apt-get install --yes --no-install-recommends "$@"; then
 		say "$(printf '%-12s %s' "$label" "the package lists may be old: apt-get update, then once more")"
 		run apt-get update && run apt-get install --yes --no-install-recommends "$@" || return 1
