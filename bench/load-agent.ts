@@ -16,7 +16,7 @@ import { LedgerMemory } from "../agent/link/ledger-memory.ts";
 import { Link, type LinkIdentity } from "../agent/link/link.ts";
 import { Outbox } from "../agent/outbox/outbox.ts";
 import { directoryStorage } from "../agent/outbox/storage.ts";
-import { derOfPem } from "../host/enclave/node-proof.ts";
+import { derOfPemFile } from "../host/enclave/node-proof.ts";
 import type { NodeFiles } from "../host/pki/node-files.ts";
 import type { Box } from "./box.ts";
 import { BENCH_LIMITS } from "./limits.ts";
@@ -45,8 +45,8 @@ function identityOf(box: Box, node: NodeFiles): LinkIdentity {
 	const { paths } = node;
 	const binding = decodeAs(bindingShape, new Uint8Array(readFileSync(paths.binding)));
 	assertInvariant(binding.ok, `${paths.binding} is no binding`);
-	const chain = derOfPem(readFileSync(paths.chain, "utf8"));
-	const root = derOfPem(readFileSync(paths.ca, "utf8"))[0];
+	const chain = derOfPemFile(paths.chain);
+	const root = derOfPemFile(paths.ca)[0];
 	assertInvariant(root !== undefined && chain[0] !== undefined, "a node's folder holds its chain and its root");
 	return {
 		agent: AGENT_ID,

@@ -2,7 +2,6 @@
  * Who may import whom. The table is the house's plan (docs/architecture.md); anything not in it is refused, so a new room needs
  * a line here. Reads import statements as text; must never guess: a specifier it cannot place is a finding.
  */
-import { readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
 /** Room → rooms it may import beside itself. `type:` allows type imports only. */
@@ -105,8 +104,4 @@ export function checkPurity(file: string, source: string): string[] {
 				? [`${file}:${index + 1}: core takes clock, chance and output as arguments`]
 				: [],
 		);
-}
-
-export function readSource(file: string): string {
-	return readFileSync(file, "utf8");
 }

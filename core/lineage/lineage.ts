@@ -3,7 +3,7 @@
  * one node per host and process key (a pid used twice is two nodes), and every node in exactly one tree: where a parent is missing
  * or the records contradict each other the node is a root that says why. Must never guess a parent from a pid.
  */
-import type { EventKind } from "#core/model/event.ts";
+import { type EventKind, PROCESS_EVENT_KINDS } from "#core/model/event.ts";
 
 /** What the tree needs of an event; the Security Center's event rows have it. Times are the aligned wall clock in milliseconds. */
 export interface LineageEvent {
@@ -80,18 +80,7 @@ export interface Lineage<E extends LineageEvent> {
 	readonly extent: { readonly startMs: number; readonly endMs: number } | null;
 }
 
-const PROCESS_KINDS: ReadonlySet<EventKind> = new Set<EventKind>([
-	"fork",
-	"exec",
-	"exit",
-	"connect",
-	"accept",
-	"file_open",
-	"file_create",
-	"file_rename",
-	"file_unlink",
-	"snapshot",
-]);
+const PROCESS_KINDS: ReadonlySet<EventKind> = new Set<EventKind>(PROCESS_EVENT_KINDS);
 
 export function processId(agent: string, process: string): string {
 	return `${agent}/${process}`;

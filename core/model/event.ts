@@ -20,8 +20,8 @@ import {
 import { commandIdShape, processKeyShape, signatureShape, streamIdShape, traceIdShape } from "./ids.ts";
 import { MODEL_LIMITS } from "./limits.ts";
 
-/** Append-only: the index is on the wire. */
-export const EVENT_KINDS = [
+/** What a collector sees a process do. Append-only with the list below: these come first on the wire. */
+export const PROCESS_EVENT_KINDS = [
 	"fork",
 	"exec",
 	"exit",
@@ -33,6 +33,11 @@ export const EVENT_KINDS = [
 	"file_unlink",
 	/** A process that ran before the collector looked. */
 	"snapshot",
+] as const;
+
+/** Append-only: the index is on the wire. */
+export const EVENT_KINDS = [
+	...PROCESS_EVENT_KINDS,
 	/** Events or batches that are missing, and why: loss is evidence. */
 	"gap",
 	/** The agent's answer to a command: accepted, or refused with the cause. */
