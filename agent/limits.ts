@@ -6,8 +6,8 @@
 const MIB = 1024 * 1024;
 
 export const AGENT_LIMITS = {
-	/** Certificates, keys, trust documents: the largest is a trust document of 256 operators. */
-	identityFileBytesMax: 128 * 1024,
+	/** Certificates, keys, trust documents: the largest is a trust document of 256 operators and a full capture policy. */
+	identityFileBytesMax: 256 * 1024,
 
 	/** CPUs that procmond numbers; Linux itself ends at 8192. */
 	cpusMax: 8192,

@@ -20,5 +20,7 @@ test("the layout is the one procmond was built with", { skip: existsSync(procmon
 	assert.deepEqual(printed.tiers, layout.TIERS);
 	assert.deepEqual(printed.flag_bits, layout.FLAG_BITS);
 	assert.deepEqual(printed.collect_bits, layout.COLLECT_BITS);
+	assert.deepEqual(printed.exe_flag_bits, layout.EXE_FLAG_BITS);
+	assert.deepEqual(printed.shed_classes, layout.SHED_CLASSES);
 	assert.equal(Math.max(...Object.values(layout.TAGS)), layout.TAG_LAST);
 });

@@ -43,9 +43,27 @@ export const KINDS = {
 	snapshot_end: 12,
 	stats: 13,
 	trace_state: 14,
+	close: 15,
+	socket: 16,
+	bind: 17,
+	listen: 18,
+	datagram: 19,
+	dns: 20,
+	set_id: 21,
+	ptrace: 22,
+	file_link: 23,
+	file_symlink: 24,
+	file_chmod: 25,
+	tamper: 26,
+	view_partial: 27,
+	file_hash: 28,
+	memory_header: 29,
+	cgroup: 30,
+	fidelity: 31,
 	configure: 101,
 	trace_add: 102,
 	trace_remove: 103,
+	policy: 104,
 } as const;
 export type FrameKind = keyof typeof KINDS;
 
@@ -86,9 +104,48 @@ export const TAGS = {
 	SOURCE: 34,
 	POLL_MS: 35,
 	MISSES: 36,
+	INTERP: 37,
+	CWD: 38,
+	ENV: 39,
+	DEV: 40,
+	INO: 41,
+	SIZE: 42,
+	MTIME_NS: 43,
+	CTIME_NS: 44,
+	MODE: 45,
+	EXE_FLAGS: 46,
+	SOCKET_TYPE: 47,
+	PROTOCOL: 48,
+	BYTES_SENT: 49,
+	BYTES_RECEIVED: 50,
+	DNS_MESSAGE: 51,
+	DIRECTION: 52,
+	OLD_UID: 53,
+	OLD_GID: 54,
+	OLD_EUID: 55,
+	TARGET_TGID: 56,
+	TARGET_TICKS: 57,
+	REQUEST: 58,
+	CALL: 59,
+	SHA256: 60,
+	BLAKE3: 61,
+	ADDRESS: 62,
+	PERMS: 63,
+	CONTENT: 64,
+	CGROUP_PATH: 65,
+	LEVEL: 66,
+	SHED: 67,
+	WATCH_PATHS: 68,
+	CREDENTIAL_PATHS: 69,
+	ENV_NAMES: 70,
+	HASH_BYTES_MAX: 71,
+	NEW_FILE_BYTES_MAX: 72,
+	MEMORY_HEADERS: 73,
+	ABSENT: 74,
+	SINCE_NS: 75,
 } as const;
 export type TagName = keyof typeof TAGS;
-export const TAG_LAST = 36;
+export const TAG_LAST = 75;
 
 /** Bytes that a tag's value must have; tags not named here have any length. */
 export const TAG_WIDTHS: Readonly<Partial<Record<TagName, 2 | 4 | 8>>> = {
@@ -110,10 +167,52 @@ export const TAG_WIDTHS: Readonly<Partial<Record<TagName, 2 | 4 | 8>>> = {
 	COLLECT: 4,
 	POLL_MS: 4,
 	MISSES: 8,
+	DEV: 8,
+	INO: 8,
+	SIZE: 8,
+	MTIME_NS: 8,
+	CTIME_NS: 8,
+	MODE: 4,
+	EXE_FLAGS: 4,
+	SOCKET_TYPE: 2,
+	PROTOCOL: 2,
+	BYTES_SENT: 8,
+	BYTES_RECEIVED: 8,
+	DIRECTION: 2,
+	OLD_UID: 4,
+	OLD_GID: 4,
+	OLD_EUID: 4,
+	TARGET_TGID: 4,
+	TARGET_TICKS: 8,
+	REQUEST: 8,
+	ADDRESS: 8,
+	LEVEL: 4,
+	HASH_BYTES_MAX: 8,
+	NEW_FILE_BYTES_MAX: 8,
+	MEMORY_HEADERS: 4,
+	SINCE_NS: 8,
 };
 
 export const TIERS = { ebpf: 1, netlink: 2, proc: 3 } as const;
 export type CaptureTier = keyof typeof TIERS;
 
-export const FLAG_BITS = { traced: 0, argv_cut: 1, path_uncertain: 2, path_cut: 3, replayed: 4 } as const;
-export const COLLECT_BITS = { file: 0, network: 1, cmdline: 2 } as const;
+export const FLAG_BITS = {
+	traced: 0,
+	argv_cut: 1,
+	path_uncertain: 2,
+	path_cut: 3,
+	replayed: 4,
+	compat32: 5,
+	watched: 6,
+	credential: 7,
+} as const;
+export const COLLECT_BITS = { file: 0, network: 1, cmdline: 2, memory: 3 } as const;
+export const EXE_FLAG_BITS = { deleted: 0, memfd: 1 } as const;
+/** Index in the SHED column; what is given up first comes first. */
+export const SHED_CLASSES = {
+	file_detail: 0,
+	file_watched: 1,
+	network_detail: 2,
+	network: 3,
+	process_detail: 4,
+} as const;

@@ -3,7 +3,7 @@
  * every text fits its field and that nothing clear of an argument passes when masking is in force. Pure but for the table.
  */
 import { lossyTextOf } from "#core/bytes/bytes.ts";
-import { type EventPayload, PROCESS_EVENT_KINDS } from "#core/model/event.ts";
+import { type EventPayload, PROCESS_EVENT_KINDS, type ProcessEventKind } from "#core/model/event.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
 import { type CaptureFrame, tagBigint, tagBytes, tagNumber } from "../capture/frame.ts";
 import { FLAG_BITS, type TagName } from "../capture/layout.ts";
@@ -13,7 +13,7 @@ import type { ProcessEntry, ProcessTable } from "../process-table/process-table.
 import { cutText, type EventDraft } from "./draft.ts";
 
 /** Kinds of frames that are events of a process: procmond names them as the events are named. */
-export type EventFrameKind = (typeof PROCESS_EVENT_KINDS)[number];
+export type EventFrameKind = ProcessEventKind;
 
 export function isEventFrame(frame: CaptureFrame): frame is CaptureFrame & { kind: EventFrameKind } {
 	return (PROCESS_EVENT_KINDS as readonly string[]).includes(frame.kind);

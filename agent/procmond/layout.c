@@ -39,5 +39,11 @@ void layout_print(void)
 	printf("\n  },\n  \"collect_bits\": {");
 	comma = "";
 	FRAME_COLLECTS(PRINT_NAMED)
+	printf("\n  },\n  \"exe_flag_bits\": {");
+	comma = "";
+	FRAME_EXE_FLAGS(PRINT_NAMED)
+	printf("\n  },\n  \"shed_classes\": {");
+	comma = "";
+	FRAME_SHED_CLASSES(PRINT_NAMED)
 	printf("\n  }\n}\n");
 }

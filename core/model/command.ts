@@ -48,6 +48,8 @@ export const traceCommandShape = record({
 	trustVersion: field(16, uint()),
 	parentLink: optional(17, parentLinkShape),
 	act: field(18, oneOf(COMMAND_ACTS)),
+	/** The first bytes of executable mappings; obeyed only where the capture policy allows it. Absent = no. */
+	collectMemoryHeaders: optional(19, bool()),
 });
 export type TraceCommand = TypeOf<typeof traceCommandShape>;
 

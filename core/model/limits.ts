@@ -10,6 +10,12 @@ export const MODEL_LIMITS = {
 	argumentLengthMax: 16_384,
 	/** The cut above holds at most this many one-byte arguments that anyone reads. */
 	argumentsMax: 1024,
+	/** Names of environment variables that a policy may ask for. */
+	environmentNamesMax: 32,
+	/** Answers of one DNS message that are told; a UDP message holds few more. */
+	dnsAnswersMax: 32,
+	/** One page: the headers of an executable lie in it. */
+	memoryHeaderBytesMax: 4096,
 	/** One event's bytes: argv, two paths and the rest. */
 	eventBytesMax: 64 * 1024,
 	/** `batch_max_events` may not be set higher: one Merkle tree of 2^12. */

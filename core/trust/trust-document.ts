@@ -12,6 +12,7 @@ import {
 	field,
 	list,
 	oneOf,
+	optional,
 	record,
 	type ShapeCode,
 	type TypeOf,
@@ -23,6 +24,7 @@ import { operatorIdShape } from "#core/model/command.ts";
 import { hashShape, publicKeyShape, signatureShape } from "#core/model/ids.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { ed25519Sign, ed25519Verify, sha256 } from "#crypto";
+import { capturePolicyShape } from "./capture-policy.ts";
 
 /** Append-only: the index is on the wire. */
 export const ROLES = ["viewer", "analyst", "approver", "exporter", "auditor"] as const;
@@ -55,11 +57,14 @@ export const trustDocumentShape = record({
 	isMaskingRequired: field(11, bool()),
 	traceDepthMax: field(12, uint(1000)),
 	traceDurationSecsMax: field(13, uint(7 * 86_400)),
+	/** Absent: `BARE_CAPTURE_POLICY`. */
+	capturePolicy: optional(14, capturePolicyShape),
 });
 export type TrustDocument = TypeOf<typeof trustDocumentShape>;
 
 const signedDocumentShape = record({
-	payload: field(1, bytes(64 * 1024)),
+	/** 256 operators, and a capture policy with every list full. */
+	payload: field(1, bytes(128 * 1024)),
 	signatures: field(2, list(record({ publicKey: field(1, publicKeyShape), signature: field(2, signatureShape) }), 16)),
 });
 

@@ -11,6 +11,7 @@ import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
 import { ed25519Signer, ed25519Verifier, emptyRoot, formatVerifierKey, signCheckpoint } from "#core/ledger/index.ts";
 import { operatorIdShape } from "#core/model/command.ts";
 import { fail, ok, type Result } from "#core/result.ts";
+import { PROPOSED_CAPTURE_POLICY } from "#core/trust/capture-policy.ts";
 import {
 	type PinnedTrust,
 	readPinnedTrust,
@@ -40,7 +41,7 @@ import {
 /** What the creator of an enclave decides for its trust document; the rest follows. */
 export type GenesisPolicy = Pick<
 	TrustDocument,
-	"mode" | "traceApprovals" | "isMaskingRequired" | "traceDepthMax" | "traceDurationSecsMax"
+	"mode" | "traceApprovals" | "isMaskingRequired" | "traceDepthMax" | "traceDurationSecsMax" | "capturePolicy"
 >;
 
 export interface EnclaveOptions {
@@ -109,6 +110,7 @@ function genesisOf(options: EnclaveOptions, keys: { genesis: Uint8Array; ledger:
 			successorThreshold: 1,
 			ledgerOrigin: ledgerOriginOf(options.enclave),
 			ledgerKey: ed25519PublicKey(keys.ledger),
+			capturePolicy: PROPOSED_CAPTURE_POLICY,
 			...options.policy,
 		},
 		[],

@@ -6,8 +6,9 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { equalBytes } from "#core/bytes/bytes.ts";
-import { decodeAs, type ShapeCode } from "#core/codec/index.ts";
+import { decodeAs, encodeAs, type ShapeCode } from "#core/codec/index.ts";
 import { fail, ok, type Result } from "#core/result.ts";
+import { capturePolicyShape } from "#core/trust/capture-policy.ts";
 import {
 	checkTrustRules,
 	type PinnedTrust,
@@ -141,8 +142,13 @@ const POLICY_FIELDS = [
 	"traceDurationSecsMax",
 ] as const satisfies readonly (keyof TrustDocument)[];
 
+function capturePolicyBytes({ capturePolicy }: TrustDocument): Uint8Array {
+	return capturePolicy === undefined ? new Uint8Array(0) : encodeAs(capturePolicyShape, capturePolicy);
+}
+
 function changedPolicy(next: TrustDocument, genesis: TrustDocument): string | undefined {
 	if (!equalBytes(next.ledgerKey, genesis.ledgerKey)) return "ledgerKey";
+	if (!equalBytes(capturePolicyBytes(next), capturePolicyBytes(genesis))) return "capturePolicy";
 	return POLICY_FIELDS.find((name) => next[name] !== genesis[name]);
 }
 

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { base64Of, bytesOfBase64, utf8 } from "#core/bytes/bytes.ts";
 import { encodeAs } from "#core/codec/index.ts";
 import { consistencyProof, leafHash, merkleRoot, openCheckpoint, parseVerifierKey } from "#core/ledger/index.ts";
+import { BARE_CAPTURE_POLICY } from "#core/trust/capture-policy.ts";
 import { type TrustDocument, trustDocumentShape, trustHash, verifySuccession } from "#core/trust/trust-document.ts";
 import { ed25519PublicKey, sha256 } from "#crypto";
 import { HOST_LIMITS } from "../limits.ts";
@@ -246,6 +247,7 @@ test("version 1 with uninvited, differently invited or unaccounted operators is 
 	);
 	equal(await code({ traceApprovals: 0 }), "trust_policy_changed");
 	equal(await code({ isMaskingRequired: false }), "trust_policy_changed");
+	equal(await code({ capturePolicy: { ...BARE_CAPTURE_POLICY, watchPaths: ["/tmp/"] } }), "trust_policy_changed");
 	equal(await code({ ledgerKey: KEYS.ada }), "trust_policy_changed");
 	equal(await code({ version: 2 }), "trust_version_not_next");
 	equal(await code({ prevHash: new Uint8Array(32) }), "trust_predecessor_mismatch");
