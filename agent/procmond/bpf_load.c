@@ -14,15 +14,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "procmond.h"
 #include "procmond.skel.h"
 
 const struct bpf_row bpf_rows[] = {
-	{"on_fork", "fork", true, false},
-	{"on_exec", "exec", true, false},
-	{"on_exit", "exit", true, false},
-	{"on_exit_live", "exit", true, true},
-	{"on_sock_state", "sock_state", false, false},
-	{"on_sys_exit", "sys_exit", false, false},
+	{.name = "on_fork", .public_name = "fork", .required = true},
+	{.name = "on_exec", .public_name = "exec", .required = true},
+	{.name = "on_exit", .public_name = "exit", .required = true},
+	{.name = "on_exit_live", .public_name = "exit", .required = true, .spare = true},
+	{.name = "on_sock_state", .public_name = "sock_state"},
+	{.name = "on_sys_exit", .public_name = "sys_exit"},
+	{.name = "on_network_call", .public_name = "network_calls", .handler = PM_HANDLER_NETWORK},
+	{.name = "on_file_call", .public_name = "file_calls", .handler = PM_HANDLER_FILE},
 };
 const int bpf_rows_count = sizeof(bpf_rows) / sizeof(bpf_rows[0]);
 
@@ -35,6 +38,23 @@ static int no_print(enum libbpf_print_level level, const char *format, va_list a
 	return 0;
 }
 
+#if defined(__x86_64__)
+#define CALL_NUMBER(x86, arm64) (x86)
+#else
+#define CALL_NUMBER(x86, arm64) (arm64)
+#endif
+#define FILL_CALL_ROW(call_name, handler_name, x86, arm64) \
+	if (CALL_NUMBER(x86, arm64) >= 0) \
+		rows[CALL_NUMBER(x86, arm64)] = (struct pm_call_row){.call = PM_CALL_##call_name, \
+			.handler = PM_HANDLER_##handler_name};
+
+static void fill_call_rows(struct procmond_bpf *skeleton)
+{
+	struct pm_call_row *rows = (struct pm_call_row *)skeleton->rodata->call_rows;
+
+	PM_CALLS(FILL_CALL_ROW)
+}
+
 static struct procmond_bpf *open_rows(uint64_t scope_cgroup_id, unsigned wanted)
 {
 	struct procmond_bpf *skeleton;
@@ -44,6 +64,7 @@ static struct procmond_bpf *open_rows(uint64_t scope_cgroup_id, unsigned wanted)
 	if (!skeleton)
 		return NULL;
 	skeleton->rodata->scope_cgroup_id = scope_cgroup_id;
+	fill_call_rows(skeleton);
 	for (int i = 0; i < bpf_rows_count; i++) {
 		struct bpf_program *program =
 			bpf_object__find_program_by_name(skeleton->obj, bpf_rows[i].name);
@@ -101,6 +122,22 @@ static void keep_link(struct procmond_bpf *skeleton, const char *name, struct bp
 			*inner->progs[i].link = link;
 }
 
+/* Puts a program where the program on system calls finds it, or attaches it to its tracepoint. */
+static bool put_to_work(struct procmond_bpf *skeleton, const struct bpf_row *row)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(skeleton->obj, row->name);
+	uint32_t index = row->handler;
+	int fd = bpf_program__fd(program);
+	struct bpf_link *link;
+
+	if (row->handler != PM_HANDLER_NONE)
+		return !bpf_map_update_elem(bpf_map__fd(skeleton->maps.handlers), &index, &fd, BPF_ANY);
+	link = bpf_program__attach(program);
+	if (link)
+		keep_link(skeleton, row->name, link);
+	return link != NULL;
+}
+
 /* Attaches what is loaded; false when a required program is not among it. */
 static bool attach_rows(struct procmond_bpf *skeleton, unsigned loaded,
 			struct source_report *report)
@@ -109,14 +146,9 @@ static bool attach_rows(struct procmond_bpf *skeleton, unsigned loaded,
 
 	for (int i = 0; i < bpf_rows_count; i++) {
 		const struct bpf_row *row = &bpf_rows[i];
-		struct bpf_program *program =
-			bpf_object__find_program_by_name(skeleton->obj, row->name);
-		struct bpf_link *link = loaded & 1u << i ? bpf_program__attach(program) : NULL;
 
-		if (link) {
+		if (loaded & 1u << i && put_to_work(skeleton, row))
 			append(report->programs, row->public_name);
-			keep_link(skeleton, row->name, link);
-		}
 	}
 	for (int i = 0; i < bpf_rows_count; i++) {
 		const struct bpf_row *row = &bpf_rows[i];
@@ -181,7 +213,6 @@ static bool verify_row(const struct bpf_row *row, char *log)
 	struct procmond_bpf *skeleton = open_rows(0, 1u << (row - bpf_rows));
 	struct bpf_prog_info info = {0};
 	struct bpf_program *program;
-	struct bpf_link *link = NULL;
 	__u32 info_bytes = sizeof(info);
 	int error;
 
@@ -193,10 +224,8 @@ static bool verify_row(const struct bpf_row *row, char *log)
 	program = bpf_object__find_program_by_name(skeleton->obj, row->name);
 	bpf_program__set_log_buf(program, log, VERIFIER_LOG_BYTES);
 	error = procmond_bpf__load(skeleton);
-	if (!error) {
-		link = bpf_program__attach(program);
-		error = link ? 0 : -errno;
-	}
+	if (!error)
+		error = put_to_work(skeleton, row) ? 0 : -errno;
 	if (error) {
 		printf("%-14s refused: %s\n%s\n", row->name, strerror(-error), log);
 	} else {
@@ -204,7 +233,6 @@ static bool verify_row(const struct bpf_row *row, char *log)
 		printf("%-14s ok: %u instructions processed by the verifier, %u bytes of code\n",
 		       row->name, info.verified_insns, info.jited_prog_len);
 	}
-	bpf_link__destroy(link);
 	procmond_bpf__destroy(skeleton);
 	return !error;
 }

@@ -17,6 +17,7 @@ struct bpf_row {
 	const char *public_name; /* in PROGRAMS and MISSING */
 	bool required; /* without it the ebpf tier does not start */
 	bool spare; /* loaded only when the program before it is refused */
+	unsigned handler; /* enum pm_handler: reached from sys_exit, attached nowhere itself */
 };
 
 extern const struct bpf_row bpf_rows[];

@@ -12,6 +12,18 @@
 
 void event_frame_send(struct frame_writer *writer, const void *event, size_t bytes);
 
+/* Each room adds the tags of its kinds; false when the event is shorter than its kind. */
+bool event_process_send(struct frame_writer *writer, const void *event, size_t bytes);
+bool event_network_send(struct frame_writer *writer, const void *event, size_t bytes);
+bool event_file_send(struct frame_writer *writer, const void *event, size_t bytes);
+
+/* Finds the segments of a long event's data; false when they do not fit what came. */
+bool event_long_open(const struct pm_long *event, size_t bytes, const uint8_t *data[PM_SEGMENTS]);
+
+/* A path of segment `segment`, and its name in the segment after it where there is one. */
+void event_path_send(struct frame_writer *writer, uint16_t tag, const struct pm_long *event,
+		     const uint8_t *const data[PM_SEGMENTS], int segment);
+
 /* Reverses leaf-first, NUL-separated components into a path; returns its length. */
 size_t event_path_join(const uint8_t *walk, size_t bytes, bool rooted, char *path,
 		       size_t path_bytes);

@@ -15,6 +15,8 @@ const volatile __u64 scope_cgroup_id = 0;
 /* Written by user space through the mapped .bss; a removed slot stops counting at once. */
 volatile __u64 active_slots = 0;
 volatile __u64 file_slots = 0;
+/* One bit per shed class: what pressure has taken away for now. */
+volatile __u64 shed_mask = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -161,6 +163,20 @@ static __always_inline void submit(struct pm_event *event, __u32 bytes)
 	/* No wakeup: waking the reader per event cost 10-25 % of an exec storm. */
 	if (bpf_ringbuf_output(&ring, event, bytes, BPF_RB_NO_WAKEUP))
 		__sync_fetch_and_add(&state->drops, 1);
+}
+
+/* Whether events of this class are given up for now. Each one is counted, so the loss has a number. */
+static __always_inline bool is_shed(enum frame_shed_class class)
+{
+	struct pm_cpu_state *state;
+	__u32 zero = 0;
+
+	if (!(shed_mask & (1ull << class)))
+		return false;
+	state = bpf_map_lookup_elem(&cpu_state, &zero);
+	if (state)
+		__sync_fetch_and_add(&state->shed[class], 1);
+	return true;
 }
 
 /* An event that cannot even be built still takes a number, so that it shows as loss. */

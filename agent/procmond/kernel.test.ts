@@ -17,7 +17,16 @@ function missing(): string | false {
 
 const PROCMOND = "agent/procmond/build/procmond";
 /** What the ebpf tier is made of; `on_exit_live` stands in for `on_exit` on kernels that lack a field. */
-const PROGRAMS = ["on_fork", "on_exec", "on_exit", "on_exit_live", "on_sock_state", "on_sys_exit"];
+const PROGRAMS = [
+	"on_fork",
+	"on_exec",
+	"on_exit",
+	"on_exit_live",
+	"on_sock_state",
+	"on_sys_exit",
+	"on_network_call",
+	"on_file_call",
+];
 
 test("every BPF program loads, and the verifier says how much it walked", { skip: missing() }, (context) => {
 	const loaded = spawnSync(PROCMOND, ["--verify-load"], { encoding: "utf8" });

@@ -118,4 +118,12 @@ static __always_inline void send_accept(struct task_struct *task, __u32 fd)
 	submit(&event.head, sizeof(event));
 }
 
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_network_call, struct pt_regs *regs, long ret)
+{
+	if (ret >= 0)
+		send_accept(bpf_get_current_task_btf(), ret);
+	return 0;
+}
+
 #endif

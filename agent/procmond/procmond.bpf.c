@@ -13,6 +13,7 @@
 #include "procmond.h"
 #include "identity.bpf.h"
 #include "path.bpf.h"
+#include "syscall.bpf.h"
 #include "process.bpf.h"
 #include "network.bpf.h"
 #include "file.bpf.h"

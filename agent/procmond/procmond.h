@@ -8,6 +8,7 @@
 #define PROCMOND_SHARED_H
 
 #include "frame.h"
+#include "syscall.h"
 
 /* 1 MiB lost events when the reader paused 2 s, 16 MiB doubles into the RSS; 4 MiB did neither. */
 #define PM_RING_BYTES (4 * 1024 * 1024)
@@ -62,31 +63,6 @@ struct pm_event {
 	__u8 comm[PM_COMM_BYTES];
 };
 
-struct pm_fork {
-	struct pm_event head;
-	__u64 parent_ticks;
-	__u32 parent_tgid;
-	__u32 reserved;
-};
-
-struct pm_exit {
-	struct pm_event head;
-	__u32 exit_code;
-	__u32 reserved;
-};
-
-struct pm_net {
-	struct pm_event head;
-	__u16 family;
-	__u16 lport;
-	__u16 rport;
-	__u16 reserved;
-	__s32 result;
-	__u32 netns;
-	__u8 laddr[16];
-	__u8 raddr[16];
-};
-
 /* Exec and file events. Only the used part of `data` enters the ring. */
 struct pm_long {
 	struct pm_event head;
@@ -115,16 +91,22 @@ struct pm_traced {
 	__u64 depth[PM_DEPTH_PLANES];
 };
 
-/* `head` is the last number given on this CPU, `drops` how many of those did not fit the ring. */
+/*
+ * `head` is the last number given on this CPU, `drops` how many of those did not fit the ring, `shed`
+ * how many events of each class were given up under pressure: those took no number.
+ */
 struct pm_cpu_state {
 	__u64 head;
 	__u64 drops;
+	__u64 shed[FRAME_SHED_CLASS_COUNT];
 };
 
 _Static_assert(sizeof(struct pm_event) == 80, "no padding");
-_Static_assert(sizeof(struct pm_net) == 80 + 48, "no padding");
 _Static_assert(PM_LONG_HEAD_BYTES == 80 + 64, "no padding");
 /* A per-CPU map value may not exceed 32 KiB. */
 _Static_assert(sizeof(struct pm_long) <= 32768, "fits a per-CPU map value");
+
+#include "process_event.h"
+#include "network_event.h"
 
 #endif

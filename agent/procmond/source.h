@@ -12,7 +12,8 @@
 #include "frame_write.h"
 #include "scope.h"
 
-#define SOURCE_TEXT_BYTES 256
+/* Every program by name, and the causes of every tier that was refused. */
+#define SOURCE_TEXT_BYTES 512
 
 /* What `ready` says. */
 struct source_report {

@@ -1,0 +1,40 @@
+/*
+ * Which system calls are looked at, by what program: the one list. User space turns it into the table
+ * that the kernel side reads. It guarantees that a call not named here costs one look-up. It must
+ * never hold a 32-bit number: those are other calls.
+ */
+#ifndef PROCMOND_SYSCALL_H
+#define PROCMOND_SYSCALL_H
+
+#include "frame.h"
+
+/* Calls with a higher number are new to this build and are not looked at. */
+#define PM_CALLS_MAX 512
+
+/* A program that one look-up leads to: an index of the `handlers` map. */
+enum pm_handler {
+	PM_HANDLER_NONE = 0,
+	PM_HANDLER_PROCESS = 1,
+	PM_HANDLER_NETWORK = 2,
+	/* Left at once while no trace collects files and nothing is watched. */
+	PM_HANDLER_FILE = 3,
+	PM_HANDLERS = 4,
+};
+
+/* X(NAME, handler, number on x86_64, number on arm64); -1 = the call does not exist there. */
+#define PM_CALLS(X) \
+	X(ACCEPT, NETWORK, 43, 202) X(ACCEPT4, NETWORK, 288, 242) \
+	X(OPEN, FILE, 2, -1) X(OPENAT, FILE, 257, 56) X(OPENAT2, FILE, 437, 437) \
+	X(CREAT, FILE, 85, -1) X(RENAME, FILE, 82, -1) X(RENAMEAT, FILE, 264, 38) \
+	X(RENAMEAT2, FILE, 316, 276) X(UNLINK, FILE, 87, -1) X(UNLINKAT, FILE, 263, 35)
+
+#define PM_CALL_ENUM(name, handler, x86, arm64) PM_CALL_##name,
+enum pm_call { PM_CALL_NONE = 0, PM_CALLS(PM_CALL_ENUM) };
+
+/* One row of the table, by the kernel's number of the call. */
+struct pm_call_row {
+	__u8 call;
+	__u8 handler;
+};
+
+#endif
