@@ -266,6 +266,9 @@ test("a trace opens with its lineage, follows children to its depth, is told onc
 	assert.deepEqual(
 		traced.map(({ kind, payload }) => [kind, payload.pid, payload.depth]),
 		[
+			// What memory held of the lineage comes first.
+			["fork", 10, 0],
+			["fork", 11, 1],
 			["snapshot", 10, 0],
 			["snapshot", 11, 1],
 			["exec", 11, 1],
@@ -276,7 +279,7 @@ test("a trace opens with its lineage, follows children to its depth, is told onc
 		],
 	);
 	const seal = traced.at(-1)?.payload;
-	assert.deepEqual([seal?.cause, seal?.eventCount, seal?.gapCount], ["stopped", 6, 0]);
+	assert.deepEqual([seal?.cause, seal?.eventCount, seal?.gapCount], ["stopped", 8, 0]);
 	await until("the baseline", () => ofKind(hop, "exec").length === 3);
 	const baseline = ofKind(hop, "exec").filter((event) => event.traceId === undefined);
 	assert.deepEqual(baseline.map(({ payload }) => payload.pid).sort(), [13, 50]);

@@ -13,6 +13,7 @@ import { Collector } from "./capture/collector.ts";
 import { type CaptureFrame, tagBigint, tagBytes, tagColumn } from "./capture/frame.ts";
 import type { TagName } from "./capture/layout.ts";
 import { LossTracker, type LostRange } from "./capture/loss.ts";
+import { ReorderWindow } from "./capture/reorder.ts";
 import { HostClock } from "./clock.ts";
 import type { AgentConfig } from "./config/config.ts";
 import type { LoadedIdentity } from "./config/identity.ts";
@@ -23,11 +24,13 @@ import { AGENT_LIMITS } from "./limits.ts";
 import { LedgerMemory } from "./link/ledger-memory.ts";
 import { Link } from "./link/link.ts";
 import type { Log } from "./log.ts";
+import { LookBack } from "./lookback/look-back.ts";
 import { Outbox } from "./outbox/outbox.ts";
 import { directoryStorage, type SegmentStorage } from "./outbox/storage.ts";
 import { isMaskingInForce } from "./privacy/mask.ts";
 import { ProcessTable } from "./process-table/process-table.ts";
 import { Lanes } from "./stream/lanes.ts";
+import { RateCap } from "./stream/rate-cap.ts";
 import { readActiveTraces, writeActiveTraces } from "./trace/active-traces.ts";
 import { Commands } from "./trace/commands.ts";
 import { SeenCommands } from "./trace/seen-commands.ts";
@@ -78,6 +81,12 @@ export class Agent {
 	readonly #parts: AgentParts;
 	readonly #clock = createClock();
 	readonly #loss = new LossTracker();
+	readonly #lookBack: LookBack;
+	readonly #rate: RateCap;
+	readonly #window = new ReorderWindow(
+		{ windowMs: AGENT_LIMITS.reorderWindowMs, framesMax: AGENT_LIMITS.reorderFramesMax },
+		(frame, isLate) => this.#inOrder(frame, isLate),
+	);
 	readonly #outbox: Outbox;
 	readonly #ledger: LedgerMemory;
 	readonly #lanes: Lanes;
@@ -105,6 +114,8 @@ export class Agent {
 			log,
 		});
 		this.#ledger = LedgerMemory.open(dataDir.path, log);
+		this.#lookBack = new LookBack(config.lookBack);
+		this.#rate = new RateCap(config.eventsPerSecMax, this.#clock.monotonicMs());
 		this.#lanes = new Lanes({
 			outbox: this.#outbox,
 			agent: identity.link.agent,
@@ -114,10 +125,16 @@ export class Agent {
 			...config.stream,
 			schedule: (ms, task) => after(ms, () => this.#guard(task)),
 			onHeld: () => this.#link.pump(),
+			onStored: (draft, encoded) => {
+				this.#lookBack.note(draft, encoded, this.#clock.monotonicMs());
+				if (draft.traceId !== undefined) this.#traces.countStored(draft.traceId, encoded.length);
+			},
 		});
 		this.#link = this.#createLink();
 		this.#traces = new Traces({
 			clock: this.#clock,
+			caps: config.trace.caps,
+			lookBack: this.#lookBack,
 			emit: (draft) => this.#lanes.add("trace", draft),
 			removeSlot: (slot) => this.#collector.removeSlot(slot),
 			onChange: () =>
@@ -138,6 +155,10 @@ export class Agent {
 			defaultDepth: config.trace.defaultDepth,
 			addSlot: (root) => this.#collector.addSlot(root),
 			emit: (answer) => this.#lanes.add("alert", answer),
+			settle: () => {
+				this.#window.flush();
+				this.#lanes.flush();
+			},
 		});
 		this.#collector = new Collector(parts.socket, {
 			config: config.capture,
@@ -158,6 +179,8 @@ export class Agent {
 		this.#lanes.flush();
 		if (foundTraces.length > 0) writeActiveTraces(dataDir.path, [], log);
 		this.#every(250, () => this.#tellLoss(this.#loss.tick(this.#clock.monotonicMs())));
+		this.#every(AGENT_LIMITS.reorderWindowMs / 2, () => this.#window.tick(this.#clock.monotonicMs()));
+		this.#every(AGENT_LIMITS.rateGapMs, () => this.#tellRefused());
 		this.#every(1000, () => this.#traces.tick());
 		this.#every(AGENT_LIMITS.heartbeatMs, () => this.#link.heartbeat());
 		this.#every(AGENT_LIMITS.ackPersistMs, () => {
@@ -240,14 +263,19 @@ export class Agent {
 	}
 
 	#take(frame: CaptureFrame): void {
+		// Loss is judged by what arrived, order by when it happened.
 		if (frame.cpuSeq > 0n) {
 			if (frame.cpu >= AGENT_LIMITS.cpusMax) this.#parts.log("frame_cpu_unknown", { cpu: frame.cpu });
 			else this.#tellLoss(this.#loss.saw(frame.cpu, frame.cpuSeq, this.#clock.monotonicMs()));
 		}
+		this.#window.take(frame, this.#clock.monotonicMs());
+	}
+
+	#inOrder(frame: CaptureFrame, isLate: boolean): void {
 		if (frame.kind === "ready") this.#ready(frame);
 		else if (frame.kind === "stats") this.#stats(frame);
 		else if (frame.kind === "snapshot_end") this.#table?.endSnapshot();
-		else if (isEventFrame(frame)) this.#event(frame);
+		else if (isEventFrame(frame)) this.#event(frame, isLate);
 	}
 
 	#setPair(frame: CaptureFrame): void {
@@ -292,25 +320,37 @@ export class Agent {
 		this.#traces.countGap();
 	}
 
-	#event(frame: CaptureFrame & Parameters<typeof translate>[0]): void {
+	#event(frame: CaptureFrame & Parameters<typeof translate>[0], isLate: boolean): void {
 		if (this.#table === null) {
 			this.#parts.log("frame_before_ready");
 			return;
 		}
 		const { config, trust } = this.#parts;
 		const isMasked = isMaskingInForce(config.trace, trust.document);
-		const { draft, entry, isLineageNews } = translate(frame, { table: this.#table, clock: this.#clock, isMasked });
+		const observed = translate(frame, { table: this.#table, clock: this.#clock, isMasked });
+		const { entry, isLineageNews } = observed;
+		const draft = isLate ? { ...observed.draft, payload: { ...observed.draft.payload, isLate: true } } : observed.draft;
 		if (isLineageNews) this.#traces.inherit(entry);
 		// In the trace lane or in the baseline, never in both: one event is told once.
 		if (this.#traces.route(entry, draft)) return;
 		if (frame.kind.startsWith("file_")) this.#untracedFileEvents++;
-		else this.#lanes.add("bulk", draft);
+		else if (this.#rate.admits(draft.kind, this.#clock.monotonicMs())) this.#lanes.add("bulk", draft);
+	}
+
+	#tellRefused(): void {
+		const refused = this.#rate.takeRefused(this.#clock.monotonicMs());
+		if (refused === null) return;
+		const sinceNs = this.#clock.kernelNowNs() - BigInt(Math.round(refused.agoMs)) * 1_000_000n;
+		this.#gap(agentEvent(this.#clock, "gap", { cause: `rate_limit: ${refused.text}`, sinceNs }));
 	}
 
 	#collectorEnded(code: string, sentence: string): void {
 		if (this.#isStopped) return;
 		this.#parts.log(code);
-		this.#guard(() => this.#traces.endAll("collector_lost"));
+		this.#guard(() => {
+			this.#window.flush();
+			this.#traces.endAll("collector_lost");
+		});
 		this.#parts.onFatal("capture", new Error(sentence));
 	}
 
@@ -319,6 +359,8 @@ export class Agent {
 		if (this.#isStopped) return;
 		this.#isStopped = true;
 		for (const timer of this.#timers) clearInterval(timer);
+		this.#window.flush();
+		this.#tellRefused();
 		this.#traces.endAll(cause);
 		this.#lanes.flush();
 		this.#lanes.stop();

@@ -11,6 +11,10 @@ export const AGENT_LIMITS = {
 
 	/** CPUs that procmond numbers; Linux itself ends at 8192. */
 	cpusMax: 8192,
+	/** Twice what one round of procmond's reading takes: a frame overtaken on another CPU comes within it. */
+	reorderWindowMs: 20,
+	/** Frames in the window; a storm of 3,000 a second holds 60. */
+	reorderFramesMax: 4096,
 	/** How many numbers of one CPU may pass before a missing one is called missing: interrupts invert a few, never this many. */
 	reorderNumbersMax: 256,
 	/** The same in time, for a CPU that falls silent behind the hole. */
@@ -33,6 +37,8 @@ export const AGENT_LIMITS = {
 	traceSlotsMax: 64,
 	/** Events of one trace before it is sealed with the cause `event_limit`: an hour at 277 a second. */
 	traceEventsMax: 1_000_000,
+	/** How often events above a ceiling become a gap record. */
+	rateGapMs: 1000,
 	/** A lineage without a living process is over after this long; a child may still be on its way through the ring. */
 	lineageGoneMs: 10_000,
 	/** Members of one trace, living and dead, that the agent remembers; beyond it new children are counted as cut. */

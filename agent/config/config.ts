@@ -20,6 +20,8 @@ import { ok, type Result } from "#core/result.ts";
 import type { CaptureConfig } from "../capture/collector.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { LinkTarget } from "../link/server-identity.ts";
+import type { LookBackLimits } from "../lookback/look-back.ts";
+import type { TraceCaps } from "../trace/traces.ts";
 
 export interface AgentConfig {
 	readonly target: LinkTarget;
@@ -34,7 +36,10 @@ export interface AgentConfig {
 	};
 	readonly dataDir: string;
 	readonly stream: { readonly batchMaxEvents: number; readonly batchMaxMs: number };
-	readonly trace: { readonly defaultDepth: number; readonly masksArgs: boolean };
+	/** Events of the baseline; what is above becomes a gap record. */
+	readonly eventsPerSecMax: number;
+	readonly trace: { readonly defaultDepth: number; readonly masksArgs: boolean; readonly caps: TraceCaps };
+	readonly lookBack: LookBackLimits;
 	readonly outboxBytesMax: number;
 	readonly capture: CaptureConfig;
 }
@@ -52,6 +57,8 @@ const configSetting = groupSetting({
 			{
 				batch_max_events: integerSetting({ min: 1, max: MODEL_LIMITS.batchEventsMax, fallback: 2000 }),
 				batch_max_ms: integerSetting({ min: 1, max: 60_000, fallback: 250 }),
+				// A compile of a large tree on eight cores makes about 5,000 events a second.
+				events_per_sec_max: integerSetting({ min: 10, max: 1_000_000, fallback: 10_000 }),
 			},
 			{ isOptional: true },
 		),
@@ -59,6 +66,17 @@ const configSetting = groupSetting({
 			{
 				default_depth: integerSetting({ min: 1, max: 1000, fallback: 6 }),
 				privacy_mask_args: flagSetting(true),
+				// One core signs about 10,000 events a second; a trace must not take the host's.
+				events_per_sec_max: integerSetting({ min: 10, max: 100_000, fallback: 2000 }),
+				bytes_max: integerSetting({ min: 65_536, max: 2 ** 40, fallback: 536_870_912 }),
+			},
+			{ isOptional: true },
+		),
+		look_back: groupSetting(
+			{
+				secs: integerSetting({ min: 0, max: 3600, fallback: 30 }),
+				// 30 s at 450 events a second of 300 bytes.
+				bytes_max: integerSetting({ min: 65_536, max: 2 ** 28, fallback: 4_194_304 }),
 			},
 			{ isOptional: true },
 		),
@@ -78,7 +96,7 @@ const configSetting = groupSetting({
 });
 
 function configOf({ agent }: SettingOf<typeof configSetting>, directory: string): AgentConfig {
-	const { tls, identity, stream, trace, outbox, capture } = agent;
+	const { tls, identity, stream, trace, outbox, capture, look_back } = agent;
 	const at = (file: string) => resolve(directory, file);
 	return {
 		target: splitHostPort(agent.proxy_hint),
@@ -92,7 +110,13 @@ function configOf({ agent }: SettingOf<typeof configSetting>, directory: string)
 		},
 		dataDir: at(agent.data_dir),
 		stream: { batchMaxEvents: stream.batch_max_events, batchMaxMs: stream.batch_max_ms },
-		trace: { defaultDepth: trace.default_depth, masksArgs: trace.privacy_mask_args },
+		eventsPerSecMax: stream.events_per_sec_max,
+		trace: {
+			defaultDepth: trace.default_depth,
+			masksArgs: trace.privacy_mask_args,
+			caps: { eventsPerSecMax: trace.events_per_sec_max, bytesMax: trace.bytes_max },
+		},
+		lookBack: { maxAgeMs: look_back.secs * 1000, bytesMax: look_back.bytes_max },
 		outboxBytesMax: outbox.bytes_max,
 		capture: { scopeCgroup: capture.scope_cgroup, source: capture.source, pollMs: capture.poll_ms },
 	};

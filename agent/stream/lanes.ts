@@ -28,6 +28,8 @@ export interface LanesOptions {
 	readonly schedule: (ms: number, task: () => void) => () => void;
 	/** New batches are on the disk and may be sent. */
 	readonly onHeld: () => void;
+	/** An event is in the outbox, as these bytes. */
+	readonly onStored?: (draft: EventDraft, encoded: Uint8Array) => void;
 }
 
 interface Pending {
@@ -135,6 +137,7 @@ export class Lanes {
 				return hasAppended;
 			}
 			hasAppended = true;
+			this.#tellStored(pending.drafts, sealed);
 			pending.drafts = pending.drafts.slice(sealed.length);
 			this.#tellBurned(lane);
 		}
@@ -142,6 +145,12 @@ export class Lanes {
 		pending.cancel = null;
 		pending.bytes = 0;
 		return hasAppended;
+	}
+
+	#tellStored(drafts: readonly EventDraft[], sealed: readonly SealedEvent[]): void {
+		const { onStored } = this.#options;
+		if (onStored === undefined) return;
+		for (const [at, { bytes }] of sealed.entries()) onStored(drafts[at] as EventDraft, bytes);
 	}
 
 	#seal(lane: Lane, drafts: readonly EventDraft[]) {

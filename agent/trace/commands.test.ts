@@ -10,6 +10,7 @@ import { ok } from "#core/result.ts";
 import { sha256 } from "#crypto";
 import { HostClock } from "../clock.ts";
 import type { EventDraft } from "../events/draft.ts";
+import { LookBack } from "../lookback/look-back.ts";
 import { ProcessTable } from "../process-table/process-table.ts";
 import { commandOf, genesis, signCommand } from "../testing/lab.ts";
 import { Commands } from "./commands.ts";
@@ -26,7 +27,14 @@ function desk(t: TestContext): Desk {
 	const directory = mkdtempSync(join(tmpdir(), "agent-commands-"));
 	t.after(() => rmSync(directory, { recursive: true }));
 	const clock = new HostClock({ wallMs: Date.now, bootNs: () => 1n, monotonicMs: () => performance.now() });
-	const traces = new Traces({ clock, emit: () => {}, removeSlot: () => {}, onChange: () => {} });
+	const traces = new Traces({
+		clock,
+		caps: { eventsPerSecMax: 1000, bytesMax: 1e9 },
+		lookBack: new LookBack({ bytesMax: 4096, maxAgeMs: 1000 }),
+		emit: () => {},
+		removeSlot: () => {},
+		onChange: () => {},
+	});
 	const answers: EventDraft[] = [];
 	const table = new ProcessTable({ machineId: "m", bootId: "b" });
 	const commands = new Commands({
@@ -40,6 +48,7 @@ function desk(t: TestContext): Desk {
 		defaultDepth: 3,
 		addSlot: async () => ok({ processCount: 1 }),
 		emit: (answer) => answers.push(answer),
+		settle: () => {},
 	});
 	return { commands, traces, answers };
 }

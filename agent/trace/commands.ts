@@ -46,6 +46,8 @@ export interface CommandsOptions {
 	readonly defaultDepth: number;
 	readonly addSlot: (root: TraceRoot) => Promise<SlotAnswer>;
 	readonly emit: (answer: EventDraft) => void;
+	/** Everything that was seen so far is in its place before a trace begins or ends. */
+	readonly settle: () => void;
 }
 
 type Judged = Result<{ readonly processCount?: number }, RefusalCode>;
@@ -99,7 +101,8 @@ export class Commands {
 	}
 
 	async #act(command: TraceCommand): Promise<Judged> {
-		const { traces } = this.#options;
+		const { traces, settle } = this.#options;
+		settle();
 		if (command.act === "start") return this.#start(command);
 		const trace = traces.find(command.traceId);
 		if (trace === undefined) return fail("trace_unknown", "no such trace runs on this agent");

@@ -1,20 +1,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { encodeAs } from "#core/codec/index.ts";
+import { eventShape } from "#core/model/event.ts";
 import { HostClock } from "../clock.ts";
 import type { EventDraft } from "../events/draft.ts";
 import { AGENT_LIMITS } from "../limits.ts";
+import { LookBack } from "../lookback/look-back.ts";
 import { ProcessTable } from "../process-table/process-table.ts";
 import { draftOf } from "../testing/rig.ts";
 import { type TraceRoot, Traces } from "./traces.ts";
 
 const TRACE = "T-20261122-abc123";
 
-function stage() {
+function stage(eventsPerSecMax = 1e9) {
 	let nowMs = 0;
 	const events: EventDraft[] = [];
 	const removed: number[] = [];
 	const table = new ProcessTable({ machineId: "m", bootId: "b" });
+	const lookBack = new LookBack({ bytesMax: 65_536, maxAgeMs: 30_000 });
 	const traces = new Traces({
+		caps: { eventsPerSecMax, bytesMax: 1000 },
+		lookBack,
 		clock: new HostClock({ wallMs: () => nowMs, bootNs: () => 1n, monotonicMs: () => nowMs }),
 		emit: (draft) => events.push(draft),
 		removeSlot: (slot) => removed.push(slot),
@@ -40,7 +46,7 @@ function stage() {
 		traces.tick();
 	};
 	const seal = () => events.find(({ kind }) => kind === "trace_seal")?.payload;
-	return { traces, table, events, removed, fork, open, exit, advance, seal };
+	return { traces, table, events, removed, fork, open, exit, advance, seal, lookBack };
 }
 
 test("a trace ends at its duration, not before", () => {
@@ -125,4 +131,54 @@ test("every slot can be used and the next is refused", () => {
 		at.open(10);
 	}
 	assert.equal(at.traces.freeSlot(), null);
+});
+
+test("a trace above its rate gives up files before processes, says how many, and counts it as a gap", () => {
+	const at = stage(10);
+	const entry = at.fork(10, 1);
+	const trace = at.open(10);
+	for (let i = 0; i < 30; i++) at.traces.route(entry, { ...draftOf(10), kind: "file_open" });
+	for (let i = 0; i < 5; i++) at.traces.route(entry, { ...draftOf(10), kind: "exec" });
+	const kinds = at.events.map(({ kind }) => kind);
+	// A bucket of 20 of which files leave half to others.
+	assert.equal(kinds.filter((kind) => kind === "file_open").length, 10);
+	assert.equal(kinds.filter((kind) => kind === "exec").length, 5);
+	at.advance(1000);
+	const gap = at.events.find(({ kind }) => kind === "gap");
+	assert.equal(gap?.payload.cause, "trace_rate: file 20");
+	assert.equal(gap?.traceId, TRACE);
+	assert.equal(trace.gapCount, 1);
+});
+
+test("a trace that has filled its bytes is sealed with that cause", () => {
+	const at = stage();
+	at.fork(10, 1);
+	at.open(10);
+	at.traces.countStored(TRACE, 999);
+	at.advance(1000);
+	assert.equal(at.seal(), undefined);
+	at.traces.countStored(TRACE, 1);
+	at.advance(1000);
+	assert.equal(at.seal()?.cause, "byte_limit");
+});
+
+test("a trace begins with what its lineage did before, as far as it was told to collect", () => {
+	const at = stage();
+	const root = at.fork(10, 1);
+	const child = at.fork(11, 10);
+	const note = (entry: typeof root, kind: EventDraft["kind"], payload: EventDraft["payload"] = {}) => {
+		const draft = { ...draftOf(entry.tgid), kind, process: entry.key, payload: { pid: entry.tgid, ...payload } };
+		at.lookBack.note(draft, encodeAs(eventShape, { ...draft, seq: 0 }), 0);
+	};
+	note(root, "exec", { cmdline: ["id"], isCmdlineMasked: true });
+	note(child, "connect");
+	note(at.fork(50, 1), "exec");
+	at.exit(11);
+	at.open(10, { collects: { cmdlines: false, network: true, fileMeta: false } });
+	const told = at.events.map(({ kind, payload }) => [kind, payload.pid, payload.isLookback ?? false, payload.cmdline]);
+	assert.deepEqual(told, [
+		["exec", 10, true, undefined],
+		["connect", 11, true, undefined],
+		["snapshot", 10, false, undefined],
+	]);
 });

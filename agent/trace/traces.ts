@@ -7,7 +7,9 @@ import type { EventPayload } from "#core/model/event.ts";
 import type { HostClock } from "../clock.ts";
 import { agentEvent, type EventDraft } from "../events/draft.ts";
 import { AGENT_LIMITS } from "../limits.ts";
+import type { LookBack } from "../lookback/look-back.ts";
 import type { ProcessEntry, ProcessTable } from "../process-table/process-table.ts";
+import { RateCap } from "../stream/rate-cap.ts";
 
 export interface Collects {
 	readonly cmdlines: boolean;
@@ -37,6 +39,9 @@ export interface Trace {
 	memberCount: number;
 	/** Children beyond `traceMembersMax`. */
 	cutCount: number;
+	/** Encoded bytes of its events that are in the outbox. */
+	storedBytes: number;
+	readonly rate: RateCap;
 }
 
 /** Why a trace ended: the seal's cause. */
@@ -45,6 +50,7 @@ export type TraceEnd =
 	| "duration_reached"
 	| "lineage_ended"
 	| "event_limit"
+	| "byte_limit"
 	| "collector_refused"
 	| "collector_lost"
 	| "agent_stopped"
@@ -56,8 +62,16 @@ interface Membership {
 	readonly depth: number;
 }
 
+/** Ceilings that the site sets for every trace. */
+export interface TraceCaps {
+	readonly eventsPerSecMax: number;
+	readonly bytesMax: number;
+}
+
 export interface TracesOptions {
 	readonly clock: HostClock;
+	readonly caps: TraceCaps;
+	readonly lookBack: LookBack;
 	readonly emit: (draft: EventDraft) => void;
 	/** procmond forgets a slot. */
 	readonly removeSlot: (slot: number) => void;
@@ -65,8 +79,29 @@ export interface TracesOptions {
 	readonly onChange: () => void;
 }
 
+interface LineageMember {
+	readonly entry: ProcessEntry;
+	readonly depth: number;
+}
+
+function* lineageOf(root: TraceRoot, table: ProcessTable): Iterable<LineageMember> {
+	for (const entry of table.entries()) {
+		const depth = table.distance(entry, root.entry);
+		if (depth !== null && depth <= root.depth) yield { entry, depth };
+	}
+}
+
 const NETWORK = new Set(["connect", "accept"]);
 const FILE = new Set(["file_open", "file_create", "file_rename", "file_unlink"]);
+
+/** What of an event a trace was told to collect; null = the event is none of its business. */
+function collected(collects: Collects, draft: EventDraft): EventPayload | null {
+	if (NETWORK.has(draft.kind) && !collects.network) return null;
+	if (FILE.has(draft.kind) && !collects.fileMeta) return null;
+	if (collects.cmdlines) return draft.payload;
+	const { cmdline, isCmdlineMasked, isCmdlineCut, ...rest } = draft.payload;
+	return rest;
+}
 
 export class Traces {
 	readonly #options: TracesOptions;
@@ -106,20 +141,32 @@ export class Traces {
 			emptySinceMs: null,
 			memberCount: 0,
 			cutCount: 0,
+			storedBytes: 0,
+			rate: new RateCap(this.#options.caps.eventsPerSecMax, nowMs),
 		};
 		trace.roots.push(root);
 		trace.endsAtMs = Math.max(trace.endsAtMs, endsAtMs);
 		this.#traces.set(traceId, trace);
 		this.#slots.add(root.slot);
-		for (const entry of table.entries()) {
-			const depth = table.distance(entry, root.entry);
-			if (depth === null || depth > root.depth) continue;
+		const lineage = [...lineageOf(root, table)];
+		this.#tellLookBack(trace, root, lineage);
+		for (const { entry, depth } of lineage) {
 			const isAncestry = !entry.isAlive && entry.childCount > 0;
 			if (!entry.isAlive && !isAncestry) continue;
 			if (this.#join(entry, { trace, root, depth })) this.#tellSnapshot(trace, entry, depth);
 		}
 		this.#options.onChange();
 		return trace;
+	}
+
+	/** What the lineage did before this trace, as far as memory reaches. */
+	#tellLookBack(trace: Trace, root: TraceRoot, lineage: readonly LineageMember[]): void {
+		const members = lineage.map(({ entry, depth }) => ({ key: entry.key, depth }));
+		const nowMs = this.#options.clock.monotonicMs();
+		for (const { draft, depth } of this.#options.lookBack.lineage(members, root.depth, nowMs)) {
+			const payload = collected(root.collects, draft);
+			if (payload !== null) this.#tell(trace, { ...draft, payload: { ...payload, depth, isLookback: true } });
+		}
 	}
 
 	#tellSnapshot(trace: Trace, entry: ProcessEntry, depth: number): void {
@@ -181,15 +228,12 @@ export class Traces {
 		let isTold = false;
 		const told = new Set<Trace>();
 		for (const { trace, root, depth } of memberships) {
-			const { collects } = root;
-			if (NETWORK.has(draft.kind) && !collects.network) continue;
-			if (FILE.has(draft.kind) && !collects.fileMeta) continue;
-			if (told.has(trace)) continue;
+			const payload = collected(root.collects, draft);
+			if (payload === null || told.has(trace)) continue;
 			told.add(trace);
 			isTold = true;
-			const { cmdline, isCmdlineMasked, isCmdlineCut, ...rest } = draft.payload;
-			const payload = collects.cmdlines ? { ...draft.payload, depth } : { ...rest, depth };
-			this.#tell(trace, { ...draft, payload });
+			if (trace.rate.admits(draft.kind, this.#options.clock.monotonicMs()))
+				this.#tell(trace, { ...draft, payload: { ...payload, depth } });
 		}
 		if (draft.kind === "exit") this.#exited(memberships);
 		return isTold;
@@ -208,6 +252,23 @@ export class Traces {
 		if (trace.eventCount >= AGENT_LIMITS.traceEventsMax) this.end(trace, "event_limit");
 	}
 
+	/** An event of a trace is in the outbox. */
+	countStored(traceId: string, bytes: number): void {
+		const trace = this.#traces.get(traceId);
+		if (trace === undefined) return;
+		trace.storedBytes += bytes;
+	}
+
+	#tellRefused(trace: Trace): void {
+		const { clock } = this.#options;
+		const refused = trace.rate.takeRefused(clock.monotonicMs());
+		if (refused === null) return;
+		trace.gapCount++;
+		const cause = `trace_rate: ${refused.text}`;
+		const sinceNs = clock.kernelNowNs() - BigInt(Math.round(refused.agoMs)) * 1_000_000n;
+		this.#tell(trace, agentEvent(clock, "gap", { cause, sinceNs }));
+	}
+
 	/** Something was lost that may have concerned any running trace. */
 	countGap(): void {
 		for (const trace of this.#traces.values()) trace.gapCount++;
@@ -217,7 +278,9 @@ export class Traces {
 	tick(): void {
 		const nowMs = this.#options.clock.monotonicMs();
 		for (const trace of this.running()) {
+			this.#tellRefused(trace);
 			if (nowMs >= trace.endsAtMs) this.end(trace, "duration_reached");
+			else if (trace.storedBytes >= this.#options.caps.bytesMax) this.end(trace, "byte_limit");
 			else if (trace.emptySinceMs !== null && nowMs - trace.emptySinceMs >= AGENT_LIMITS.lineageGoneMs)
 				this.end(trace, "lineage_ended");
 		}
@@ -237,6 +300,8 @@ export class Traces {
 
 	/** Seals a trace: its last event. */
 	end(trace: Trace, cause: TraceEnd): void {
+		if (!this.#traces.has(trace.traceId)) return;
+		this.#tellRefused(trace);
 		if (!this.#traces.delete(trace.traceId)) return;
 		for (const { slot } of trace.roots) {
 			this.#slots.delete(slot);
