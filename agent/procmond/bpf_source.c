@@ -218,6 +218,6 @@ bool bpf_source_open(struct source *source, const struct scope *scope,
 	/* Loading parses the kernel's type information; none of it is needed from here on. */
 	malloc_trim(0);
 	*source = (struct source){FRAME_TIER_EBPF, self, bpf_pump, bpf_wait_ms, put,
-				  slot_open, slot_close, bpf_close};
+				  slot_open, slot_close, bpf_close, NULL};
 	return true;
 }

@@ -94,6 +94,8 @@ const char *command_decode(const uint8_t *body, size_t length, struct command *c
 	case FRAME_KIND_TRACE_ADD:
 	case FRAME_KIND_TRACE_REMOVE:
 		return decode_trace(&view, command);
+	case FRAME_KIND_POLICY:
+		return policy_decode(&view, &command->policy);
 	default:
 		return "kind_unknown";
 	}

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "frame.h"
+#include "policy.h"
 
 #define COMMAND_SCOPE_BYTES_MAX 4095
 /* Below 10 ms the polling itself is the load; above a minute nothing is observed. */
@@ -30,6 +31,8 @@ struct command {
 	uint32_t collect;
 	uint32_t tgid;
 	uint64_t start_ticks;
+	/* policy */
+	struct policy policy;
 };
 
 /* `body` is what follows the length prefix. NULL = good, else the name of what is wrong. */

@@ -294,6 +294,6 @@ bool proc_source_open(struct source *source, const struct scope *scope, uint32_t
 	snprintf(report->missing, sizeof(report->missing),
 		 "files,short-lived,exit-codes,failed-connects,filename,other-netns");
 	*source = (struct source){FRAME_TIER_PROC, self, proc_pump, proc_wait_ms, put,
-				  slot_open, slot_close, proc_close};
+				  slot_open, slot_close, proc_close, NULL};
 	return true;
 }

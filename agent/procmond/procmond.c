@@ -66,6 +66,7 @@ struct session {
 	struct frame_reader reader;
 	struct scope scope;
 	struct source source;
+	struct policy policy; /* all zero until the agent has sent one */
 	uint64_t open_slots;
 	int replay_fd;
 	bool ended; /* the agent closed its end */
@@ -191,6 +192,14 @@ static int open_source(struct session *session, const struct command *configure)
 	return -1;
 }
 
+/* A recording shows what was captured then: a policy changes nothing in it. */
+static void obey_policy(struct session *session, const struct policy *policy)
+{
+	session->policy = *policy;
+	if (session->replay_fd < 0 && session->source.set_policy)
+		session->source.set_policy(session->source.self, &session->policy);
+}
+
 /* Returns an exit code, or -1 to go on. */
 static int obey(struct session *session, const struct command *command)
 {
@@ -200,6 +209,10 @@ static int obey(struct session *session, const struct command *command)
 	if (command->kind == FRAME_KIND_CONFIGURE)
 		return fail(EXIT_COMMAND, "the agent sent %s twice; start procmond anew instead.",
 			    "configure");
+	if (command->kind == FRAME_KIND_POLICY) {
+		obey_policy(session, &command->policy);
+		return -1;
+	}
 	if (session->replay_fd < 0 && command->kind == FRAME_KIND_TRACE_ADD)
 		result = trace_add(&session->source, command, &session->open_slots);
 	else if (session->replay_fd < 0)
@@ -212,7 +225,8 @@ static int obey(struct session *session, const struct command *command)
 
 static int obey_all(struct session *session)
 {
-	struct command command;
+	/* A policy makes it too large for the stack. */
+	static struct command command;
 	int got, code;
 
 	while ((got = next_command(session, &command)) > 0) {

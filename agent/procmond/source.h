@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "frame_write.h"
+#include "policy.h"
 #include "scope.h"
 
 /* Every program by name, and the causes of every tier that was refused. */
@@ -35,6 +36,8 @@ struct source {
 	void (*trace_open)(void *self, uint32_t slot, uint32_t collect);
 	void (*trace_close)(void *self, uint32_t slot);
 	void (*close)(void *self);
+	/* Obeys a policy in place of the one before; it is not kept. NULL where nothing depends on it. */
+	void (*set_policy)(void *self, const struct policy *policy);
 };
 
 /* False with a cause in the report when the kernel does not allow it. */
