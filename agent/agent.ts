@@ -18,7 +18,7 @@ import { HostClock } from "./clock.ts";
 import type { AgentConfig } from "./config/config.ts";
 import type { LoadedIdentity } from "./config/identity.ts";
 import type { DataDir } from "./data-dir.ts";
-import { agentEvent, cpuGap, cutText, type EventDraft } from "./events/draft.ts";
+import { agentEvent, countGap, cpuGap, cutText, type EventDraft } from "./events/draft.ts";
 import { isEventFrame, translate } from "./events/translate.ts";
 import { AGENT_LIMITS } from "./limits.ts";
 import { LedgerMemory } from "./link/ledger-memory.ts";
@@ -307,7 +307,7 @@ export class Agent {
 		const misses = tagBigint(frame, "MISSES") ?? 0n;
 		if (misses <= this.#misses) return;
 		// Runs of a program that the kernel skipped: they took no number, so only their count can be told.
-		this.#gap(agentEvent(this.#clock, "gap", { cause: `kernel_skipped: ${misses - this.#misses} program runs` }));
+		this.#gap(countGap(this.#clock, { count: Number(misses - this.#misses), cause: "kernel_skipped", agoMs: 1000 }));
 		this.#misses = misses;
 	}
 
@@ -340,8 +340,9 @@ export class Agent {
 	#tellRefused(): void {
 		const refused = this.#rate.takeRefused(this.#clock.monotonicMs());
 		if (refused === null) return;
-		const sinceNs = this.#clock.kernelNowNs() - BigInt(Math.round(refused.agoMs)) * 1_000_000n;
-		this.#gap(agentEvent(this.#clock, "gap", { cause: `rate_limit: ${refused.text}`, sinceNs }));
+		this.#gap(
+			countGap(this.#clock, { count: refused.count, cause: `rate_limit: ${refused.text}`, agoMs: refused.agoMs }),
+		);
 	}
 
 	#collectorEnded(code: string, sentence: string): void {

@@ -1,10 +1,11 @@
 /** Every migration in the order they are applied. Append-only. */
 import { initial } from "./0000-initial.ts";
 import { alarmTimes } from "./0001-alarm-times.ts";
+import { eventDetails } from "./0002-event-details.ts";
 
 export interface Migration {
 	readonly name: string;
 	readonly statements: readonly string[];
 }
 
-export const MIGRATIONS: readonly Migration[] = [initial, alarmTimes];
+export const MIGRATIONS: readonly Migration[] = [initial, alarmTimes, eventDetails];

@@ -33,6 +33,21 @@ export function cpuGap(clock: HostClock, lost: LostRange): EventDraft {
 	return agentEvent(clock, "gap", { gapScope: "cpu", gapCpu: cpu, gapFrom: from, gapTo: to, cause });
 }
 
+/** Events that were given up without numbers: how many, why, and when that began. */
+export function countGap(
+	clock: HostClock,
+	{ count, cause, agoMs }: { readonly count: number; readonly cause: string; readonly agoMs: number },
+): EventDraft {
+	const sinceNs = clock.kernelNowNs() - BigInt(Math.round(agoMs)) * 1_000_000n;
+	return agentEvent(clock, "gap", {
+		gapScope: "count",
+		gapFrom: 1n,
+		gapTo: BigInt(count),
+		cause,
+		sinceNs: sinceNs < 0n ? 0n : sinceNs,
+	});
+}
+
 export interface StreamRange {
 	readonly stream: Uint8Array;
 	/** Batch numbers, inclusive. */

@@ -5,7 +5,7 @@
  */
 import type { EventPayload } from "#core/model/event.ts";
 import type { HostClock } from "../clock.ts";
-import { agentEvent, type EventDraft } from "../events/draft.ts";
+import { agentEvent, countGap, type EventDraft } from "../events/draft.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { LookBack } from "../lookback/look-back.ts";
 import type { ProcessEntry, ProcessTable } from "../process-table/process-table.ts";
@@ -264,9 +264,8 @@ export class Traces {
 		const refused = trace.rate.takeRefused(clock.monotonicMs());
 		if (refused === null) return;
 		trace.gapCount++;
-		const cause = `trace_rate: ${refused.text}`;
-		const sinceNs = clock.kernelNowNs() - BigInt(Math.round(refused.agoMs)) * 1_000_000n;
-		this.#tell(trace, agentEvent(clock, "gap", { cause, sinceNs }));
+		const { count, agoMs, text } = refused;
+		this.#tell(trace, countGap(clock, { count, agoMs, cause: `trace_rate: ${text}` }));
 	}
 
 	/** Something was lost that may have concerned any running trace. */

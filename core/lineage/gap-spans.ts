@@ -3,17 +3,21 @@
  * the loss may reach. Guarantees a span of positive width per gap: a hole is drawn, never closed up.
  */
 
+import type { GapScope } from "#core/model/event.ts";
+
 /** The collector reads its per-CPU drop counters once a second (docs/procmond-frames.md, `stats`). */
 const CPU_REPORT_INTERVAL_MS = 1000;
 
 export interface GapRecord {
 	readonly agent: string;
-	/** `cpu`: the kernel side shed events. `stream`: batches between agent and Security Center. */
-	readonly scope: "cpu" | "stream";
+	/** `cpu`: kernel numbers. `stream`: batches between agent and Security Center. `count`: events given up, known by number only. */
+	readonly scope: GapScope;
 	readonly from: string;
 	readonly to: string;
 	readonly cause: string;
 	readonly atMs: number;
+	/** When the loss began, where the record says so. */
+	readonly sinceMs: number | null;
 }
 
 export interface GapSpan<G extends GapRecord> {
@@ -42,8 +46,9 @@ export function gapSpans<G extends GapRecord>(
 		else timesByAgent.set(agent, [alignedTimeMs]);
 	}
 	return gaps.map((gap) => {
-		const before = gap.scope === "cpu" ? undefined : lastBelow(timesByAgent.get(gap.agent) ?? [], gap.atMs);
-		const startMs = before ?? gap.atMs - CPU_REPORT_INTERVAL_MS;
+		const before = gap.scope === "stream" ? lastBelow(timesByAgent.get(gap.agent) ?? [], gap.atMs) : undefined;
+		const sinceMs = gap.sinceMs !== null && gap.sinceMs < gap.atMs ? gap.sinceMs : undefined;
+		const startMs = sinceMs ?? before ?? gap.atMs - CPU_REPORT_INTERVAL_MS;
 		return { gap, startMs, endMs: gap.atMs, missingCount: missingCount(gap) };
 	});
 }

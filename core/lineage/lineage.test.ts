@@ -230,7 +230,7 @@ test("ten thousand processes become rows quickly, in a chain as in a fan", () =>
 });
 
 test("a gap has a span of positive width that reaches back to the last event seen", () => {
-	const gap = { agent: "web-01", from: "5", to: "9", cause: "ring full", atMs: 2000 };
+	const gap = { agent: "web-01", from: "5", to: "9", cause: "ring full", atMs: 2000, sinceMs: null };
 	const events = [
 		{ agent: "db-01", alignedTimeMs: 1900 },
 		{ agent: "web-01", alignedTimeMs: 1500 },
@@ -241,6 +241,8 @@ test("a gap has a span of positive width that reaches back to the last event see
 			{ ...gap, scope: "stream" },
 			{ ...gap, scope: "cpu" },
 			{ ...gap, scope: "stream", agent: "px-01", to: "x" },
+			{ ...gap, scope: "count", from: "1", to: "12", sinceMs: 700 },
+			{ ...gap, scope: "count", sinceMs: 2000 },
 		],
 		events,
 	);
@@ -250,6 +252,8 @@ test("a gap has a span of positive width that reaches back to the last event see
 			[1500, 2000, 5n],
 			[1000, 2000, 5n],
 			[1000, 2000, null],
+			[700, 2000, 12n],
+			[1000, 2000, 5n],
 		],
 	);
 });

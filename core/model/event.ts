@@ -83,6 +83,10 @@ export const PROCESS_EVENT_KINDS: readonly ProcessEventKind[] = EVENT_KINDS.filt
 export const SOURCE_TIERS = ["agent", "ebpf", "netlink", "proc"] as const;
 export type SourceTier = (typeof SOURCE_TIERS)[number];
 
+/** Append-only: the index is on the wire. What numbers the missing: the kernel per CPU, batches of a stream, or nothing but a count. */
+export const GAP_SCOPES = ["cpu", "stream", "count"] as const;
+export type GapScope = (typeof GAP_SCOPES)[number];
+
 const path = () => text(MODEL_LIMITS.pathLengthMax);
 const sentence = () => text(MODEL_LIMITS.sentenceLengthMax);
 
@@ -122,8 +126,8 @@ export const payloadShape = record({
 	pathTo: optional(27, path()),
 	openFlags: optional(28, uint(0xffff_ffff)),
 	isPathUncertain: optional(29, bool()),
-	/** gap: `gapFrom`..`gapTo` inclusive are missing, numbered by `gapScope`. */
-	gapScope: optional(30, oneOf(["cpu", "stream"])),
+	/** gap: `gapFrom`..`gapTo` inclusive are missing, numbered by `gapScope`; of `count` only how many is known, from 1. */
+	gapScope: optional(30, oneOf(GAP_SCOPES)),
 	gapCpu: optional(31, uint(65_535)),
 	gapStream: optional(32, streamIdShape),
 	gapFrom: optional(33, uint64()),

@@ -2,8 +2,10 @@
  * What the batches of a package say of themselves: which stretch of which stream is there, and what is declared missing. Both the
  * exporter (who writes it into the manifest) and the verifier (who compares) take it from here.
  */
+
 import { hexOf } from "#core/bytes/bytes.ts";
 import type { Lane } from "#core/model/batch.ts";
+import type { GapScope } from "#core/model/event.ts";
 import type { OpenedBatch } from "./view.ts";
 
 export interface StreamRange {
@@ -19,7 +21,7 @@ export interface StreamRange {
 
 export interface DeclaredGap {
 	readonly agent: string;
-	readonly scope: "cpu" | "stream";
+	readonly scope: GapScope;
 	readonly from: string;
 	readonly to: string;
 	readonly cause: string;

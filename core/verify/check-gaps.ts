@@ -63,7 +63,8 @@ function missingOf(host: CoveredHost): string[] {
 export function checkGaps(parts: PackageParts, hosts: readonly CoveredHost[]): Judged<true> {
 	const ordered = inOrder(parts.batches.map(({ opened }) => opened));
 	const declared = declaredGaps(ordered).map(
-		({ agent, scope, from, to, cause }) => `${agent}: ${scope} ${from} to ${to} (${cause || "no cause given"})`,
+		({ agent, scope, from, to, cause }) =>
+			`${agent}: ${scope === "count" ? `${to} events` : `${scope} ${from} to ${to}`} (${cause || "no cause given"})`,
 	);
 	const missing = [...declared, ...hosts.flatMap(missingOf)];
 	if (missing.length > 0) return gaps(true, "gap_declared", `Missing: ${missing.join("; ")}.`);

@@ -82,6 +82,7 @@ class Script {
 			pathTo: null,
 			cause: null,
 			depth: null,
+			details: null,
 			...fields,
 		};
 		this.events.push(row);
@@ -360,6 +361,7 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 					to: "48133",
 					cause: "ring buffer of cpu 1 was full",
 					atMs: gap?.alignedTimeMs ?? 0,
+					sinceMs: null,
 				},
 				{
 					agent: "web-01",
@@ -368,6 +370,7 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 					to: "8",
 					cause: "the outbox lost two records to a flipped byte",
 					atMs: STORY_START_MS + 7100,
+					sinceMs: null,
 				},
 			]
 		: [];

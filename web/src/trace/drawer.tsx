@@ -9,6 +9,7 @@ import { clockText, countText, spanText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip } from "../widgets/states.tsx";
 import type { DrawerActions } from "./drawer-actions.ts";
+import { DetailFacts, EventMarks } from "./event-details.tsx";
 import { eventText, KIND_GROUP, KIND_LABEL } from "./event-text.ts";
 import { HopFacts } from "./hop-list.tsx";
 import { lastExec, rootReason } from "./lineage-grid.tsx";
@@ -120,6 +121,7 @@ function EventPanel(props: { event: EventRow; model: TraceModel }) {
 				<span class="kind-shape" aria-hidden="true" /> {KIND_LABEL[props.event.kind]}{" "}
 				<Foreign text={props.event.name ?? ""} /> <span class="mono muted">{props.event.pid ?? ""}</span>
 			</h2>
+			<EventMarks event={props.event} />
 			<dl class="facts">
 				<Fact name="Time">{utcText(props.event.alignedTimeMs)}</Fact>
 				<Show when={props.event.timeMs !== props.event.alignedTimeMs}>
@@ -149,6 +151,7 @@ function EventPanel(props: { event: EventRow; model: TraceModel }) {
 				<NumberFact name="Exit code" value={props.event.exitCode} />
 				<NumberFact name="Signal" value={props.event.exitSignal} />
 				<NumberFact name="Depth" value={props.event.depth} />
+				<Show when={props.event.details}>{(details) => <DetailFacts details={details()} />}</Show>
 			</dl>
 			<Arguments event={props.event} />
 			<Show when={props.model.selected.node()}>
@@ -291,7 +294,7 @@ function HostPanel(props: { agent: string; model: TraceModel; onStop: () => void
 							<li>
 								<strong>
 									{missingCount === null ? "some" : missingCount.toLocaleString("en")}{" "}
-									{gap.scope === "cpu" ? "events" : "batches"}
+									{gap.scope === "stream" ? "batches" : "events"}
 								</strong>{" "}
 								between {clockText(startMs)} and {clockText(endMs)}: <Foreign text={gap.cause} isWhole />
 							</li>

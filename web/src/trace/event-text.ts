@@ -1,6 +1,6 @@
 /** Events in words: what kind, what happened, what can be found in it. Raw text of the host; whoever shows it escapes it. Pure. */
 import type { EventKind } from "#core/model/event.ts";
-import type { EventRow } from "../../../workers/sc/api/answers.ts";
+import type { EventDetails, EventMark, EventRow } from "../../../workers/sc/api/answers.ts";
 
 export type KindGroup = "process" | "network" | "file" | "record";
 
@@ -70,6 +70,19 @@ export const KIND_LABEL: Record<EventKind, string> = {
 	fidelity: "fidelity",
 };
 
+export const MARK_LABEL: Record<EventMark, string> = {
+	late: "came late",
+	look_back: "before the trace",
+	path_uncertain: "path uncertain",
+	arguments_cut: "arguments cut",
+	watched: "watch list",
+	credential: "credential file",
+	exe_deleted: "program deleted",
+	exe_in_memory: "program in memory only",
+	"32_bit": "32-bit",
+	replayed: "replayed",
+};
+
 /** Arguments with quotes only where a space would mislead. Nothing else is changed: what is unseen must reach the escaping as it is. */
 export function commandLineText(cmdline: readonly string[]): string {
 	return cmdline.map((part) => (part === "" || /\s/.test(part) ? `"${part.replaceAll('"', '\\"')}"` : part)).join(" ");
@@ -95,15 +108,86 @@ export function eventText(event: EventRow): string {
 		case "accept":
 			return `${event.local ?? "?"} ← ${event.remote ?? "?"}`;
 		case "file_rename":
+		case "file_link":
 			return `${event.path ?? "?"} → ${event.pathTo ?? "?"}`;
+		case "file_symlink":
+			return `${event.path ?? "?"} → “${event.pathTo ?? "?"}”`;
 		case "file_open":
 		case "file_create":
 		case "file_unlink":
-			return event.path ?? "?";
+		case "file_chmod":
+			return event.result ? `${event.path ?? "?"} failed (${event.result})` : (event.path ?? "?");
+		case "file_hash":
+			return hashText(event);
+		case "memory_header":
+			return event.cause ?? `${event.details?.permissions ?? ""} ${event.path ?? "no file"}`.trim();
 		case "command_answer":
 			return event.cause ? `refused: ${event.cause}` : "accepted the command";
 		default:
-			return event.cause ?? KIND_LABEL[event.kind];
+			return networkDetailText(event) ?? sensorText(event);
+	}
+}
+
+/** How many characters of a hash a line shows; the drawer has all. */
+const HASH_SHOWN = 12;
+
+function hashText({ path, cause, details }: EventRow): string {
+	const hash = details?.sha256 === undefined ? `no hash: ${cause ?? "?"}` : `${details.sha256.slice(0, HASH_SHOWN)}…`;
+	return `${path ?? "?"} ${hash}`;
+}
+
+/** By the kernel's number; the ones people meet. */
+const FAMILY_NAMES: Readonly<Record<number, string>> = {
+	1: "unix",
+	2: "IPv4",
+	10: "IPv6",
+	16: "netlink",
+	17: "packet",
+};
+
+function byteCountText(bytes: string | undefined): string {
+	return bytes === undefined ? "?" : Number(bytes).toLocaleString("en");
+}
+
+/** null = not an event of the network's details. */
+function networkDetailText({ kind, local, remote, path, details }: EventRow): string | null {
+	switch (kind) {
+		case "close":
+			return `${local ?? "?"} ↔ ${remote ?? "?"}, ${byteCountText(details?.bytesSent)} B sent, ${byteCountText(details?.bytesReceived)} B received`;
+		case "socket":
+			return `${FAMILY_NAMES[details?.family ?? -1] ?? `family ${details?.family ?? "?"}`} socket`;
+		case "bind":
+		case "listen":
+			return path ?? local ?? "?";
+		case "datagram":
+			return `${local ?? "?"} → ${remote ?? "?"}`;
+		case "dns":
+			return dnsText(details);
+		default:
+			return null;
+	}
+}
+
+function dnsText(details: EventDetails | null): string {
+	const name = details?.dnsName ?? "a message that does not read";
+	if (details?.dnsResponseCode === undefined) return `asks ${name}`;
+	const answers = details.dnsAnswers?.join(", ") ?? "";
+	return answers === "" ? `${name}: no answer (code ${details.dnsResponseCode})` : `${name} is ${answers}`;
+}
+
+function sensorText({ kind, cause, euid, details }: EventRow): string {
+	switch (kind) {
+		case "set_id":
+			return `effective user ${details?.oldEuid ?? "?"} → ${euid ?? "?"}`;
+		case "ptrace":
+		case "tamper":
+			return [details?.call, details?.targetPid === undefined ? null : `on ${details.targetPid}`, cause]
+				.filter((part) => part)
+				.join(" ");
+		case "fidelity":
+			return `level ${details?.fidelityLevel ?? 0}${cause ? `: ${cause}` : ""}`;
+		default:
+			return cause ?? KIND_LABEL[kind];
 	}
 }
 

@@ -48,7 +48,7 @@ function CompletenessBanner(props: { model: TraceModel }) {
 										<li>
 											<span class="mono">{gap.agent}</span> {clockText(startMs)} to {clockText(gap.atMs)}:{" "}
 											{missingCount === null ? "some" : missingCount.toLocaleString("en")}{" "}
-											{gap.scope === "cpu" ? "events" : "batches"}, <Foreign text={gap.cause} isWhole />
+											{gap.scope === "stream" ? "batches" : "events"}, <Foreign text={gap.cause} isWhole />
 										</li>
 									)}
 								</For>

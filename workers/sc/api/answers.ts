@@ -2,7 +2,7 @@
  * What the console's routes answer, as JSON. Bytes are lower-case hex, times milliseconds of UTC unless the name says `Ns`
  * (decimal text of a 64-bit number). Every answer that lists evidence carries `completeness`. Types only: nothing here runs.
  */
-import type { EventKind, SourceTier } from "#core/model/event.ts";
+import type { EventKind, GapScope, SourceTier } from "#core/model/event.ts";
 import type { Role } from "#core/trust/trust-document.ts";
 
 /** RFC 9457. `code` is a member of the route's closed union. */
@@ -182,7 +182,16 @@ export interface Hop {
 /** Holes are part of every answer. */
 export interface Completeness {
 	isComplete: boolean;
-	gaps: { agent: string; scope: "cpu" | "stream"; from: string; to: string; cause: string; atMs: number }[];
+	gaps: {
+		agent: string;
+		scope: GapScope;
+		from: string;
+		to: string;
+		cause: string;
+		atMs: number;
+		/** When the loss began, where the host said so. */
+		sinceMs: number | null;
+	}[];
 }
 
 /** GET /api/traces/:id/events?after=ROWID&limit= (ascending row id; poll or follow /api/live) */
@@ -229,7 +238,67 @@ export interface EventRow {
 	pathTo: string | null;
 	cause: string | null;
 	depth: number | null;
+	/** What only some kinds have; null where there is nothing of it. Every text is the host's. */
+	details: EventDetails | null;
 }
+
+/** Payload fields without a column of their own. Bytes are hex, 64-bit numbers text; absent fields are absent. */
+export interface EventDetails {
+	nsPid?: number;
+	gid?: number;
+	sid?: number;
+	tty?: string;
+	startTicks?: string;
+	cwd?: string;
+	interpreter?: string;
+	environment?: string[];
+	cgroup?: string;
+	container?: string;
+	unit?: string;
+	family?: number;
+	socketType?: number;
+	protocol?: number;
+	bytesSent?: string;
+	bytesReceived?: string;
+	dnsName?: string;
+	dnsType?: number;
+	dnsResponseCode?: number;
+	dnsAnswers?: string[];
+	oldUid?: number;
+	oldGid?: number;
+	oldEuid?: number;
+	target?: string;
+	targetPid?: number;
+	request?: string;
+	call?: string;
+	mode?: number;
+	openFlags?: number;
+	fileBytes?: string;
+	inode?: string;
+	sha256?: string;
+	blake3?: string;
+	address?: string;
+	permissions?: string;
+	/** Bytes of the artifact, which lies in the evidence itself. */
+	contentBytes?: number;
+	tid?: number;
+	fidelityLevel?: number;
+	absent?: string[];
+	/** What is so of this event, by name. */
+	marks?: EventMark[];
+}
+
+export type EventMark =
+	| "late"
+	| "look_back"
+	| "path_uncertain"
+	| "arguments_cut"
+	| "watched"
+	| "credential"
+	| "exe_deleted"
+	| "exe_in_memory"
+	| "32_bit"
+	| "replayed";
 
 /** GET /api/agents/:agent/processes/:process → for the trace form: the process and its ancestry, from stored events. */
 export interface ProcessAnswer {

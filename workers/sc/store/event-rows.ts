@@ -4,8 +4,9 @@
  * process, and the gaps they declare. Pure.
  */
 import { hexOf } from "#core/bytes/bytes.ts";
-import type { Event } from "#core/model/event.ts";
+import type { Event, GapScope } from "#core/model/event.ts";
 import { addressText } from "#core/stitch/address.ts";
+import { detailsJson } from "./event-details.ts";
 
 const ZERO_KEY = "0".repeat(32);
 
@@ -37,12 +38,13 @@ export interface ProcessJson {
 
 export interface GapJson {
 	readonly i: number;
-	readonly scope: "cpu" | "stream";
+	readonly scope: GapScope;
 	readonly stream: string | null;
 	readonly first: string;
 	readonly last: string;
 	readonly cause: string;
 	readonly ms: number;
+	readonly since: number | null;
 }
 
 const keyText = (key: Uint8Array | undefined): string | null => {
@@ -85,6 +87,7 @@ export function eventJson(event: Event, index: number, isSigned: boolean): Event
 		to: payload.pathTo ?? null,
 		cause: payload.cause ?? null,
 		depth: payload.depth ?? null,
+		details: detailsJson(event),
 	};
 }
 
@@ -133,7 +136,8 @@ export function processRows(events: readonly Event[]): ProcessJson[] {
 
 export function gapRows(events: readonly Event[]): GapJson[] {
 	return events.flatMap((event, i) => {
-		const { gapScope, gapStream, gapFrom, gapTo, cause } = event.payload;
+		const { gapScope, gapStream, gapFrom, gapTo, cause, sinceNs } = event.payload;
+		const agoNs = sinceNs === undefined ? -1n : event.kernelTimeNs - sinceNs;
 		if (event.kind !== "gap" || gapScope === undefined) return [];
 		return {
 			i,
@@ -143,6 +147,7 @@ export function gapRows(events: readonly Event[]): GapJson[] {
 			last: (gapTo ?? 0n).toString(),
 			cause: cause ?? "",
 			ms: event.wallTimeMs,
+			since: agoNs < 0n ? null : Math.max(0, event.wallTimeMs - Number(agoNs / 1_000_000n)),
 		};
 	});
 }

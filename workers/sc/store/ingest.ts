@@ -74,13 +74,14 @@ const INSERT_TRACES = `
 const INSERT_EVENTS = `
 	INSERT INTO events (agent_row, process_row, batch_row, batch_index, kind, kernel_time_ns, wall_time_ms, seq, tier, verdict,
 		trace_row, pid, ppid, parent_row, creator_row, name, exe, filename, cmdline, is_masked, uid, euid, exit_code, exit_signal,
-		local_address, local_port, remote_address, remote_port, result, path, path_to, cause, depth)
+		local_address, local_port, remote_address, remote_port, result, path, path_to, cause, depth,
+		details)
 	SELECT b.agent_row, s.id, b.id, j.value ->> 'i', j.value ->> 'kind', CAST(j.value ->> 'ns' AS INTEGER), j.value ->> 'ms',
 		j.value ->> 'seq', j.value ->> 'tier', j.value ->> 'verdict', t.id, j.value ->> 'pid', j.value ->> 'ppid', p.id, c.id,
 		j.value ->> 'name', j.value ->> 'exe', j.value ->> 'filename', j.value ->> 'cmdline', j.value ->> 'masked',
 		j.value ->> 'uid', j.value ->> 'euid', j.value ->> 'code', j.value ->> 'signal', j.value ->> 'la', j.value ->> 'lp',
 		j.value ->> 'ra', j.value ->> 'rp', j.value ->> 'result', j.value ->> 'path', j.value ->> 'to', j.value ->> 'cause',
-		j.value ->> 'depth'
+		j.value ->> 'depth', j.value ->> 'details'
 	FROM (${NEW_BATCH}) b, json_each(?5) j
 	LEFT JOIN processes s ON s.agent_row = b.agent_row AND s.key = unhex(j.value ->> 'process')
 	LEFT JOIN processes p ON p.agent_row = b.agent_row AND p.key = unhex(j.value ->> 'parent')
@@ -89,9 +90,9 @@ const INSERT_EVENTS = `
 	ORDER BY j.key`;
 
 const INSERT_GAPS = `
-	INSERT INTO gaps (event_row, agent_row, scope, stream, first, last, cause, at_ms)
+	INSERT INTO gaps (event_row, agent_row, scope, stream, first, last, cause, at_ms, since_ms)
 	SELECT e.id, e.agent_row, j.value ->> 'scope', unhex(j.value ->> 'stream'), j.value ->> 'first', j.value ->> 'last',
-		j.value ->> 'cause', j.value ->> 'ms'
+		j.value ->> 'cause', j.value ->> 'ms', j.value ->> 'since'
 	FROM (${NEW_BATCH}) b, json_each(?5) j JOIN events e ON e.batch_row = b.id AND e.batch_index = j.value ->> 'i'
 	WHERE true ON CONFLICT (event_row) DO NOTHING`;
 

@@ -4,8 +4,9 @@
  */
 import { asc } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/libsql/http";
+import type { GapScope } from "#core/model/event.ts";
 import { endpointText } from "#core/stitch/address.ts";
-import type { Completeness, EventRow, Hit, ProcessAnswer } from "../api/answers.ts";
+import type { Completeness, EventDetails, EventRow, Hit, ProcessAnswer } from "../api/answers.ts";
 import { type Client, column, type Row } from "./client.ts";
 import * as schema from "./schema.ts";
 
@@ -110,7 +111,7 @@ const EVENTS = `
 		CAST(e.kernel_time_ns AS TEXT) AS ns, e.wall_time_ms, e.seq, lower(hex(b.stream)) AS stream, b.seq AS batch_seq,
 		e.tier, e.verdict, e.pid, e.ppid, lower(hex(pp.key)) AS parent, lower(hex(pc.key)) AS creator, e.name, e.exe,
 		e.filename, e.cmdline, e.is_masked, e.uid, e.euid, e.exit_code, e.exit_signal, e.local_address, e.local_port,
-		e.remote_address, e.remote_port, e.result, e.path, e.path_to, e.cause, e.depth
+		e.remote_address, e.remote_port, e.result, e.path, e.path_to, e.cause, e.depth, e.details
 	FROM events e JOIN traces t ON t.id = e.trace_row JOIN nodes n ON n.id = e.agent_row JOIN batches b ON b.id = e.batch_row
 	LEFT JOIN processes p ON p.id = e.process_row LEFT JOIN processes pp ON pp.id = e.parent_row
 	LEFT JOIN processes pc ON pc.id = e.creator_row
@@ -127,6 +128,7 @@ const keyOrNull = (row: Row, name: string): string | null => column.textOrNull(r
 function eventRowOf(row: Row): EventRow {
 	const timeMs = column.number(row, "wall_time_ms");
 	const cmdline = column.textOrNull(row, "cmdline");
+	const details = column.textOrNull(row, "details");
 	return {
 		row: column.number(row, "id"),
 		agent: column.text(row, "node_id"),
@@ -161,6 +163,7 @@ function eventRowOf(row: Row): EventRow {
 		pathTo: column.textOrNull(row, "path_to"),
 		cause: column.textOrNull(row, "cause"),
 		depth: column.numberOrNull(row, "depth"),
+		details: details === null ? null : (JSON.parse(details) as EventDetails),
 	};
 }
 
@@ -212,17 +215,18 @@ const GAP_MARGIN_MS = 60_000;
 export async function completenessOf(client: Client, facts: TraceFacts | undefined): Promise<Completeness> {
 	if (facts === undefined) return { isComplete: true, gaps: [] };
 	const { rows } = await client.execute({
-		sql: `SELECT n.node_id, g.scope, g.first, g.last, g.cause, g.at_ms FROM gaps g JOIN nodes n ON n.id = g.agent_row
+		sql: `SELECT n.node_id, g.scope, g.first, g.last, g.cause, g.at_ms, g.since_ms FROM gaps g JOIN nodes n ON n.id = g.agent_row
 			WHERE n.node_id IN (SELECT value FROM json_each(?1)) AND g.at_ms BETWEEN ?2 AND ?3 ORDER BY g.id LIMIT 1000`,
 		args: [JSON.stringify(facts.agents), facts.firstMs, facts.lastMs + GAP_MARGIN_MS],
 	});
 	const gaps = rows.map((row) => ({
 		agent: column.text(row, "node_id"),
-		scope: column.text(row, "scope") as "cpu" | "stream",
+		scope: column.text(row, "scope") as GapScope,
 		from: column.text(row, "first"),
 		to: column.text(row, "last"),
 		cause: column.text(row, "cause"),
 		atMs: column.number(row, "at_ms"),
+		sinceMs: column.numberOrNull(row, "since_ms"),
 	}));
 	return { isComplete: gaps.length === 0, gaps };
 }

@@ -3,7 +3,9 @@
  * alone. `…Row` columns are our own ordered integers; what the outside knows (node id, process key, trace id) stands once, in the
  * table that it names.
  */
+
 import { blob, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { GAP_SCOPES } from "#core/model/event.ts";
 
 const bytes = (name: string) => blob(name, { mode: "buffer" });
 const flag = (name: string) => integer(name, { mode: "boolean" });
@@ -116,18 +118,21 @@ export const events = sqliteTable("events", {
 	pathTo: text("path_to"),
 	cause: text("cause"),
 	depth: integer("depth"),
+	/** JSON object of `EventDetails`. */
+	details: text("details"),
 });
 
 export const gaps = sqliteTable("gaps", {
 	id: integer("id").primaryKey(),
 	eventRow: integer("event_row").notNull().unique(),
 	agentRow: integer("agent_row").notNull(),
-	scope: text("scope", { enum: ["cpu", "stream"] }).notNull(),
+	scope: text("scope", { enum: GAP_SCOPES }).notNull(),
 	stream: bytes("stream"),
 	first: text("first").notNull(),
 	last: text("last").notNull(),
 	cause: text("cause").notNull(),
 	atMs: integer("at_ms").notNull(),
+	sinceMs: integer("since_ms"),
 });
 
 export const hits = sqliteTable("hits", {
