@@ -2,13 +2,15 @@
  * The whole way of an event, in numbers: how many arrive, how soon, and at what cost on the watched host. `path` measures all three;
  * each can be measured alone.
  */
-import type { Result } from "#core/result.ts";
+import { ok, type Result } from "#core/result.ts";
 import type { Bench, BenchContext } from "./bench.ts";
 import { within } from "./box.ts";
 import { buildExecPacer } from "./lineage.ts";
 import { measureFootprint } from "./path-footprint.ts";
 import { measureLatency } from "./path-latency.ts";
 import { measureThroughput } from "./path-throughput.ts";
+import { reportLines, reportTimings } from "./stealth/report.ts";
+import { measureStealth } from "./stealth/stealth.ts";
 import { openWatchedBox, type WatchedBox } from "./watched-box.ts";
 
 async function inWatchedBox(
@@ -37,6 +39,19 @@ export const pathBenches: readonly Bench[] = [
 				return cost.ok ? measureLatency(box, context) : cost;
 			});
 		},
+	},
+	{
+		name: "stealth",
+		summary:
+			"what a user and root can see of a trace that begins, and how system calls' times change (about 3 minutes)",
+		run: (context) =>
+			inWatchedBox(context, async (box) => {
+				const measured = await measureStealth(box, context);
+				if (!measured.ok) return measured;
+				for (const line of reportLines(measured.value)) context.onStep(line);
+				reportTimings(measured.value, context);
+				return ok(undefined);
+			}),
 	},
 	{
 		name: "path-throughput",
