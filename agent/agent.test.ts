@@ -11,6 +11,7 @@ import { type CaptureFrame, encodeFrame, FrameReader, type OutgoingFrame, tagNum
 import { parseConfig } from "./config/config.ts";
 import { loadIdentity } from "./config/identity.ts";
 import { openDataDir } from "./data-dir.ts";
+import { openSealedDisk } from "./disk-key/disk-key.ts";
 import { Hop, until } from "./testing/hop.ts";
 import { commandOf, createLab, fileText, genesis, type Lab, nextTrust, signCommand } from "./testing/lab.ts";
 import { TrustStore } from "./trust-store.ts";
@@ -112,7 +113,9 @@ async function startAgent({ lab, hop, runs }: Stage, extra = ""): Promise<Run> {
 	assert.ok(dataDir.ok, dataDir.ok ? "" : dataDir.detail);
 	const codes: string[] = [];
 	const log = (code: string, fields = {}) => codes.push(`${code} ${JSON.stringify(fields)}`);
-	const trust = TrustStore.open(lab.dataDir, identity.value.genesis, log);
+	const disk = openSealedDisk(dataDir.value);
+	assert.ok(disk.ok, disk.ok ? "" : disk.detail);
+	const trust = TrustStore.open(disk.value.files, identity.value.genesis, log);
 	assert.ok(trust.ok);
 	const [ours, theirs] = duplexPair();
 	const collector = new Collector(theirs);
@@ -121,6 +124,7 @@ async function startAgent({ lab, hop, runs }: Stage, extra = ""): Promise<Run> {
 		config: config.value,
 		identity: identity.value,
 		dataDir: dataDir.value,
+		disk: disk.value,
 		trust: trust.value,
 		log,
 		socket: ours,
@@ -214,7 +218,9 @@ test("clear arguments need the trust document's leave, which comes over the link
 			["/bin/a", "secret"],
 		],
 	);
-	const again = TrustStore.open(at.lab.dataDir, genesis.bytes, () => {});
+	const disk = openSealedDisk({ path: at.lab.dataDir, outboxPath: `${at.lab.dataDir}/outbox` });
+	assert.ok(disk.ok);
+	const again = TrustStore.open(disk.value.files, genesis.bytes, () => {});
 	assert.ok(again.ok && again.value.document.version === 1, "the version is on disk");
 });
 
@@ -399,11 +405,11 @@ test("a trace that was running when the agent was killed is sealed by the next s
 	first.collector.fork(10, 1);
 	await until("the link", () => hop.isUp && ofKind(hop, "fork").length === 1);
 	await order(hop, commandOf({ targetPid: 10, targetProcess: keyOf(10) }));
-	const kept = readFileSync(`${at.lab.dataDir}/active-traces.cbor`);
+	const kept = readFileSync(`${at.lab.dataDir}/active-traces.sealed`);
 	first.stop();
 	await until("the end of the link", () => !hop.isUp);
 	// As a kill leaves it: the list still names the trace.
-	writeFileSync(`${at.lab.dataDir}/active-traces.cbor`, kept);
+	writeFileSync(`${at.lab.dataDir}/active-traces.sealed`, kept);
 	const second = await startAgent(at);
 	second.collector.ready();
 	await until("the seal", () => ofKind(hop, "trace_seal").some(({ payload }) => payload.cause === "agent_restarted"));

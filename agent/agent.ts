@@ -18,6 +18,8 @@ import { HostClock } from "./clock.ts";
 import type { AgentConfig } from "./config/config.ts";
 import type { LoadedIdentity } from "./config/identity.ts";
 import type { DataDir } from "./data-dir.ts";
+import type { SealedDisk } from "./disk-key/disk-key.ts";
+import type { SealedFile } from "./disk-key/sealed-files.ts";
 import { agentEvent, countGap, cpuGap, cutText, type EventDraft } from "./events/draft.ts";
 import { isEventFrame, translate } from "./events/translate.ts";
 import { AGENT_LIMITS } from "./limits.ts";
@@ -31,7 +33,7 @@ import { isMaskingInForce } from "./privacy/mask.ts";
 import { ProcessTable } from "./process-table/process-table.ts";
 import { Lanes } from "./stream/lanes.ts";
 import { RateCap } from "./stream/rate-cap.ts";
-import { readActiveTraces, writeActiveTraces } from "./trace/active-traces.ts";
+import { activeTracesFile, readActiveTraces, writeActiveTraces } from "./trace/active-traces.ts";
 import { Commands } from "./trace/commands.ts";
 import { SeenCommands } from "./trace/seen-commands.ts";
 import { type TraceEnd, Traces } from "./trace/traces.ts";
@@ -39,10 +41,14 @@ import type { TrustStore } from "./trust-store.ts";
 
 export const SOFTWARE_VERSION = "0.1.0";
 
+/** Said at every start, so that who judges a seized disk knows that its key lay beside it. */
+const DISK_KEY_ON_DISK = "disk key: file of mode 0600";
+
 export interface AgentParts {
 	readonly config: AgentConfig;
 	readonly identity: LoadedIdentity;
 	readonly dataDir: DataDir;
+	readonly disk: SealedDisk;
 	readonly trust: TrustStore;
 	readonly log: Log;
 	readonly socket: Duplex;
@@ -95,6 +101,7 @@ export class Agent {
 	readonly #commands: Commands;
 	readonly #collector: Collector;
 	readonly #timers: NodeJS.Timeout[] = [];
+	readonly #activeTraces: SealedFile;
 	#table: ProcessTable | null = null;
 	#misses = 0n;
 	#source = { tier: "none", missing: "", cause: "the collector has not reported yet" };
@@ -105,15 +112,17 @@ export class Agent {
 	/** Opens the outbox and starts everything. Throws `DiskFailure` when the disk cannot be believed. */
 	constructor(parts: AgentParts) {
 		this.#parts = parts;
-		const { config, identity, dataDir, trust, log } = parts;
-		const found = readActiveTraces(dataDir.path, log);
+		const { config, identity, dataDir, disk, trust, log } = parts;
+		this.#activeTraces = activeTracesFile(disk.files);
+		const found = readActiveTraces(this.#activeTraces, log);
 		this.#outbox = new Outbox(parts.storage ?? directoryStorage(dataDir.outboxPath), {
 			bytesMax: config.outboxBytesMax,
+			disk: disk.seal,
 			randomBytes: (length) => new Uint8Array(randomBytes(length)),
 			nowMs: () => Date.now(),
 			log,
 		});
-		this.#ledger = LedgerMemory.open(dataDir.path, log);
+		this.#ledger = LedgerMemory.open(disk.files, log);
 		this.#lookBack = new LookBack(config.lookBack);
 		this.#rate = new RateCap(config.eventsPerSecMax, this.#clock.monotonicMs());
 		this.#lanes = new Lanes({
@@ -139,7 +148,7 @@ export class Agent {
 			removeSlot: (slot) => this.#collector.removeSlot(slot),
 			onChange: () =>
 				writeActiveTraces(
-					dataDir.path,
+					this.#activeTraces,
 					this.#traces.running().map((trace) => trace.traceId),
 					log,
 				),
@@ -148,7 +157,7 @@ export class Agent {
 			agentId: identity.link.agent,
 			clock: this.#clock,
 			log,
-			seen: SeenCommands.open(dataDir.path),
+			seen: SeenCommands.open(disk.files),
 			traces: this.#traces,
 			trust: () => trust.document,
 			table: () => this.#table,
@@ -170,14 +179,16 @@ export class Agent {
 	}
 
 	#begin(foundTraces: readonly string[]): void {
-		const { log, dataDir } = this.#parts;
+		const { log } = this.#parts;
 		this.#lanes.repair();
+		this.#outbox.prepare();
 		for (const traceId of foundTraces) {
 			const seal = agentEvent(this.#clock, "trace_seal", { cause: "agent_restarted" satisfies TraceEnd });
 			this.#lanes.add("trace", { ...seal, traceId });
 		}
 		this.#lanes.flush();
-		if (foundTraces.length > 0) writeActiveTraces(dataDir.path, [], log);
+		// At every start, so that the file is there before the first trace.
+		writeActiveTraces(this.#activeTraces, [], log);
 		this.#every(250, () => this.#tellLoss(this.#loss.tick(this.#clock.monotonicMs())));
 		this.#every(AGENT_LIMITS.reorderWindowMs / 2, () => this.#window.tick(this.#clock.monotonicMs()));
 		this.#every(AGENT_LIMITS.rateGapMs, () => this.#tellRefused());
@@ -291,10 +302,12 @@ export class Agent {
 		const cause = text("CAUSE");
 		this.#source = { tier: frame.tier, missing, cause };
 		this.#parts.log("collector_ready", { tier: frame.tier, missing });
+		const isKeyOnDisk = this.#parts.disk.keySource === "file";
+		const causes = [cause, isKeyOnDisk ? DISK_KEY_ON_DISK : ""].filter((each) => each !== "").join("; ");
 		const event = agentEvent(this.#clock, "source", {
 			programs: cutText(text("PROGRAMS"), 2000),
 			missing: cutText(missing, 2000),
-			...(cause === "" ? {} : { cause }),
+			...(causes === "" ? {} : { cause: cutText(causes, 500) }),
 		});
 		this.#lanes.add("alert", { ...event, tier: frame.tier });
 		this.#startLink();

@@ -9,10 +9,12 @@ import { parseArgs } from "node:util";
 import { fail, ok, type Result } from "#core/result.ts";
 import { Agent } from "./agent.ts";
 import { type AgentConfig, parseConfig } from "./config/config.ts";
+import { retireGenesisFile } from "./config/genesis-file.ts";
 import { type LoadedIdentity, loadIdentity } from "./config/identity.ts";
-import { openDataDir } from "./data-dir.ts";
+import { type DataDir, openDataDir } from "./data-dir.ts";
+import { openSealedDisk, type SealedDisk } from "./disk-key/disk-key.ts";
 import { AGENT_LIMITS } from "./limits.ts";
-import { createLog } from "./log.ts";
+import { createLog, type Log } from "./log.ts";
 import { DiskFailure } from "./outbox/storage.ts";
 import { TrustStore } from "./trust-store.ts";
 
@@ -41,7 +43,7 @@ Example of FILE (relative paths are relative to it; the agent's id is in its cer
     identity:
       signing_key: signing.key           # 32 bytes
       binding: binding.cbor
-      genesis: genesis.cbor              # trust document version 0
+      genesis: genesis.cbor              # trust document version 0; sealed into data_dir at the first start, then removed
       root: ca.pem
     data_dir: /var/lib/daemoneye/agent
     stream:
@@ -58,7 +60,9 @@ Example of FILE (relative paths are relative to it; the agent's id is in its cer
       poll_ms: 200                       # proc only
 
 Exit codes: 0 stopped; 1 fault in the agent; 2 arguments or configuration; 3 the clock is wrong; 4 certificate, keys or
-trust documents; 5 procmond is not there or failed; 6 the disk failed or data_dir is taken.
+trust documents; 5 procmond is not there or failed; 6 the disk failed, data_dir is taken, or the disk key is missing or wrong.
+
+Everything in data_dir is sealed by the disk key: the systemd credential daemoneye-disk-key, else data_dir/disk.key (0600).
 `;
 
 interface Prepared {
@@ -105,6 +109,25 @@ function sentenceOf(name: ExitName, error: Error): string {
 	return name === "fault" ? `A fault in the agent: ${error.stack ?? error.message}` : error.message;
 }
 
+interface OpenedState {
+	readonly dataDir: DataDir;
+	readonly disk: SealedDisk;
+	readonly trust: TrustStore;
+}
+
+/** Opens what lies on the disk: lock, key, trust. Throws `DiskFailure`. */
+function openState({ config, identity }: Prepared, log: Log): Result<OpenedState, ExitName> {
+	const dataDir = openDataDir(config.dataDir);
+	if (!dataDir.ok) return fail("disk", dataDir.detail);
+	const disk = openSealedDisk({ ...dataDir.value, credentials: process.env.CREDENTIALS_DIRECTORY });
+	if (!disk.ok) return fail("disk", disk.detail);
+	log("disk_key", { source: disk.value.keySource });
+	const trust = TrustStore.open(disk.value.files, identity.genesis, log);
+	if (!trust.ok) return fail("identity", `The trust documents: ${trust.detail}.`);
+	retireGenesisFile(config.identity, log);
+	return ok({ dataDir: dataDir.value, disk: disk.value, trust: trust.value });
+}
+
 /** Runs until a signal or a failure; resolves with the exit code's name. */
 function run(prepared: Prepared): Promise<ExitName> {
 	const { config, identity } = prepared;
@@ -113,10 +136,15 @@ function run(prepared: Prepared): Promise<ExitName> {
 		say(sentence);
 		return Promise.resolve(name);
 	};
-	const dataDir = openDataDir(config.dataDir);
-	if (!dataDir.ok) return refuse("disk", dataDir.detail);
-	const trust = TrustStore.open(dataDir.value.path, identity.genesis, log);
-	if (!trust.ok) return refuse("identity", `The trust documents: ${trust.detail}.`);
+	let state: Result<OpenedState, ExitName>;
+	try {
+		state = openState(prepared, log);
+	} catch (error) {
+		const name = exitOf("fault", error as Error);
+		return refuse(name, sentenceOf(name, error as Error));
+	}
+	if (!state.ok) return refuse(state.code, state.detail);
+	const { trust } = state.value;
 	const socket = openSocket();
 	if (!socket.ok) return refuse(socket.code, socket.detail);
 	return new Promise((resolve) => {
@@ -147,13 +175,12 @@ function run(prepared: Prepared): Promise<ExitName> {
 			agent = new Agent({
 				config,
 				identity,
-				dataDir: dataDir.value,
-				trust: trust.value,
+				...state.value,
 				log,
 				socket: socket.value,
 				onFatal,
 			});
-			log("agent_started", { agent: identity.link.agent, trustVersion: trust.value.document.version });
+			log("agent_started", { agent: identity.link.agent, trustVersion: trust.document.version });
 		} catch (error) {
 			onFatal("fault", error as Error);
 		}

@@ -1,9 +1,10 @@
 /**
- * The agent's pinned trust: genesis from enrolment, then every version that its predecessor's quorum signed. Guarantees that a
- * version is on disk before it is in force, so a restart cannot fall back to older operators. What does not verify is refused
- * by name and changes nothing. Must never skip a version.
+ * The agent's pinned trust: genesis from enrolment, then every version that its predecessor's quorum signed, all of them sealed,
+ * because they name operators. Guarantees that a version is on disk before it is in force, so a restart cannot fall back to older
+ * operators; that genesis is taken from its file once, at the first start, and another one later is refused. What does not
+ * verify is refused by name and changes nothing. Must never skip a version.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { equalBytes } from "#core/bytes/bytes.ts";
 import { fail, ok, type Result } from "#core/result.ts";
@@ -14,35 +15,90 @@ import {
 	type TrustDocument,
 	verifySuccession,
 } from "#core/trust/trust-document.ts";
+import { SEALED_SUFFIX, type SealedFile, type SealedFiles } from "./disk-key/sealed-files.ts";
 import type { Log } from "./log.ts";
-import { DiskFailure, isDiskFull, writeFileDurably } from "./outbox/storage.ts";
+import { DiskFailure, isDiskFull } from "./outbox/storage.ts";
 
-const fileName = (version: number) => `trust-${version}.cbor`;
+export type TrustStoreCode =
+	| TrustCode
+	/** The file of genesis holds a later version. */
+	| "trust_not_genesis"
+	/** Nothing was imported and there is nothing to import, or what was imported is gone. */
+	| "trust_genesis_missing"
+	/** The file holds another genesis than the one imported at the first start. */
+	| "trust_genesis_changed"
+	/** A stored version does not open. */
+	| "trust_damaged";
+
+/** Genesis is version 0. */
+const fileOf = (files: SealedFiles, version: number): SealedFile => files.file(`trust-${version}`);
+
+/** Whether a genesis was imported into this data directory. */
+export function isGenesisImported(dataDir: string): boolean {
+	return existsSync(join(dataDir, `trust-0${SEALED_SUFFIX}`));
+}
+
+function importGenesis(files: SealedFiles, genesis: Uint8Array | null): Result<PinnedTrust, TrustStoreCode> {
+	if (genesis === null)
+		return fail(
+			"trust_genesis_missing",
+			"identity.genesis is not there, and none was imported before; enrol this agent again",
+		);
+	// Who can remove the pinned document must not get another one pinned by it.
+	if (!files.isEmpty())
+		return fail(
+			"trust_genesis_missing",
+			"data_dir was in use, but its pinned trust document is gone; enrol this agent again",
+		);
+	const first = readPinnedTrust(genesis);
+	if (!first.ok) return first;
+	if (first.value.document.version !== 0)
+		return fail("trust_not_genesis", `identity.genesis holds version ${first.value.document.version}, not 0`);
+	try {
+		fileOf(files, 0).write(first.value.bytes);
+	} catch (error) {
+		throw new DiskFailure(`The trust document could not be written: ${(error as Error).message}.`);
+	}
+	return first;
+}
+
+function openGenesis(files: SealedFiles, genesis: Uint8Array | null): Result<PinnedTrust, TrustStoreCode> {
+	const stored = fileOf(files, 0).read();
+	if (!stored.ok) return fail("trust_damaged", stored.detail);
+	if (stored.value === null) return importGenesis(files, genesis);
+	if (genesis !== null && !equalBytes(genesis, stored.value))
+		return fail("trust_genesis_changed", "identity.genesis is another document than the one pinned at the first start");
+	return readPinnedTrust(stored.value);
+}
 
 export class TrustStore {
-	readonly #directory: string;
+	readonly #files: SealedFiles;
 	readonly #log: Log;
 	#pinned: PinnedTrust;
 
-	private constructor(directory: string, pinned: PinnedTrust, log: Log) {
-		this.#directory = directory;
+	private constructor(files: SealedFiles, pinned: PinnedTrust, log: Log) {
+		this.#files = files;
 		this.#pinned = pinned;
 		this.#log = log;
 	}
 
-	/** Reads genesis and what was taken since. A stored version that does not verify refuses the start. */
-	static open(directory: string, genesis: Uint8Array, log: Log): Result<TrustStore, TrustCode | "trust_not_genesis"> {
-		const first = readPinnedTrust(genesis);
+	/**
+	 * Reads genesis and what was taken since. `genesis`: the file from enrolment, null when it is not there any more. A stored version
+	 * that does not verify refuses the start. Throws `DiskFailure`.
+	 */
+	static open(files: SealedFiles, genesis: Uint8Array | null, log: Log): Result<TrustStore, TrustStoreCode> {
+		const first = openGenesis(files, genesis);
 		if (!first.ok) return first;
-		if (first.value.document.version !== 0)
-			return fail("trust_not_genesis", `identity.genesis holds version ${first.value.document.version}, not 0`);
-		const store = new TrustStore(directory, first.value, log);
-		for (let version = 1; existsSync(join(directory, fileName(version))); version++) {
-			const next = verifySuccession(store.#pinned, readFileSync(join(directory, fileName(version))));
-			if (!next.ok) return fail(next.code, `${fileName(version)} in data_dir: ${next.detail}`);
+		const store = new TrustStore(files, first.value, log);
+		for (let version = 1; ; version++) {
+			const file = fileOf(files, version);
+			const stored = file.read();
+			if (!stored.ok) return fail("trust_damaged", stored.detail);
+			if (stored.value === null) return ok(store);
+			const next = verifySuccession(store.#pinned, stored.value);
+			if (!next.ok) return fail(next.code, `${file.path}: ${next.detail}`);
 			store.#pinned = next.value;
 		}
-		return ok(store);
 	}
 
 	get document(): TrustDocument {
@@ -81,12 +137,12 @@ export class TrustStore {
 
 	#persist(next: PinnedTrust): boolean {
 		try {
-			writeFileDurably(this.#directory, fileName(next.document.version), next.bytes);
+			fileOf(this.#files, next.document.version).write(next.bytes);
 			return true;
 		} catch (error) {
 			if (!isDiskFull(error))
 				throw new DiskFailure(`The trust document could not be written: ${(error as Error).message}.`);
-			this.#log("disk_full", { file: fileName(next.document.version) });
+			this.#log("disk_full", { file: `trust-${next.document.version}` });
 			return false;
 		}
 	}

@@ -11,6 +11,8 @@ import { bindingShape } from "#core/identity/binding.ts";
 import { sealBatch, sealEvent } from "#core/model/batch.ts";
 import { assertInvariant } from "#core/result.ts";
 import { sha256 } from "#crypto";
+import { DISK_KEY_BYTES, DiskSeal } from "../agent/disk-key/disk-seal.ts";
+import { SealedFiles } from "../agent/disk-key/sealed-files.ts";
 import { AGENT_LIMITS } from "../agent/limits.ts";
 import { LedgerMemory } from "../agent/link/ledger-memory.ts";
 import { Link, type LinkIdentity } from "../agent/link/link.ts";
@@ -104,8 +106,10 @@ export function makeLoadAgent(box: Box, node: NodeFiles): LoadAgent {
 		if (code === "link_up") started.resolve(performance.now());
 		if (SPOILING_CODES.has(code)) troubles.push(`${code} ${JSON.stringify(fields)}`);
 	};
+	const disk = new DiskSeal(new Uint8Array(randomBytes(DISK_KEY_BYTES)));
 	const outbox = new Outbox(directoryStorage(directory), {
 		bytesMax: OUTBOX_BYTES_MAX,
+		disk,
 		randomBytes: (length) => new Uint8Array(randomBytes(length)),
 		nowMs: Date.now,
 		log,
@@ -126,7 +130,7 @@ export function makeLoadAgent(box: Box, node: NodeFiles): LoadAgent {
 		tls: { ca: read(node.paths.ca), cert: read(node.paths.chain), key: read(node.paths.tlsKey) },
 		identity,
 		outbox,
-		ledger: LedgerMemory.open(directory, log),
+		ledger: LedgerMemory.open(new SealedFiles(directory, disk), log),
 		log,
 		nowMs: Date.now,
 		monotonicMs: () => performance.now(),

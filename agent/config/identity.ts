@@ -4,7 +4,7 @@
  * key into an error.
  */
 import { X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { equalBytes } from "#core/bytes/bytes.ts";
 import { decodeAs } from "#core/codec/index.ts";
@@ -14,6 +14,7 @@ import { ed25519PublicKey } from "#crypto";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { LinkIdentity } from "../link/link.ts";
 import type { TlsFiles } from "../link/server-identity.ts";
+import { isGenesisImported } from "../trust-store.ts";
 import type { AgentConfig } from "./config.ts";
 
 export type IdentityCode =
@@ -26,8 +27,8 @@ export type IdentityCode =
 export interface LoadedIdentity {
 	readonly link: LinkIdentity;
 	readonly tls: TlsFiles;
-	/** Trust document version 0 as it lies on disk. */
-	readonly genesis: Uint8Array;
+	/** Trust document version 0 as it lies on disk; null = it was imported and removed (see trust-store.ts). */
+	readonly genesis: Uint8Array | null;
 	readonly notAfterMs: number;
 }
 
@@ -75,7 +76,9 @@ async function load(config: AgentConfig, nowMs: number): Promise<Result<LoadedId
 		return fail("identity_invalid", `agent.identity.signing_key has ${seed.length} bytes; an Ed25519 seed has 32.`);
 	const binding = decodeAs(bindingShape, new Uint8Array(read("identity.binding", config.identity.binding)));
 	if (!binding.ok) return fail("identity_invalid", `agent.identity.binding is not a binding: ${binding.detail}.`);
-	const genesis = new Uint8Array(read("identity.genesis", config.identity.genesis));
+	const genesisFile = config.identity.genesis;
+	const isGenesisGone = !existsSync(genesisFile) && isGenesisImported(config.dataDir);
+	const genesis = isGenesisGone ? null : new Uint8Array(read("identity.genesis", genesisFile));
 	const chain = certificatesOf("tls.cert", tls.cert);
 	const root = certificatesOf("identity.root", text("identity.root", config.identity.root))[0] as Uint8Array;
 	const node = await proveNode({ chain, binding: binding.value }, { root, nowMs, usage: "client" });

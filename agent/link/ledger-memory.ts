@@ -3,15 +3,14 @@
  * is noticed: the ledger went back and grew anew, or shows different trees to different hosts. A memory for an alarm, so it is
  * written lazily and a damaged file starts it again; losing it frees nothing. Must never be the only judge of a receipt.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { equalBytes } from "#core/bytes/bytes.ts";
 import { decodeAs, encodeAs, field, record, uint } from "#core/codec/index.ts";
 import { hashShape } from "#core/model/ids.ts";
+import type { SealedFile, SealedFiles } from "../disk-key/sealed-files.ts";
 import type { Log } from "../log.ts";
-import { DiskFailure, isDiskFull, writeFileDurably } from "../outbox/storage.ts";
+import { DiskFailure, isDiskFull } from "../outbox/storage.ts";
 
-const FILE_NAME = "ledger-seen.cbor";
+const FILE_NAME = "ledger-seen";
 const seenShape = record({ size: field(1, uint()), root: field(2, hashShape) });
 
 /** One signed tree. */
@@ -21,21 +20,21 @@ export interface SeenTree {
 }
 
 export class LedgerMemory {
-	readonly #directory: string;
+	readonly #file: SealedFile;
 	readonly #log: Log;
 	#newest: SeenTree | null = null;
 	#isWritten = true;
 
-	private constructor(directory: string, log: Log) {
-		this.#directory = directory;
+	private constructor(file: SealedFile, log: Log) {
+		this.#file = file;
 		this.#log = log;
 	}
 
-	static open(directory: string, log: Log): LedgerMemory {
-		const memory = new LedgerMemory(directory, log);
-		const path = join(directory, FILE_NAME);
-		if (!existsSync(path)) return memory;
-		const decoded = decodeAs(seenShape, readFileSync(path));
+	static open(files: SealedFiles, log: Log): LedgerMemory {
+		const memory = new LedgerMemory(files.file(FILE_NAME), log);
+		const content = memory.#file.read();
+		if (content.ok && content.value === null) return memory;
+		const decoded = content.ok ? decodeAs(seenShape, content.value as Uint8Array) : content;
 		if (decoded.ok) memory.#newest = decoded.value;
 		else log("ledger_memory_damaged", { detail: decoded.detail });
 		return memory;
@@ -56,7 +55,7 @@ export class LedgerMemory {
 	persist(): void {
 		if (this.#isWritten || this.#newest === null) return;
 		try {
-			writeFileDurably(this.#directory, FILE_NAME, encodeAs(seenShape, this.#newest));
+			this.#file.write(encodeAs(seenShape, this.#newest));
 			this.#isWritten = true;
 		} catch (error) {
 			if (!isDiskFull(error)) throw new DiskFailure(`${FILE_NAME} could not be written: ${(error as Error).message}.`);

@@ -7,11 +7,12 @@ import { TestLedger } from "#core/testing/test-ledger.ts";
 import { HostClock } from "../clock.ts";
 import { parseConfig } from "../config/config.ts";
 import { loadIdentity } from "../config/identity.ts";
+import { SealedFiles } from "../disk-key/sealed-files.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import { Lanes } from "../stream/lanes.ts";
 import { Hop, until } from "../testing/hop.ts";
 import { createLab, ENCLAVE, fileText, genesis, type Lab, LEDGER_ORIGIN, LEDGER_SEED } from "../testing/lab.ts";
-import { draftOf, Rig } from "../testing/rig.ts";
+import { DISK, draftOf, Rig } from "../testing/rig.ts";
 import { Backoff } from "./backoff.ts";
 import { LedgerMemory } from "./ledger-memory.ts";
 import { Link } from "./link.ts";
@@ -61,7 +62,7 @@ async function stage(
 		tls: identity.value.tls,
 		identity: identity.value.link,
 		outbox,
-		ledger: LedgerMemory.open(lab.dataDir, log),
+		ledger: LedgerMemory.open(new SealedFiles(lab.dataDir, DISK), log),
 		log,
 		nowMs: Date.now,
 		monotonicMs: () => performance.now(),

@@ -5,12 +5,15 @@
  */
 import { hexOf } from "#core/bytes/bytes.ts";
 import type { Lane } from "#core/model/batch.ts";
+import type { Seal } from "../disk-key/disk-seal.ts";
 
 export interface Segment {
 	readonly name: string;
 	/** Rises over all lanes; the file's place in time. */
 	readonly index: number;
 	readonly lane: Lane;
+	/** Seals and opens its records. */
+	readonly seal: Seal;
 	/** Sequence of the first batch that this segment may hold. */
 	firstSeq: number;
 	/** Offset per batch from `firstSeq`; -1 = damaged. */

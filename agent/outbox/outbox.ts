@@ -1,16 +1,25 @@
 /**
  * The outbox: an append-only segment log of sealed batches, and the bounded local history in the same bytes (DESIGN §6). What
- * is appended counts as held (A0) only after `sync`. Guarantees: batches are returned as the bytes that were appended; nothing
- * unreceipted is removed but by `shed`, whose caller has recorded the gap; a full disk is a value, every other disk error
+ * is appended counts as held (A0) only after `sync`. Guarantees: batches are returned as the bytes that were appended and lie on
+ * the disk sealed; nothing unreceipted is removed but by `shed`, whose caller has recorded the gap; a full disk is a value, every other disk error
  * throws `DiskFailure`. One process owns the directory (see data-dir.ts).
  */
 import { LANES, type Lane } from "#core/model/batch.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
+import type { DiskSeal } from "../disk-key/disk-seal.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type Chain, chainOf, freedTo, isFreed, lastSeqOf, type Segment, sendableTo } from "./chain.ts";
-import { encodeHead, encodeMarks, encodeRecord, isPayloadWhole, RECORD_HEADER_BYTES, readHeader } from "./record.ts";
-import { recoverLog, segmentName } from "./recover.ts";
+import {
+	encodeHead,
+	encodeMarks,
+	encodeRecord,
+	openPayload,
+	RECORD_HEADER_BYTES,
+	readHeader,
+	recordLength,
+} from "./record.ts";
+import { recoverLog, segmentName, segmentPurpose } from "./recover.ts";
 import { DiskFailure, isDiskFull, type SegmentStorage } from "./storage.ts";
 
 export type AppendCode =
@@ -21,6 +30,8 @@ export type AppendCode =
 
 export interface OutboxOptions {
 	readonly bytesMax: number;
+	/** Seals what is stored. */
+	readonly disk: DiskSeal;
 	/** Fresh random bytes for stream ids. */
 	readonly randomBytes: (length: number) => Uint8Array;
 	readonly nowMs: () => number;
@@ -68,7 +79,7 @@ export class Outbox {
 		this.#options = options;
 		const sixteenth = Math.floor(options.bytesMax / 16);
 		this.#segmentBytesMax = Math.max(AGENT_LIMITS.segmentBytesMin, Math.min(AGENT_LIMITS.segmentBytesMax, sixteenth));
-		const recovered = this.#guard("read", () => recoverLog(storage, options.log));
+		const recovered = this.#guard("read", () => recoverLog(storage, options));
 		this.#chains = new Map(recovered.chains);
 		this.#closed = new Set(recovered.closed);
 		this.#nextIndex = recovered.nextIndex;
@@ -95,6 +106,19 @@ export class Outbox {
 		return chain;
 	}
 
+	/**
+	 * Opens every lane's segment before anything is written, so that no file appears when a trace starts. Without room the file
+	 * comes with the lane's first batch.
+	 */
+	prepare(): void {
+		for (const lane of LANES) {
+			const chain = this.current(lane);
+			if (this.#active.has(lane)) continue;
+			const opened = this.#room(chain, 0, lane === "alert");
+			if (!opened.ok) this.#options.log(opened.code, { lane });
+		}
+	}
+
 	/** Ends the lane's stream: the next batch starts one with a new random id. */
 	close(lane: Lane): void {
 		const last = this.#chains.get(lane)?.at(-1);
@@ -108,11 +132,10 @@ export class Outbox {
 		const chain = this.current(lane);
 		const seq = chain.head + 1;
 		const header = { type: "batch", lane, seq, eventCount: batch.eventCount, wallMs: this.#options.nowMs() } as const;
-		const record = encodeRecord(header, batch.bytes);
-		const active = this.#room(chain, record.length, lane === "alert");
+		const active = this.#room(chain, recordLength(batch.bytes.length), lane === "alert");
 		if (!active.ok) return active;
 		const offset = active.value.segment.bytes;
-		const written = this.#write(active.value, record);
+		const written = this.#write(active.value, encodeRecord(header, batch.bytes, active.value.segment.seal));
 		if (!written.ok) return written;
 		active.value.segment.offsets.push(offset);
 		chain.head = seq;
@@ -150,13 +173,13 @@ export class Outbox {
 		const segment = chain.segments.find((each) => each.firstSeq <= seq && seq <= lastSeqOf(each));
 		const offset = segment?.offsets[seq - segment.firstSeq] ?? -1;
 		if (segment === undefined || offset < 0) return null;
-		const header = this.#guard("read", () => this.#storage.readAt(segment.name, offset, RECORD_HEADER_BYTES));
-		const read = readHeader(header, 0);
-		if (read === null || read.seq !== seq) return null;
-		const { payloadBytes, wallMs } = read;
+		const headerBytes = this.#guard("read", () => this.#storage.readAt(segment.name, offset, RECORD_HEADER_BYTES));
+		const header = readHeader(headerBytes, 0);
+		if (header === null || header.seq !== seq) return null;
 		const at = offset + RECORD_HEADER_BYTES;
-		const payload = this.#guard("read", () => this.#storage.readAt(segment.name, at, payloadBytes));
-		return isPayloadWhole(read, payload) ? { payload, wallMs } : null;
+		const sealed = this.#guard("read", () => this.#storage.readAt(segment.name, at, header.payloadBytes));
+		const payload = openPayload({ header, headerBytes, sealed }, segment.seal);
+		return payload === null ? null : { payload, wallMs: header.wallMs };
 	}
 
 	/** Progress from a hop. A stream that is not here any more is ignored: it was shed or is history. */
@@ -191,12 +214,13 @@ export class Outbox {
 		}));
 		const payload = encodeMarks(marks.slice(0, 4096));
 		const first = this.#active.values().next().value;
-		const opened = first === undefined ? this.#room(this.current("alert"), payload.length, true) : ok(first);
+		const opened =
+			first === undefined ? this.#room(this.current("alert"), recordLength(payload.length), true) : ok(first);
 		// A full disk: the marks wait, and the worst is that batches are sent again.
 		if (!opened.ok) return;
-		const lane = opened.value.segment.lane;
+		const { lane, seal } = opened.value.segment;
 		const header = { type: "marks", lane, seq: 0, eventCount: 0, wallMs: this.#options.nowMs() } as const;
-		if (!this.#write(opened.value, encodeRecord(header, payload)).ok) return;
+		if (!this.#write(opened.value, encodeRecord(header, payload, seal)).ok) return;
 		this.#hasNewMarks = false;
 		if (isUrgent) this.sync();
 	}
@@ -312,12 +336,14 @@ export class Outbox {
 			return this.#diskTrouble(error, "create");
 		}
 		this.#nextIndex++;
-		const segment: Segment = { name, index, lane: chain.lane, firstSeq: chain.head + 1, offsets: [], bytes: 0 };
+		const { lane } = chain;
+		const seal = this.#options.disk.of(segmentPurpose(name));
+		const segment: Segment = { name, index, lane, seal, firstSeq: chain.head + 1, offsets: [], bytes: 0 };
 		const active: Active = { segment, handle, isDirty: false };
 		const { stream, lastHash, nextEvent } = chain;
 		const head = encodeHead({ stream, nextSeq: segment.firstSeq, nextEvent, prevHash: lastHash });
-		const place = { type: "head", lane: chain.lane, seq: segment.firstSeq } as const;
-		const written = this.#write(active, encodeRecord({ ...place, eventCount: 0, wallMs: this.#options.nowMs() }, head));
+		const place = { type: "head", lane, seq: segment.firstSeq, eventCount: 0, wallMs: this.#options.nowMs() } as const;
+		const written = this.#write(active, encodeRecord(place, head, seal));
 		if (!written.ok) {
 			this.#storage.close(handle);
 			this.#guard("remove", () => this.#storage.remove(name));

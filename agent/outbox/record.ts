@@ -1,20 +1,24 @@
 /**
- * Records of the segment log. A record is a 40-byte header with its own checksum and a payload with another, so that a flipped
- * byte costs one record: where a header is damaged, the reader looks for the next magic whose header checksum is right.
- * Checksums find accidents; who changes the log on purpose is found by the batch signatures inside.
+ * Records of the segment log. A record is a 40-byte header with its own checksum and a sealed payload with another, so that a
+ * flipped byte costs one record: where a header is damaged, the reader looks for the next magic whose header checksum is right.
+ * Checksums find accidents at the price of a checksum; who changes the log on purpose is found by the seal, which holds for the
+ * segment's name and the header, so no record can be put in another's place. The header names no rule, trace or operator.
  *
  *     u32 magic · u32 payload length · u8 type · u8 lane · u16 zero · u32 event count · u64 seq · u64 wall ms
- *     · u32 payload crc · u32 header crc · payload            (little-endian)
+ *     · u32 payload crc · u32 header crc · sealed payload     (little-endian; both lengths are those of the sealed bytes)
  */
 import { crc32 } from "node:zlib";
 import { decodeAs, encodeAs, field, list, optional, record, type TypeOf, uint } from "#core/codec/index.ts";
 import { LANES, type Lane } from "#core/model/batch.ts";
 import { hashShape, streamIdShape } from "#core/model/ids.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
+import { type Seal, sealedLength } from "../disk-key/disk-seal.ts";
 
 export const RECORD_HEADER_BYTES = 40;
 const MAGIC = 0x31524544;
-const PAYLOAD_BYTES_MAX = Math.max(MODEL_LIMITS.batchBytesMax, 256 * 1024);
+const PAYLOAD_BYTES_MAX = sealedLength(Math.max(MODEL_LIMITS.batchBytesMax, 256 * 1024));
+/** What the seal holds for beside the payload: the header up to the checksums. */
+const SEALED_HEADER_BYTES = 32;
 
 /** Append-only: the number is on disk. */
 export const RECORD_TYPES = { head: 1, batch: 2, marks: 3 } as const;
@@ -57,26 +61,35 @@ export interface RecordHeader {
 	readonly seq: number;
 	readonly eventCount: number;
 	readonly wallMs: number;
+	/** Of the sealed payload. */
 	readonly payloadBytes: number;
 	readonly payloadCrc: number;
 }
 
+/** The length of a record on the disk. */
+export function recordLength(payloadBytes: number): number {
+	return RECORD_HEADER_BYTES + sealedLength(payloadBytes);
+}
+
+/** A record with its payload sealed by its segment's seal. */
 export function encodeRecord(
 	header: Omit<RecordHeader, "payloadBytes" | "payloadCrc">,
 	payload: Uint8Array,
+	seal: Seal,
 ): Uint8Array {
-	const out = new Uint8Array(RECORD_HEADER_BYTES + payload.length);
+	const out = new Uint8Array(recordLength(payload.length));
 	const view = new DataView(out.buffer);
 	view.setUint32(0, MAGIC, true);
-	view.setUint32(4, payload.length, true);
+	view.setUint32(4, out.length - RECORD_HEADER_BYTES, true);
 	view.setUint8(8, RECORD_TYPES[header.type]);
 	view.setUint8(9, LANES.indexOf(header.lane));
 	view.setUint32(12, header.eventCount, true);
 	view.setBigUint64(16, BigInt(header.seq), true);
 	view.setBigUint64(24, BigInt(header.wallMs), true);
-	view.setUint32(32, crc32(payload), true);
+	const sealed = seal.seal(payload, out.subarray(0, SEALED_HEADER_BYTES));
+	view.setUint32(32, crc32(sealed), true);
 	view.setUint32(36, crc32(out.subarray(0, 36)), true);
-	out.set(payload, RECORD_HEADER_BYTES);
+	out.set(sealed, RECORD_HEADER_BYTES);
 	return out;
 }
 
@@ -103,14 +116,23 @@ export function readHeader(log: Uint8Array, offset: number): RecordHeader | null
 	};
 }
 
-export function isPayloadWhole(header: RecordHeader, payload: Uint8Array): boolean {
-	return payload.length === header.payloadBytes && crc32(payload) === header.payloadCrc;
+/**
+ * The payload of a record as it was appended, or null: damaged, or not sealed for this header in this segment. `headerBytes` are
+ * the bytes that `header` was read from.
+ */
+export function openPayload(
+	record: { readonly header: RecordHeader; readonly headerBytes: Uint8Array; readonly sealed: Uint8Array },
+	seal: Seal,
+): Uint8Array | null {
+	const { header, headerBytes, sealed } = record;
+	if (sealed.length !== header.payloadBytes || crc32(sealed) !== header.payloadCrc) return null;
+	return seal.open(sealed, headerBytes.subarray(0, SEALED_HEADER_BYTES));
 }
 
 export interface ScannedRecord {
 	readonly offset: number;
 	readonly header: RecordHeader;
-	/** Null: the header is right, the payload is damaged. */
+	/** As it was appended. Null: the header is right, the payload is damaged. */
 	readonly payload: Uint8Array | null;
 }
 
@@ -130,7 +152,7 @@ function nextRecord(log: Uint8Array, from: number): number {
 }
 
 /** Walks a segment's bytes. Linear but for damage; never throws. */
-export function scanSegment(log: Uint8Array): Scan {
+export function scanSegment(log: Uint8Array, seal: Seal): Scan {
 	const records: ScannedRecord[] = [];
 	let damagedRuns = 0;
 	let end = 0;
@@ -144,13 +166,14 @@ export function scanSegment(log: Uint8Array): Scan {
 			at = next;
 			continue;
 		}
-		const payload = log.subarray(at + RECORD_HEADER_BYTES, at + RECORD_HEADER_BYTES + header.payloadBytes);
-		const isWhole = isPayloadWhole(header, payload);
-		if (!isWhole && payload.length < header.payloadBytes && nextRecord(log, at + 1) === -1) break;
-		records.push({ offset: at, header, payload: isWhole ? payload : null });
+		const sealed = log.subarray(at + RECORD_HEADER_BYTES, at + RECORD_HEADER_BYTES + header.payloadBytes);
+		const payload = openPayload({ header, headerBytes: log.subarray(at), sealed }, seal);
+		const isWhole = payload !== null;
+		if (!isWhole && sealed.length < header.payloadBytes && nextRecord(log, at + 1) === -1) break;
+		records.push({ offset: at, header, payload });
 		// A payload that is short or damaged may hide a record: look behind the header, not behind the claimed length.
 		at =
-			isWhole || payload.length === header.payloadBytes
+			isWhole || sealed.length === header.payloadBytes
 				? at + RECORD_HEADER_BYTES + header.payloadBytes
 				: nextRecord(log, at + 1);
 		if (isWhole) end = at;

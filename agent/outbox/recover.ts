@@ -4,6 +4,7 @@
  */
 import { hexOf } from "#core/bytes/bytes.ts";
 import { batchHash, LANES, type Lane, readBatch } from "#core/model/batch.ts";
+import type { DiskSeal } from "../disk-key/disk-seal.ts";
 import type { Log } from "../log.ts";
 import { type Chain, chainOf, lastSeqOf, type Segment } from "./chain.ts";
 import { decodeHead, decodeMarks, type Marks, readHeader, scanSegment } from "./record.ts";
@@ -17,10 +18,15 @@ export interface Recovered {
 	readonly nextIndex: number;
 }
 
-const NAME = /^(trace|alert|bulk)-(\d{12})\.log$/;
+const NAME = /^(trace|alert|bulk)-(\d{12})\.sealed$/;
+
+/** The purpose of a segment's key: a segment's records do not open in another. */
+export function segmentPurpose(name: string): string {
+	return `outbox/${name}`;
+}
 
 export function segmentName(lane: Lane, index: number): string {
-	return `${lane}-${String(index).padStart(12, "0")}.log`;
+	return `${lane}-${String(index).padStart(12, "0")}.sealed`;
 }
 
 interface SegmentFile {
@@ -39,9 +45,10 @@ interface ReadSegment {
 	readonly marks: readonly Marks[];
 }
 
-function readSegment(file: SegmentFile, bytes: Uint8Array): ReadSegment | null {
+function readSegment(file: SegmentFile, bytes: Uint8Array, disk: DiskSeal): ReadSegment | null {
 	const { name, lane, index } = file;
-	const scan = scanSegment(bytes);
+	const seal = disk.of(segmentPurpose(name));
+	const scan = scanSegment(bytes, seal);
 	const records = scan.records.filter((each) => each.offset < scan.end && each.header.lane === lane);
 	const headRecord = records.find((each) => each.header.type === "head" && each.payload !== null);
 	const head = headRecord?.payload ? decodeHead(headRecord.payload) : null;
@@ -51,7 +58,7 @@ function readSegment(file: SegmentFile, bytes: Uint8Array): ReadSegment | null {
 	const stream = head?.ok ? head.value.stream : firstBatch?.ok ? firstBatch.value.header.stream : null;
 	if (stream === null) return null;
 	const firstSeq = head?.ok ? head.value.nextSeq : (batches[0]?.header.seq ?? 1);
-	const segment: Segment = { name, index, lane, firstSeq, offsets: [], bytes: scan.end };
+	const segment: Segment = { name, index, lane, seal, firstSeq, offsets: [], bytes: scan.end };
 	let hasLoss = scan.damagedRuns > 0 || scan.end < bytes.length || !head?.ok;
 	let nextEvent = head?.ok ? head.value.nextEvent : 0;
 	let lastHash = head?.ok ? head.value.prevHash : null;
@@ -118,7 +125,7 @@ function place(ofLane: Chain[], read: ReadSegment): Chain {
 }
 
 /** Reads the log. Throws the system's error when the disk cannot be read. */
-export function recoverLog(storage: SegmentStorage, log: Log): Recovered {
+export function recoverLog(storage: SegmentStorage, { disk, log }: { disk: DiskSeal; log: Log }): Recovered {
 	const found = storage
 		.list()
 		.map((name) => NAME.exec(name))
@@ -130,7 +137,7 @@ export function recoverLog(storage: SegmentStorage, log: Log): Recovered {
 	const marks: Marks[] = [];
 	for (const { name, lane, index } of found) {
 		const bytes = storage.read(name);
-		const read = readSegment({ name, lane, index }, bytes);
+		const read = readSegment({ name, lane, index }, bytes, disk);
 		if (read === null) {
 			// Created and never written: power went between the name and the head.
 			log("outbox_segment_empty", { lane, bytes: bytes.length });

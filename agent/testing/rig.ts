@@ -5,6 +5,7 @@ import { EMPTY_STREAM, judgeSequence } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import { ed25519PublicKey } from "#crypto";
 import { HostClock } from "../clock.ts";
+import { DiskSeal } from "../disk-key/disk-seal.ts";
 import type { EventDraft } from "../events/draft.ts";
 import { Outbox } from "../outbox/outbox.ts";
 import { Lanes } from "../stream/lanes.ts";
@@ -12,6 +13,9 @@ import { MemoryStorage } from "./memory-storage.ts";
 
 export const SEED = new Uint8Array(32).fill(3);
 export const PUBLIC_KEY = ed25519PublicKey(SEED);
+
+/** A disk key for tests. */
+export const DISK = new DiskSeal(new Uint8Array(32).fill(9));
 
 let streamNumber = 0;
 /** Bytes that differ every time, as random ones do, and are the same in every run. */
@@ -52,6 +56,7 @@ export class Rig {
 	#openOutbox(): Outbox {
 		return new Outbox(this.storage, {
 			bytesMax: this.#bytesMax,
+			disk: DISK,
 			randomBytes: freshBytes,
 			nowMs: () => this.nowMs,
 			log: (code) => this.codes.push(code),

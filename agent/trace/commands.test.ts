@@ -9,10 +9,12 @@ import { type SignedEnvelope, signedEnvelopeShape, traceCommandShape } from "#co
 import { ok } from "#core/result.ts";
 import { sha256 } from "#crypto";
 import { HostClock } from "../clock.ts";
+import { SealedFiles } from "../disk-key/sealed-files.ts";
 import type { EventDraft } from "../events/draft.ts";
 import { LookBack } from "../lookback/look-back.ts";
 import { ProcessTable } from "../process-table/process-table.ts";
 import { commandOf, genesis, signCommand } from "../testing/lab.ts";
+import { DISK } from "../testing/rig.ts";
 import { Commands } from "./commands.ts";
 import { SeenCommands } from "./seen-commands.ts";
 import { Traces } from "./traces.ts";
@@ -41,7 +43,7 @@ function desk(t: TestContext): Desk {
 		agentId: "web-01",
 		clock,
 		log: () => {},
-		seen: SeenCommands.open(directory),
+		seen: SeenCommands.open(new SealedFiles(directory, DISK)),
 		traces,
 		trust: () => genesis.document,
 		table: () => table,

@@ -157,10 +157,10 @@ export function readCertificates(path: string): Result<X509Certificate[], "pki_i
 	}
 }
 
-/** Opens a node folder at start: everything there, everything in force. */
+/** Opens a node folder at start: everything there, everything in force. An agent seals its genesis away and removes the file. */
 export function openNodeFiles(directory: string, nowMs: number): Result<NodeFiles, NodeFileCode> {
 	const paths = nodePaths(directory);
-	const missing = Object.values(paths).find((path) => !existsSync(path));
+	const missing = Object.values(paths).find((path) => path !== paths.genesis && !existsSync(path));
 	if (missing !== undefined) return fail("pki_incomplete", `${missing} is missing.`);
 	const chain = readCertificates(paths.chain);
 	if (!chain.ok) return chain;
@@ -169,5 +169,9 @@ export function openNodeFiles(directory: string, nowMs: number): Result<NodeFile
 	const dates = checkDates([...chain.value, ...ca.value], nowMs);
 	if (!dates.ok) return dates;
 	const leaf = chain.value[0] as X509Certificate;
-	return ok({ paths, uri: uriOf(leaf), notAfterMs: leaf.notAfter.getTime() });
+	const uri = uriOf(leaf);
+	const parsed = parseNodeUri(uri);
+	const isAgent = parsed.ok && parsed.value.role === "agent";
+	if (!isAgent && !existsSync(paths.genesis)) return fail("pki_incomplete", `${paths.genesis} is missing.`);
+	return ok({ paths, uri, notAfterMs: leaf.notAfter.getTime() });
 }
