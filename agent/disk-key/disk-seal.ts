@@ -42,9 +42,10 @@ export class Seal {
 	seal(content: Uint8Array, context: Uint8Array, contentBytesMax?: number): Uint8Array {
 		assertInvariant(content.length <= (contentBytesMax ?? content.length), "a content fits its fixed size");
 		const padded = paddedLength(LENGTH_BYTES + (contentBytesMax ?? content.length));
-		const clear = Buffer.alloc(padded);
+		const clear = Buffer.allocUnsafe(padded);
 		clear.writeUInt32LE(content.length, 0);
 		clear.set(content, LENGTH_BYTES);
+		clear.fill(0, LENGTH_BYTES + content.length);
 		const nonce = randomBytes(NONCE_BYTES);
 		const cipher = createCipheriv(CIPHER, this.#key, nonce, { authTagLength: TAG_BYTES });
 		cipher.setAAD(context);
