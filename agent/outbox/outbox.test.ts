@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { crc32 } from "node:zlib";
 import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { Rig } from "../testing/rig.ts";
 import { DiskFailure } from "./storage.ts";
@@ -85,6 +86,60 @@ test("one flipped byte anywhere costs at most one record, named, and everything 
 			`byte ${at}`,
 		);
 	}
+});
+
+test("a record put in another's place, or into another segment, is damage like any other", () => {
+	const source = new Rig();
+	for (const pid of [1, 2, 3]) source.put("bulk", pid);
+	const [name, whole] = segmentOf(source, "bulk");
+	const offsets = recordOffsets(whole);
+	const record = (index: number) => whole.slice(offsets[index], offsets[index + 1]);
+	// Records of one class have one length, so one fits the other's place; its header is right too.
+	assert.equal(record(1).length, record(2).length);
+	const header = 40;
+	const moved = whole.slice();
+	moved.set(record(2).subarray(header), (offsets[1] as number) + header);
+	const view = new DataView(moved.buffer, offsets[1]);
+	view.setUint32(32, new DataView(record(2).buffer).getUint32(32, true), true);
+	view.setUint32(36, crc32(moved.subarray(offsets[1], (offsets[1] as number) + 36)), true);
+	const other = name.replace("001.", "007.");
+	for (const [file, bytes, lost] of [
+		[name, moved, [1]],
+		[other, whole, [1, 2, 3]],
+	] as const) {
+		const rig = new Rig();
+		rig.storage.files.set(file, bytes);
+		rig.restart();
+		rig.put("bulk", 9);
+		const expected = [1, 2, 3, 9].filter((pid) => !(lost as readonly number[]).includes(pid));
+		assert.deepEqual(pids(rig, "bulk"), expected, file);
+	}
+});
+
+test("nothing of a batch stands in the segment, and its length is a class's", () => {
+	const rig = new Rig();
+	rig.put("trace", 1, "/srv/reports/quarterly.sh");
+	rig.put("trace", 2, "/srv/reports/q");
+	const [, bytes] = segmentOf(rig, "trace");
+	assert.ok(!Buffer.from(bytes).includes("reports"));
+	assert.ok(!Buffer.from(bytes).includes("web-01"));
+	const offsets = recordOffsets(bytes);
+	const lengths = offsets.slice(1).map((end, index) => end - (offsets[index] as number));
+	assert.equal(new Set(lengths).size, 1, "head, long and short batch look alike");
+});
+
+test("the segments of all lanes stand before anything is written, and again after a restart", () => {
+	const rig = new Rig();
+	rig.outbox.prepare();
+	const names = () => [...rig.storage.files.keys()].map((name) => name.split("-")[0]).sort();
+	assert.deepEqual(names(), ["alert", "bulk", "trace"]);
+	rig.put("trace", 1);
+	assert.deepEqual(names(), ["alert", "bulk", "trace"]);
+	rig.restart();
+	rig.outbox.prepare();
+	rig.put("trace", 2);
+	assert.deepEqual(pids(rig, "trace"), [1, 2]);
+	assert.equal(rig.outbox.chains("trace").length, 1, "the stream goes on");
 });
 
 test("a number that may have been sent is never used again for other bytes", () => {
