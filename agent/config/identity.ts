@@ -77,8 +77,12 @@ async function load(config: AgentConfig, nowMs: number): Promise<Result<LoadedId
 	const binding = decodeAs(bindingShape, new Uint8Array(read("identity.binding", config.identity.binding)));
 	if (!binding.ok) return fail("identity_invalid", `agent.identity.binding is not a binding: ${binding.detail}.`);
 	const genesisFile = config.identity.genesis;
-	const isGenesisGone = !existsSync(genesisFile) && isGenesisImported(config.dataDir);
-	const genesis = isGenesisGone ? null : new Uint8Array(read("identity.genesis", genesisFile));
+	const isThere = existsSync(genesisFile);
+	if (!isThere && !isGenesisImported(config.dataDir))
+		throw new Unreadable(
+			`agent.identity.genesis ${genesisFile} is missing and data_dir holds none; copy the enclave's trust/genesis.cbor there.`,
+		);
+	const genesis = isThere ? new Uint8Array(read("identity.genesis", genesisFile)) : null;
 	const chain = certificatesOf("tls.cert", tls.cert);
 	const root = certificatesOf("identity.root", text("identity.root", config.identity.root))[0] as Uint8Array;
 	const node = await proveNode({ chain, binding: binding.value }, { root, nowMs, usage: "client" });

@@ -58,11 +58,13 @@ interface FoundKey {
 	readonly source: DiskKeySource;
 }
 
-const KEEP_AWAY = "Move the content of data_dir away (what it holds and was not sent is lost with it) to start anew.";
+const START_ANEW =
+	"To start anew, move the content of data_dir away (what it holds and was not sent is lost with it) and put the enclave's " +
+	"trust/genesis.cbor in the place of agent.identity.genesis.";
 
 function lengthRefusal(path: string, bytes: number): Result<never, DiskKeyCode> {
 	const what = `${path} has ${bytes > DISK_KEY_BYTES ? "more" : "fewer"} bytes than the 32 of a disk key.`;
-	return fail("disk_key_length", `${what} Put the key back from where it was saved. ${KEEP_AWAY}`);
+	return fail("disk_key_length", `${what} Put the key back from where it was saved. ${START_ANEW}`);
 }
 
 /** systemd owns file and directory (a mount of its own, mode 0500): its modes and owners are not ours to judge. */
@@ -151,7 +153,7 @@ function checkId(dataDir: string, seal: DiskSeal): Result<true, DiskKeyCode> {
 	}
 	if (equalBytes(new Uint8Array(readFileSync(path)), seal.id)) return ok(true);
 	const what = `data_dir ${dataDir} was sealed with another disk key than the one that is here.`;
-	return fail("disk_key_other", `${what} Put that key back. ${KEEP_AWAY}`);
+	return fail("disk_key_other", `${what} Put that key back. ${START_ANEW}`);
 }
 
 function findKey(places: DataPlaces): Result<FoundKey, DiskKeyCode> {
@@ -165,7 +167,7 @@ function findKey(places: DataPlaces): Result<FoundKey, DiskKeyCode> {
 	const names = [...listOf(path), ...listOf(outboxPath)];
 	if (names.some((name) => name.endsWith(SEALED_SUFFIX) || name === KEY_ID_FILE)) {
 		const what = `data_dir ${path} holds sealed data, but there is neither a credential ${CREDENTIAL_NAME} nor ${KEY_FILE}.`;
-		return fail("disk_key_missing", `${what} Put the key back. ${KEEP_AWAY}`);
+		return fail("disk_key_missing", `${what} Put the key back. ${START_ANEW}`);
 	}
 	return ok(createKeyFile(path));
 }
@@ -183,7 +185,7 @@ export function openSealedDisk(places: DataPlaces): Result<SealedDisk, DiskKeyCo
 	const { path, outboxPath } = places;
 	const [clear] = clearNames(path, outboxPath);
 	if (clear !== undefined)
-		return fail("disk_unsealed", `data_dir ${path} holds ${clear}, which an older agent wrote in clear. ${KEEP_AWAY}`);
+		return fail("disk_unsealed", `data_dir ${path} holds ${clear}, which an older agent wrote in clear. ${START_ANEW}`);
 	try {
 		const found = findKey(places);
 		if (!found.ok) return found;

@@ -103,16 +103,21 @@ test("a record put in another's place, or into another segment, is damage like a
 	view.setUint32(32, new DataView(record(2).buffer).getUint32(32, true), true);
 	view.setUint32(36, crc32(moved.subarray(offsets[1], (offsets[1] as number) + 36)), true);
 	const other = name.replace("001.", "007.");
-	for (const [file, bytes, lost] of [
-		[name, moved, [1]],
-		[other, whole, [1, 2, 3]],
+	for (const [file, bytes, kept, gap] of [
+		[name, moved, [2, 3, 9], ["stream", 1n, 1n]],
+		[other, whole, [9], ["count", 1n, 3n]],
 	] as const) {
 		const rig = new Rig();
 		rig.storage.files.set(file, bytes);
 		rig.restart();
 		rig.put("bulk", 9);
-		const expected = [1, 2, 3, 9].filter((pid) => !(lost as readonly number[]).includes(pid));
-		assert.deepEqual(pids(rig, "bulk"), expected, file);
+		assert.deepEqual(pids(rig, "bulk"), kept, file);
+		const damage = rig.gaps().filter(({ payload }) => payload.cause === "outbox_damaged");
+		assert.deepEqual(
+			damage.map(({ payload }) => [payload.gapScope, payload.gapFrom, payload.gapTo]),
+			[gap],
+		);
+		assert.equal(rig.codes.includes("outbox_segment_unreadable"), file === other);
 	}
 });
 

@@ -69,6 +69,8 @@ export class Outbox {
 	readonly #active = new Map<Lane, Active>();
 	/** Chains that cannot be continued: the next append starts another. */
 	readonly #closed: Set<string>;
+	/** Events in segments that did not open at all, to be told once. */
+	readonly lostEvents: number;
 	#nextIndex: number;
 	#bytes = 0;
 	#hasNewMarks = false;
@@ -83,6 +85,7 @@ export class Outbox {
 		this.#chains = new Map(recovered.chains);
 		this.#closed = new Set(recovered.closed);
 		this.#nextIndex = recovered.nextIndex;
+		this.lostEvents = recovered.lostEvents;
 		for (const chain of this.chains()) for (const segment of chain.segments) this.#bytes += segment.bytes;
 	}
 

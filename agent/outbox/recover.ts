@@ -15,6 +15,8 @@ export interface Recovered {
 	readonly chains: ReadonlyMap<Lane, Chain[]>;
 	/** Ids of chains that may not be continued. */
 	readonly closed: ReadonlySet<string>;
+	/** Events in segments of which nothing opens: their stream is not known, the headers tell how many they were. */
+	readonly lostEvents: number;
 	readonly nextIndex: number;
 }
 
@@ -35,7 +37,7 @@ interface SegmentFile {
 	readonly index: number;
 }
 
-/** What a scan says about its segment; null when it holds nothing that can be used. */
+/** What a scan says about its segment. */
 interface ReadSegment {
 	readonly segment: Segment;
 	readonly stream: Uint8Array;
@@ -45,7 +47,8 @@ interface ReadSegment {
 	readonly marks: readonly Marks[];
 }
 
-function readSegment(file: SegmentFile, bytes: Uint8Array, disk: DiskSeal): ReadSegment | null {
+/** What a segment holds; when nothing of it opens, how many events its headers name. */
+function readSegment(file: SegmentFile, bytes: Uint8Array, disk: DiskSeal): ReadSegment | { lostEvents: number } {
 	const { name, lane, index } = file;
 	const seal = disk.of(segmentPurpose(name));
 	const scan = scanSegment(bytes, seal);
@@ -56,7 +59,7 @@ function readSegment(file: SegmentFile, bytes: Uint8Array, disk: DiskSeal): Read
 	const firstWhole = batches.find((each) => each.payload !== null);
 	const firstBatch = firstWhole?.payload ? readBatch(firstWhole.payload) : null;
 	const stream = head?.ok ? head.value.stream : firstBatch?.ok ? firstBatch.value.header.stream : null;
-	if (stream === null) return null;
+	if (stream === null) return { lostEvents: scan.records.reduce((sum, { header }) => sum + header.eventCount, 0) };
 	const firstSeq = head?.ok ? head.value.nextSeq : (batches[0]?.header.seq ?? 1);
 	const segment: Segment = { name, index, lane, seal, firstSeq, offsets: [], bytes: scan.end };
 	let hasLoss = scan.damagedRuns > 0 || scan.end < bytes.length || !head?.ok;
@@ -135,12 +138,18 @@ export function recoverLog(storage: SegmentStorage, { disk, log }: { disk: DiskS
 	const chains = new Map<Lane, Chain[]>(LANES.map((lane) => [lane, []]));
 	const closed = new Set<string>();
 	const marks: Marks[] = [];
+	let lostEvents = 0;
 	for (const { name, lane, index } of found) {
 		const bytes = storage.read(name);
 		const read = readSegment({ name, lane, index }, bytes, disk);
-		if (read === null) {
-			// Created and never written: power went between the name and the head.
-			log("outbox_segment_empty", { lane, bytes: bytes.length });
+		if ("lostEvents" in read) {
+			// Created and never written, as power leaves it between the name and the head; or not sealed here under this name.
+			const isEmpty = read.lostEvents === 0;
+			log(isEmpty ? "outbox_segment_empty" : "outbox_segment_unreadable", { lane, bytes: bytes.length });
+			const before = chains.get(lane)?.at(-1);
+			// What cannot be read may have been sent under the numbers that would come next.
+			if (!isEmpty && before !== undefined) closed.add(before.id);
+			lostEvents += read.lostEvents;
 			storage.remove(name);
 			continue;
 		}
@@ -156,5 +165,5 @@ export function recoverLog(storage: SegmentStorage, { disk, log }: { disk: DiskS
 		marks.push(...read.marks);
 	}
 	applyMarks(chains, marks);
-	return { chains, closed, nextIndex: (found.at(-1)?.index ?? 0) + 1 };
+	return { chains, closed, lostEvents, nextIndex: (found.at(-1)?.index ?? 0) + 1 };
 }

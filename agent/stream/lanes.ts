@@ -9,7 +9,7 @@ import { type BatchHeader, LANES, type Lane, readBatch, sealBatch, sealEvent } f
 import { type Event, eventShape, type SealedEvent } from "#core/model/event.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
 import type { HostClock } from "../clock.ts";
-import { type EventDraft, streamGap } from "../events/draft.ts";
+import { countGap, type EventDraft, streamGap } from "../events/draft.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type Chain, sendableTo } from "../outbox/chain.ts";
@@ -274,8 +274,11 @@ export class Lanes {
 
 	/** Names the damage that the outbox found when it was opened. */
 	repair(): void {
-		for (const chain of this.#options.outbox.chains()) {
-			const hole = this.#options.outbox.firstHole(chain);
+		const { clock, outbox } = this.#options;
+		if (outbox.lostEvents > 0)
+			this.add("alert", countGap(clock, { count: outbox.lostEvents, cause: "outbox_damaged", agoMs: 0 }));
+		for (const chain of outbox.chains()) {
+			const hole = outbox.firstHole(chain);
 			if (hole !== null) this.reseal(chain, hole, "outbox_damaged");
 		}
 	}

@@ -170,6 +170,15 @@ test("at start a wrong clock, an expired certificate and a missing file each hav
 	match(incomplete.ok ? "" : incomplete.detail, /px-px-1\/node\.key is missing/);
 });
 
+test("an agent that sealed its genesis away is complete; a proxy without one is not", async () => {
+	ok((await createEnclavePki(dataDir, OPTIONS)).ok);
+	rmSync(nodePaths(nodeDirectory(dataDir, "agent", "web-01")).genesis);
+	ok(openEnclavePki(dataDir, NOW).ok);
+	rmSync(nodePaths(nodeDirectory(dataDir, "px", "px-1")).genesis);
+	const incomplete = openEnclavePki(dataDir, NOW);
+	match(incomplete.ok ? "" : incomplete.detail, /px-px-1\/genesis\.cbor is missing/);
+});
+
 test("the root key may be taken offline: opening and issuing go on without it", async () => {
 	ok((await createEnclavePki(dataDir, OPTIONS)).ok);
 	rmSync(enclavePaths(dataDir).rootKey);
