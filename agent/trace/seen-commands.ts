@@ -13,7 +13,7 @@ import { AGENT_LIMITS } from "../limits.ts";
 import { DiskFailure, isDiskFull } from "../outbox/storage.ts";
 
 const FILE_NAME = "seen-commands";
-/** An entry: a map of three one-byte keys, an id of 1 + 16 bytes, a hash of 2 + 32, a time of at most 9. 256 KiB in all. */
+/** An entry: a map of three one-byte keys, an id of 1 + 16 bytes, a hash of 2 + 32, a time of at most 9. */
 const ENTRY_BYTES_MAX = 1 + 3 + 17 + 34 + 9;
 /** A full list. */
 export const SEEN_BYTES_MAX = 3 + AGENT_LIMITS.seenCommandsMax * ENTRY_BYTES_MAX;
