@@ -39,22 +39,30 @@ export class Seal {
 	 * Seals a content for a context that is stored beside it in clear and must be the same at opening. `contentBytesMax` makes every
 	 * content of a file the same length; without it the length is that of the size class.
 	 */
-	seal(content: Uint8Array, context: Uint8Array, contentBytesMax?: number): Uint8Array {
-		assertInvariant(content.length <= (contentBytesMax ?? content.length), "a content fits its fixed size");
-		const padded = paddedLength(LENGTH_BYTES + (contentBytesMax ?? content.length));
-		const clear = Buffer.allocUnsafe(padded);
-		clear.writeUInt32LE(content.length, 0);
-		clear.set(content, LENGTH_BYTES);
-		clear.fill(0, LENGTH_BYTES + content.length);
+	seal(content: Uint8Array, context: Uint8Array, contentBytesMax = content.length): Uint8Array {
+		assertInvariant(content.length <= contentBytesMax, "a content fits its fixed size");
+		const out = new Uint8Array(sealedLength(contentBytesMax));
+		this.sealInto(out, content, context);
+		return out;
+	}
+
+	/** The same into bytes of the caller's, whose length is what `sealedLength` gave: a batch is not copied once more. */
+	sealInto(out: Uint8Array, content: Uint8Array, context: Uint8Array): void {
+		const padding = out.length - FRAME_BYTES - LENGTH_BYTES - content.length;
+		assertInvariant(padding >= 0, "a content fits the size it is sealed in");
 		const nonce = randomBytes(NONCE_BYTES);
 		const cipher = createCipheriv(CIPHER, this.#key, nonce, { authTagLength: TAG_BYTES });
 		cipher.setAAD(context);
-		const out = new Uint8Array(FRAME_BYTES + padded);
+		const head = Buffer.alloc(LENGTH_BYTES);
+		head.writeUInt32LE(content.length, 0);
+		let at = NONCE_BYTES;
 		out.set(nonce);
-		out.set(cipher.update(clear), NONCE_BYTES);
+		for (const part of [head, content, Buffer.alloc(padding)]) {
+			out.set(cipher.update(part), at);
+			at += part.length;
+		}
 		cipher.final();
-		out.set(cipher.getAuthTag(), NONCE_BYTES + padded);
-		return out;
+		out.set(cipher.getAuthTag(), at);
 	}
 
 	/** The content, or null: not sealed under this key for this context, or damaged. */

@@ -86,10 +86,10 @@ export function encodeRecord(
 	view.setUint32(12, header.eventCount, true);
 	view.setBigUint64(16, BigInt(header.seq), true);
 	view.setBigUint64(24, BigInt(header.wallMs), true);
-	const sealed = seal.seal(payload, out.subarray(0, SEALED_HEADER_BYTES));
+	const sealed = out.subarray(RECORD_HEADER_BYTES);
+	seal.sealInto(sealed, payload, out.subarray(0, SEALED_HEADER_BYTES));
 	view.setUint32(32, crc32(sealed), true);
 	view.setUint32(36, crc32(out.subarray(0, 36)), true);
-	out.set(sealed, RECORD_HEADER_BYTES);
 	return out;
 }
 
