@@ -140,9 +140,13 @@ test("the segments of all lanes stand before anything is written, and again afte
 	assert.deepEqual(names(), ["alert", "bulk", "trace"]);
 	rig.put("trace", 1);
 	assert.deepEqual(names(), ["alert", "bulk", "trace"]);
-	rig.restart();
-	rig.outbox.prepare();
+	for (let start = 0; start < 3; start++) {
+		rig.restart();
+		rig.outbox.prepare();
+	}
 	rig.put("trace", 2);
+	assert.deepEqual(names(), ["alert", "bulk", "trace"], "starts do not pile up files");
+	rig.restart();
 	assert.deepEqual(pids(rig, "trace"), [1, 2]);
 	assert.equal(rig.outbox.chains("trace").length, 1, "the stream goes on");
 });

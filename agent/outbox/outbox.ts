@@ -116,10 +116,19 @@ export class Outbox {
 	prepare(): void {
 		for (const lane of LANES) {
 			const chain = this.current(lane);
-			if (this.#active.has(lane)) continue;
+			if (this.#active.has(lane) || this.#resume(chain)) continue;
 			const opened = this.#room(chain, 0, lane === "alert");
 			if (!opened.ok) this.#options.log(opened.code, { lane });
 		}
+	}
+
+	/** Goes on in the chain's last segment, so that starts do not pile up files. A damaged or cut one's chain is closed, never here. */
+	#resume({ lane, segments }: Chain): boolean {
+		const segment = segments.at(-1);
+		if (segment === undefined || segment.bytes >= this.#segmentBytesMax) return false;
+		const handle = this.#guard("open", () => this.#storage.open(segment.name, false));
+		this.#active.set(lane, { segment, handle, isDirty: false });
+		return true;
 	}
 
 	/** Ends the lane's stream: the next batch starts one with a new random id. */
