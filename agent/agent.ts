@@ -9,6 +9,9 @@ import { hostname, networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
 import { lossyTextOf } from "#core/bytes/bytes.ts";
 import type { AgentStatus } from "#core/identity/hello.ts";
+import type { Lane } from "#core/model/batch.ts";
+import { MODEL_LIMITS } from "#core/model/limits.ts";
+import { policyOf } from "#core/trust/capture-policy.ts";
 import { Collector } from "./capture/collector.ts";
 import { type CaptureFrame, tagBigint, tagBytes, tagColumn } from "./capture/frame.ts";
 import type { TagName } from "./capture/layout.ts";
@@ -20,8 +23,10 @@ import type { LoadedIdentity } from "./config/identity.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { SealedDisk } from "./disk-key/disk-key.ts";
 import type { SealedFile } from "./disk-key/sealed-files.ts";
+import { baselineLane, isAlert } from "./events/baseline.ts";
 import { agentEvent, countGap, cpuGap, cutText, type EventDraft } from "./events/draft.ts";
-import { isEventFrame, translate } from "./events/translate.ts";
+import { fidelityDrafts } from "./events/sensor.ts";
+import { type EventFrame, isEventFrame, translate } from "./events/translate.ts";
 import { AGENT_LIMITS } from "./limits.ts";
 import { LedgerMemory } from "./link/ledger-memory.ts";
 import { Link } from "./link/link.ts";
@@ -31,6 +36,7 @@ import { Outbox } from "./outbox/outbox.ts";
 import { directoryStorage, type SegmentStorage } from "./outbox/storage.ts";
 import { isMaskingInForce } from "./privacy/mask.ts";
 import { ProcessTable } from "./process-table/process-table.ts";
+import { TableLosses } from "./process-table/table-losses.ts";
 import { Lanes } from "./stream/lanes.ts";
 import { RateCap } from "./stream/rate-cap.ts";
 import { activeTracesFile, readActiveTraces, writeActiveTraces } from "./trace/active-traces.ts";
@@ -89,6 +95,7 @@ export class Agent {
 	readonly #loss = new LossTracker();
 	readonly #lookBack: LookBack;
 	readonly #rate: RateCap;
+	readonly #alertRate: RateCap;
 	readonly #window = new ReorderWindow(
 		{ windowMs: AGENT_LIMITS.reorderWindowMs, framesMax: AGENT_LIMITS.reorderFramesMax },
 		(frame, isLate) => this.#inOrder(frame, isLate),
@@ -103,11 +110,12 @@ export class Agent {
 	readonly #timers: NodeJS.Timeout[] = [];
 	readonly #activeTraces: SealedFile;
 	#table: ProcessTable | null = null;
+	readonly #tableLosses = new TableLosses();
 	#misses = 0n;
 	#source = { tier: "none", missing: "", cause: "the collector has not reported yet" };
 	#isStopped = false;
 	#isLinkStarted = false;
-	#untracedFileEvents = 0;
+	#unaskedEvents = 0;
 
 	/** Opens the outbox and starts everything. Throws `DiskFailure` when the disk cannot be believed. */
 	constructor(parts: AgentParts) {
@@ -125,6 +133,7 @@ export class Agent {
 		this.#ledger = LedgerMemory.open(disk.files, log);
 		this.#lookBack = new LookBack(config.lookBack);
 		this.#rate = new RateCap(config.eventsPerSecMax, this.#clock.monotonicMs());
+		this.#alertRate = new RateCap(AGENT_LIMITS.tamperEventsPerSecMax, this.#clock.monotonicMs());
 		this.#lanes = new Lanes({
 			outbox: this.#outbox,
 			agent: identity.link.agent,
@@ -171,6 +180,7 @@ export class Agent {
 		});
 		this.#collector = new Collector(parts.socket, {
 			config: config.capture,
+			policy: policyOf(trust.document),
 			log,
 			onFrame: (frame) => this.#guard(() => this.#take(frame)),
 			onEnd: (code, sentence) => this.#collectorEnded(code, sentence),
@@ -237,7 +247,7 @@ export class Agent {
 			status: () => this.#status(),
 			health: () => this.#health(),
 			onTrust: (documents) => {
-				trust.take(documents);
+				if (trust.take(documents)) this.#collector.setPolicy(policyOf(trust.document));
 			},
 			onCommand: (envelope) => {
 				this.#commands.handle(envelope).catch((error: Error) => this.#parts.onFatal("fault", error));
@@ -286,6 +296,8 @@ export class Agent {
 		if (frame.kind === "ready") this.#ready(frame);
 		else if (frame.kind === "stats") this.#stats(frame);
 		else if (frame.kind === "snapshot_end") this.#table?.endSnapshot();
+		else if (frame.kind === "cgroup") this.#cgroup(frame);
+		else if (frame.kind === "fidelity") this.#fidelity(frame);
 		else if (isEventFrame(frame)) this.#event(frame, isLate);
 	}
 
@@ -317,11 +329,24 @@ export class Agent {
 		this.#setPair(frame);
 		const heads = tagColumn(frame, "CPU_HEADS").slice(0, AGENT_LIMITS.cpusMax);
 		this.#loss.stats(heads, tagColumn(frame, "CPU_DROPS"), this.#clock.monotonicMs());
+		for (const lost of this.#table === null ? [] : this.#tableLosses.take(this.#table))
+			this.#gap(countGap(this.#clock, { ...lost, agoMs: 1000 }));
 		const misses = tagBigint(frame, "MISSES") ?? 0n;
 		if (misses <= this.#misses) return;
 		// Runs of a program that the kernel skipped: they took no number, so only their count can be told.
 		this.#gap(countGap(this.#clock, { count: Number(misses - this.#misses), cause: "kernel_skipped", agoMs: 1000 }));
 		this.#misses = misses;
+	}
+
+	#cgroup(frame: CaptureFrame): void {
+		const path = lossyTextOf(tagBytes(frame, "CGROUP_PATH") ?? new Uint8Array(0));
+		if (path !== "") this.#table?.cgroups.learn(frame.cgroupId, cutText(path, MODEL_LIMITS.pathLengthMax));
+	}
+
+	#fidelity(frame: CaptureFrame): void {
+		const { fidelity, gaps } = fidelityDrafts(frame, this.#clock);
+		this.#lanes.add("alert", fidelity);
+		for (const gap of gaps) this.#gap(gap);
 	}
 
 	#tellLoss(lost: readonly LostRange[]): void {
@@ -333,29 +358,40 @@ export class Agent {
 		this.#traces.countGap();
 	}
 
-	#event(frame: CaptureFrame & Parameters<typeof translate>[0], isLate: boolean): void {
+	#event(frame: EventFrame, isLate: boolean): void {
 		if (this.#table === null) {
 			this.#parts.log("frame_before_ready");
 			return;
 		}
 		const { config, trust } = this.#parts;
-		const isMasked = isMaskingInForce(config.trace, trust.document);
-		const observed = translate(frame, { table: this.#table, clock: this.#clock, isMasked });
-		const { entry, isLineageNews } = observed;
+		const { entry, isLineageNews, isRepeated, ...observed } = translate(frame, {
+			table: this.#table,
+			clock: this.#clock,
+			isMasked: isMaskingInForce(config.trace, trust.document),
+			policy: policyOf(trust.document),
+		});
 		const draft = isLate ? { ...observed.draft, payload: { ...observed.draft.payload, isLate: true } } : observed.draft;
-		if (isLineageNews) this.#traces.inherit(entry);
+		if (isLineageNews && entry !== null) this.#traces.inherit(entry);
+		if (isRepeated) return;
 		// In the trace lane or in the baseline, never in both: one event is told once.
-		if (this.#traces.route(entry, draft)) return;
-		if (frame.kind.startsWith("file_")) this.#untracedFileEvents++;
-		else if (this.#rate.admits(draft.kind, this.#clock.monotonicMs())) this.#lanes.add("bulk", draft);
+		if (entry !== null && !isAlert(draft.kind) && this.#traces.route(entry, draft)) return;
+		const lane = baselineLane(draft);
+		if (lane === null) this.#unaskedEvents++;
+		else if (this.#rateOf(lane).admits(draft.kind, this.#clock.monotonicMs())) this.#lanes.add(lane, draft);
+	}
+
+	/** The alert lane is shed last, so what others can make appear in it has a ceiling of its own. */
+	#rateOf(lane: Lane): RateCap {
+		return lane === "alert" ? this.#alertRate : this.#rate;
 	}
 
 	#tellRefused(): void {
-		const refused = this.#rate.takeRefused(this.#clock.monotonicMs());
-		if (refused === null) return;
-		this.#gap(
-			countGap(this.#clock, { count: refused.count, cause: `rate_limit: ${refused.text}`, agoMs: refused.agoMs }),
-		);
+		for (const [name, rate] of [["rate_limit", this.#rate] as const, ["alert_limit", this.#alertRate] as const]) {
+			const refused = rate.takeRefused(this.#clock.monotonicMs());
+			if (refused === null) continue;
+			const { count, text, agoMs } = refused;
+			this.#gap(countGap(this.#clock, { count, cause: `${name}: ${text}`, agoMs }));
+		}
 	}
 
 	#collectorEnded(code: string, sentence: string): void {
@@ -382,6 +418,6 @@ export class Agent {
 		this.#collector.stop();
 		this.#outbox.stop();
 		this.#ledger.persist();
-		if (this.#untracedFileEvents > 0) this.#parts.log("file_events_untraced", { count: this.#untracedFileEvents });
+		if (this.#unaskedEvents > 0) this.#parts.log("events_unasked", { count: this.#unaskedEvents });
 	}
 }

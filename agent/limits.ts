@@ -32,6 +32,13 @@ export const AGENT_LIMITS = {
 	processesMax: 24_576,
 	/** Dead processes without living descendants that are still remembered, so that a late event finds its process. */
 	deadProcessesMax: 2048,
+	/** Cgroups whose path is known: a dense host runs a few hundred containers of a few units each; about 300 bytes each. */
+	cgroupsMax: 4096,
+	/** Distinct programs, names and terminals that processes share one copy of. */
+	pooledTextsMax: 8192,
+
+	/** Attacks on the collector that are told in a second: a loop of kill() must not push everything else off the disk. */
+	tamperEventsPerSecMax: 20,
 
 	/** Traces at a time over all roots: procmond has this many slots. */
 	traceSlotsMax: 64,

@@ -1,17 +1,20 @@
 /**
- * The link to procmond: bytes in, frames out, three commands back. Guarantees that nothing is sent before `configure`, and that
+ * The link to procmond: bytes in, frames out, four commands back. Guarantees that nothing is sent before `configure`, that the
+ * capture policy follows it at once, and that
  * a malformed frame ends the link: after it no byte can be trusted to begin a frame. The owner decides what an end means (the
  * process stops: without its collector an agent only pretends).
  */
 import type { Duplex } from "node:stream";
 import { lossyTextOf } from "#core/bytes/bytes.ts";
 import { fail, ok } from "#core/result.ts";
+import type { CapturePolicy } from "#core/trust/capture-policy.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { SlotAnswer } from "../trace/commands.ts";
 import type { TraceRoot } from "../trace/traces.ts";
 import { type CaptureFrame, encodeFrame, FrameReader, tagBytes, tagNumber } from "./frame.ts";
 import { COLLECT_BITS } from "./layout.ts";
+import { encodePolicy } from "./policy-frame.ts";
 
 export interface CaptureConfig {
 	/** Path below the cgroup v2 mount; empty = the whole machine. */
@@ -22,6 +25,8 @@ export interface CaptureConfig {
 
 export interface CollectorOptions {
 	readonly config: CaptureConfig;
+	/** In force at the start. */
+	readonly policy: CapturePolicy;
 	readonly log: Log;
 	readonly onFrame: (frame: CaptureFrame) => void;
 	/** The link is over; one sentence why. Called once. */
@@ -49,6 +54,7 @@ export class Collector {
 		this.#send(
 			encodeFrame({ kind: "configure", tags: { SCOPE_CGROUP: scopeCgroup, SOURCE: source, POLL_MS: pollMs } }),
 		);
+		this.setPolicy(options.policy);
 		socket.on("data", (chunk: Buffer) => this.#take(chunk));
 		socket.on("end", () => {
 			const end = this.#reader.end();
@@ -98,7 +104,8 @@ export class Collector {
 		const bits =
 			(Number(collects.fileMeta) << COLLECT_BITS.file) |
 			(Number(collects.network) << COLLECT_BITS.network) |
-			(Number(collects.cmdlines) << COLLECT_BITS.cmdline);
+			(Number(collects.cmdlines) << COLLECT_BITS.cmdline) |
+			(Number(collects.memoryHeaders) << COLLECT_BITS.memory);
 		return new Promise((settle) => {
 			const timer = setTimeout(() => {
 				this.#waiting.delete(slot);
@@ -111,6 +118,13 @@ export class Collector {
 				encodeFrame({ kind: "trace_add", tgid, startTicks, tags: { SLOT: slot, DEPTH: depth, COLLECT: bits } }),
 			);
 		});
+	}
+
+	/** Replaces what procmond watches, hashes and tells beyond processes and connections. */
+	setPolicy(policy: CapturePolicy): void {
+		const { bytes, leftOutCount } = encodePolicy(policy);
+		if (leftOutCount > 0) this.#options.log("policy_path_too_long", { count: leftOutCount });
+		this.#send(bytes);
 	}
 
 	removeSlot(slot: number): void {

@@ -170,6 +170,8 @@ export interface OutgoingFrame {
 	readonly cpuSeq?: bigint;
 	readonly ktimeNs?: bigint;
 	readonly tgid?: number;
+	/** Absent = the first thread. */
+	readonly tid?: number;
 	readonly startTicks?: bigint;
 	readonly uid?: number;
 	readonly gid?: number;
@@ -212,7 +214,7 @@ export function encodeFrame(frame: OutgoingFrame): Uint8Array {
 	view.setBigUint64(HEADER_OFFSETS.cpu_seq, frame.cpuSeq ?? 0n, true);
 	view.setBigUint64(HEADER_OFFSETS.ktime_ns, frame.ktimeNs ?? 0n, true);
 	view.setBigUint64(HEADER_OFFSETS.start_ticks, frame.startTicks ?? 0n, true);
-	view.setUint32(HEADER_OFFSETS.tid, frame.tgid ?? 0, true);
+	view.setUint32(HEADER_OFFSETS.tid, frame.tid ?? frame.tgid ?? 0, true);
 	view.setUint32(HEADER_OFFSETS.uid, frame.uid ?? 0, true);
 	view.setUint32(HEADER_OFFSETS.gid, frame.gid ?? 0, true);
 	view.setUint32(HEADER_OFFSETS.euid, frame.euid ?? 0, true);

@@ -6,6 +6,8 @@
  */
 import { type ProcessIdentity, processKeyOf } from "#core/model/ids.ts";
 import { AGENT_LIMITS } from "../limits.ts";
+import { type Cgroup, CgroupTable } from "./cgroups.ts";
+import { TextPool } from "./text-pool.ts";
 
 export interface ProcessEntry {
 	/** `tgid:ticks`. */
@@ -24,6 +26,18 @@ export interface ProcessEntry {
 	execCount: number | null;
 	exe: string | null;
 	name: string | null;
+	/** Session and terminal by the last exec or snapshot of it or of who forked it; null when unknown or without one. */
+	sid: number | null;
+	tty: string | null;
+	/** By the last event; null when the tier cannot tell. */
+	uid: number | null;
+	gid: number | null;
+	euid: number | null;
+	cgroup: Cgroup | null;
+	/** Why its view may be partial, inherited over forks: bits of `PARTIAL_CAUSES`; 0 = nothing is known to be missing. */
+	partialBits: number;
+	/** Two processes of one pid started in one tick: both have this entry and this key. */
+	isKeyShared: boolean;
 	isAlive: boolean;
 	/** Position among all deaths; 0 while alive. */
 	diedAt: number;
@@ -38,7 +52,27 @@ export interface ProcessName {
 	readonly startTicks: bigint;
 }
 
+/** Bits of `partialBits`; a cause that this version does not know has the last. */
+const PARTIAL_CAUSES = ["io_uring", "compat32", "other"] as const;
+
+/** Why the view of a process may be partial; empty when nothing is known to be missing. */
+export function partialCausesOf(entry: ProcessEntry): string[] {
+	return PARTIAL_CAUSES.filter((_, bit) => (entry.partialBits & (1 << bit)) !== 0);
+}
+
+/** Marks a process and so its children to come. False: its lineage had the mark already. */
+export function markPartial(entry: ProcessEntry, cause: string): boolean {
+	const known = (PARTIAL_CAUSES as readonly string[]).indexOf(cause);
+	const bit = 1 << (known === -1 ? PARTIAL_CAUSES.indexOf("other") : known);
+	if ((entry.partialBits & bit) !== 0) return false;
+	entry.partialBits |= bit;
+	return true;
+}
+
 export class ProcessTable {
+	readonly cgroups = new CgroupTable();
+	/** Programs, names and terminals that entries hold. */
+	readonly texts = new TextPool();
 	readonly #host: Pick<ProcessIdentity, "machineId" | "bootId">;
 	readonly #processesMax: number;
 	readonly #deadMax: number;
@@ -86,18 +120,38 @@ export class ProcessTable {
 		return this.#create(name, false);
 	}
 
-	/** A child came: its creator is now known, and it has not executed anything yet. */
-	fork(child: ProcessName, creatorName: ProcessName): ProcessEntry {
+	/**
+	 * A child came: its creator is now known, and it has not executed anything yet. Where the collector sees each fork once, a
+	 * second fork of one name is a second process that the key cannot tell from the first: the entry is marked and starts anew.
+	 */
+	fork(child: ProcessName, creatorName: ProcessName, isForkSeenOnce = false): ProcessEntry {
 		const creator = this.find(creatorName) ?? this.#create(creatorName, true);
 		const entry = this.observe(child);
+		if (isForkSeenOnce && entry.creator !== null) this.#share(entry);
 		entry.creator = creator;
 		entry.parent = { tgid: creator.tgid, key: creator.key };
 		// An exec may have overtaken the fork on another CPU: what it told stays.
 		entry.execCount ??= 0;
 		entry.exe ??= creator.exe;
 		entry.name ??= creator.name;
+		entry.sid ??= creator.sid;
+		entry.tty ??= creator.tty;
+		entry.cgroup ??= creator.cgroup;
+		entry.partialBits |= creator.partialBits;
 		this.#setAncestor(entry, creator);
 		return entry;
+	}
+
+	#share(entry: ProcessEntry): void {
+		entry.isKeyShared = true;
+		entry.execCount = null;
+		entry.exe = null;
+		entry.name = null;
+		entry.sid = null;
+		entry.tty = null;
+		entry.isAlive = true;
+		entry.diedAt = 0;
+		this.#remainder.delete(entry.id);
 	}
 
 	/** The current parent, as exec and snapshot tell it. It becomes the ancestor only where no fork was seen. */
@@ -107,7 +161,7 @@ export class ProcessTable {
 			const parent = this.find(parentName) ?? this.#create(parentName, true);
 			this.#setAncestor(entry, parent);
 		}
-		entry.parent = { tgid: parentName.tgid, key: this.find(parentName)?.key ?? this.#keyOf(parentName) };
+		entry.parent = { tgid: parentName.tgid, key: this.keyOf(parentName) };
 	}
 
 	exit(name: ProcessName): ProcessEntry {
@@ -129,6 +183,11 @@ export class ProcessTable {
 		return null;
 	}
 
+	/** The key of a process, whether it is in the table or not. */
+	keyOf(name: ProcessName): Uint8Array {
+		return this.find(name)?.key ?? this.#keyOf(name);
+	}
+
 	#keyOf(name: ProcessName): Uint8Array {
 		// A copy: the hash's buffer would be kept alive whole.
 		return processKeyOf({ ...this.#host, ...name }).slice();
@@ -146,6 +205,14 @@ export class ProcessTable {
 			execCount: null,
 			exe: null,
 			name: null,
+			sid: null,
+			tty: null,
+			uid: null,
+			gid: null,
+			euid: null,
+			cgroup: null,
+			partialBits: 0,
+			isKeyShared: false,
 			isAlive: true,
 			diedAt: 0,
 			isInferred,

@@ -50,9 +50,12 @@ interface Burned {
 
 /** What a draft takes, roughly: bounds memory between flushes, never decides what fits a batch. */
 function estimateBytes(draft: EventDraft): number {
-	const { cmdline, exe, filename, path, pathTo } = draft.payload;
-	const texts = (exe?.length ?? 0) + (filename?.length ?? 0) + (path?.length ?? 0) + (pathTo?.length ?? 0);
-	return 256 + texts + (cmdline?.reduce((sum, argument) => sum + argument.length, 0) ?? 0);
+	let length = 256;
+	for (const value of Object.values(draft.payload)) {
+		if (typeof value === "string" || value instanceof Uint8Array) length += value.length;
+		else if (Array.isArray(value)) for (const item of value) length += 2 + item.length;
+	}
+	return length;
 }
 
 /** An event that is too large for the wire loses its command line, and says so. */

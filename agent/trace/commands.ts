@@ -8,6 +8,7 @@ import { decodeAs } from "#core/codec/index.ts";
 import { signedEnvelopeShape, type TraceCommand } from "#core/model/command.ts";
 import type { EventPayload } from "#core/model/event.ts";
 import { fail, ok, type Result } from "#core/result.ts";
+import { policyOf } from "#core/trust/capture-policy.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { type CommandCode, verifyTraceCommand } from "#core/trust/verify-command.ts";
 import { sha256 } from "#crypto";
@@ -50,7 +51,10 @@ export interface CommandsOptions {
 	readonly settle: () => void;
 }
 
-type Judged = Result<{ readonly processCount?: number }, RefusalCode>;
+/** `cause`: what of the command is not done although it was accepted. */
+type Judged = Result<{ readonly processCount?: number; readonly cause?: string }, RefusalCode>;
+
+const NO_MEMORY_HEADERS = "memory headers are not collected: the capture policy does not allow them";
 
 /** Bytes of the payload hash that name a refused envelope in an answer: enough to find it among a day's commands. */
 const PAYLOAD_NAME_BYTES = 8;
@@ -121,6 +125,8 @@ export class Commands {
 		if (slot === null) return fail("slots_full", `${AGENT_LIMITS.traceSlotsMax} traces run already`);
 		// As in the seed's message, 0 is "not set": the site's default stands in, below the signed ceiling.
 		const depth = command.depth > 0 ? command.depth : Math.min(defaultDepth, trust().traceDepthMax);
+		const wantsMemory = command.collectMemoryHeaders === true;
+		const memoryHeaders = wantsMemory && policyOf(trust()).allowsMemoryHeaders;
 		const root: TraceRoot = {
 			slot,
 			entry: target,
@@ -129,12 +135,15 @@ export class Commands {
 				cmdlines: command.collectCmdlines,
 				network: command.collectNetwork,
 				fileMeta: command.collectFileMeta,
+				memoryHeaders,
 			},
 		};
 		// Opened before procmond answers: file events come from the moment the slot is open.
 		const trace = traces.open(command.traceId, root, command.maxDurationSecs, table);
 		const answer = await addSlot(root);
-		if (answer.ok) return ok({ processCount: answer.value.processCount });
+		const { processCount } = answer.ok ? answer.value : { processCount: 0 };
+		if (answer.ok)
+			return ok(wantsMemory && !memoryHeaders ? { processCount, cause: NO_MEMORY_HEADERS } : { processCount });
 		if (traces.find(command.traceId) === trace) traces.dropRoot(trace, root, "collector_refused");
 		return answer;
 	}

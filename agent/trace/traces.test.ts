@@ -33,7 +33,7 @@ function stage(eventsPerSecMax = 1e9) {
 		return entry;
 	};
 	const open = (pid: number, change: Partial<TraceRoot> = {}) => {
-		const collects = { cmdlines: true, network: true, fileMeta: true };
+		const collects = { cmdlines: true, network: true, fileMeta: true, memoryHeaders: false };
 		const root = { slot: traces.freeSlot() ?? -1, entry: table.observe(p(pid)), depth: 3, collects, ...change };
 		return traces.open(TRACE, root, 60, table);
 	};

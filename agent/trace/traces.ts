@@ -3,9 +3,11 @@
  * first event, up to the trace's depth; an event of two traces is told in both. Guarantees: each trace ends, with a cause and
  * its counts; what a trace was told not to collect is not in its events. Must never start anything: commands.ts decides that.
  */
-import type { EventPayload } from "#core/model/event.ts";
+import type { EventKind, EventPayload } from "#core/model/event.ts";
 import type { HostClock } from "../clock.ts";
+import { isFileKind } from "../events/baseline.ts";
 import { agentEvent, countGap, type EventDraft } from "../events/draft.ts";
+import { snapshotOf } from "../events/process.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { LookBack } from "../lookback/look-back.ts";
 import type { ProcessEntry, ProcessTable } from "../process-table/process-table.ts";
@@ -15,6 +17,8 @@ export interface Collects {
 	readonly cmdlines: boolean;
 	readonly network: boolean;
 	readonly fileMeta: boolean;
+	/** The first bytes of executable mappings; true only where the capture policy allows it. */
+	readonly memoryHeaders: boolean;
 }
 
 /** One root of a trace: a slot of procmond. */
@@ -91,15 +95,25 @@ function* lineageOf(root: TraceRoot, table: ProcessTable): Iterable<LineageMembe
 	}
 }
 
-const NETWORK = new Set(["connect", "accept"]);
-const FILE = new Set(["file_open", "file_create", "file_rename", "file_unlink"]);
+const NETWORK: ReadonlySet<EventKind> = new Set([
+	"connect",
+	"accept",
+	"close",
+	"socket",
+	"bind",
+	"listen",
+	"datagram",
+	"dns",
+] as const);
 
 /** What of an event a trace was told to collect; null = the event is none of its business. */
 function collected(collects: Collects, draft: EventDraft): EventPayload | null {
 	if (NETWORK.has(draft.kind) && !collects.network) return null;
-	if (FILE.has(draft.kind) && !collects.fileMeta) return null;
+	if (isFileKind(draft.kind) && !collects.fileMeta) return null;
+	if (draft.kind === "memory_header" && !collects.memoryHeaders) return null;
 	if (collects.cmdlines) return draft.payload;
-	const { cmdline, isCmdlineMasked, isCmdlineCut, ...rest } = draft.payload;
+	// Arguments and environment are one wish.
+	const { cmdline, isCmdlineMasked, isCmdlineCut, environment, ...rest } = draft.payload;
 	return rest;
 }
 
@@ -172,14 +186,7 @@ export class Traces {
 	#tellSnapshot(trace: Trace, entry: ProcessEntry, depth: number): void {
 		const { clock } = this.#options;
 		const kernelTimeNs = clock.kernelNowNs();
-		const payload: EventPayload = {
-			pid: entry.tgid,
-			depth,
-			...(entry.name === null ? {} : { name: entry.name }),
-			...(entry.exe === null ? {} : { exe: entry.exe }),
-			...(entry.parent === null ? {} : { ppid: entry.parent.tgid, parent: entry.parent.key }),
-			...(entry.creator === null ? {} : { creatorParent: entry.creator.key }),
-		};
+		const payload: EventPayload = { ...snapshotOf(entry), depth };
 		this.#tell(trace, {
 			kind: "snapshot",
 			process: entry.key,
@@ -220,7 +227,7 @@ export class Traces {
 
 	/**
 	 * Tells an event in every trace of its process. False: no trace takes it, and it belongs to the baseline. A process's network
-	 * event that its trace was told not to collect stays a baseline event; a file event that nobody collects goes nowhere.
+	 * event that its trace was told not to collect stays a baseline event; `baselineLane` says what becomes of the others.
 	 */
 	route(entry: ProcessEntry, draft: EventDraft): boolean {
 		const memberships = this.#members.get(entry.id);

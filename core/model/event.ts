@@ -208,6 +208,8 @@ export const payloadShape = record({
 	fidelityLevel: optional(87, uint(16)),
 	/** gap, fidelity: when the loss began, CLOCK_BOOTTIME. */
 	sinceNs: optional(88, uint64()),
+	/** dns: the process received this message; absent = it sent it. */
+	isReceived: optional(89, bool()),
 });
 export type EventPayload = TypeOf<typeof payloadShape>;
 

@@ -45,6 +45,11 @@ export const BARE_CAPTURE_POLICY: CapturePolicy = {
 	allowsMemoryHeaders: false,
 };
 
+/** The policy that a trust document puts in force. */
+export function policyOf(trust: { readonly capturePolicy?: CapturePolicy }): CapturePolicy {
+	return trust.capturePolicy ?? BARE_CAPTURE_POLICY;
+}
+
 /** What `pki init` proposes: where persistence and credentials lie on Linux. */
 export const PROPOSED_CAPTURE_POLICY: CapturePolicy = {
 	...BARE_CAPTURE_POLICY,
