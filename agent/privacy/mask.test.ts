@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isMaskingInForce, maskCmdline } from "./mask.ts";
+import { isMaskingInForce, maskCmdline, maskEnvironment } from "./mask.ts";
 
 test("the program and bare option names stay, every value goes", () => {
 	assert.deepEqual(maskCmdline(["mysql", "-u", "root", "--password=hunter2", "--host", "db", "-phunter2", "-"]), [
@@ -41,4 +41,10 @@ test("clear arguments need the site's wish and the trust document's leave", () =
 	assert.equal(isMaskingInForce({ masksArgs: false }, { isMaskingRequired: false }), false);
 	assert.equal(isMaskingInForce({ masksArgs: false }, { isMaskingRequired: true }), true);
 	assert.equal(isMaskingInForce({ masksArgs: true }, { isMaskingRequired: false }), true);
+});
+
+test("an environment keeps its names and no value, not even its length", () => {
+	assert.deepEqual(maskEnvironment(["LD_PRELOAD=/tmp/x.so", "A=", "B=c=d\ne"]), ["LD_PRELOAD=***", "A=***", "B=***"]);
+	for (const variable of ["secret", "=secret", "a b=secret", "é=secret", "1A=secret", ""])
+		assert.deepEqual(maskEnvironment([variable]), ["***"], variable);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { processKeyOf } from "#core/model/ids.ts";
-import { ProcessTable } from "./process-table.ts";
+import { markPartial, ProcessTable, partialCausesOf } from "./process-table.ts";
 
 const HOST = { machineId: "m", bootId: "b" };
 const p = (tgid: number, start = tgid) => ({ tgid, startTicks: BigInt(start) });
@@ -111,4 +111,53 @@ test("a foreign frame cannot make a process its own ancestor", () => {
 	const one = table.byTgid(1);
 	assert.ok(one);
 	assert.equal(table.distance(one, table.byTgid(3) as typeof one), null);
+});
+
+test("session, terminal and cgroup go from a process to its children, and an own word stands against them", () => {
+	const table = new ProcessTable(HOST);
+	const parent = table.observe(p(10));
+	Object.assign(parent, { sid: 10, tty: "pts/3", cgroup: table.cgroups.of(7n), exe: "/bin/sh", name: "sh" });
+	const child = table.fork(p(11), p(10));
+	assert.deepEqual([child.sid, child.tty, child.cgroup?.id], [10, "pts/3", 7n]);
+	const early = table.observe(p(12));
+	early.sid = 12;
+	assert.equal(table.fork(p(12), p(10)).sid, 12);
+});
+
+test("a lineage whose view may be partial is marked once for each cause", () => {
+	const table = new ProcessTable(HOST);
+	const parent = table.observe(p(10));
+	assert.equal(markPartial(parent, "io_uring"), true);
+	const child = table.fork(p(11), p(10));
+	assert.equal(markPartial(child, "io_uring"), false);
+	assert.equal(markPartial(child, "compat32"), true);
+	assert.equal(markPartial(child, "a cause of tomorrow"), true);
+	assert.equal(markPartial(child, "another"), false);
+	assert.deepEqual(partialCausesOf(child), ["io_uring", "compat32", "other"]);
+	assert.deepEqual(partialCausesOf(parent), ["io_uring"]);
+});
+
+test("a second fork of one pid in one tick marks the shared key where each fork is seen once", () => {
+	const table = new ProcessTable(HOST);
+	table.observe(p(2));
+	const first = table.fork(p(10), p(1), true);
+	first.exe = "/bin/first";
+	table.exit(p(10));
+	const second = table.fork(p(10), p(2), true);
+	assert.equal(second, first, "one key is one entry");
+	assert.equal(second.isKeyShared, true);
+	assert.equal(second.isAlive, true);
+	assert.equal(second.creator?.tgid, 2);
+	assert.equal(second.exe, null, "what the first ran is not the second's");
+	assert.equal(second.execCount, 0);
+	for (let pid = 100; pid < 110; pid++) table.exit(p(pid));
+	assert.equal(table.byTgid(10), second);
+});
+
+test("a poll that names one process twice shares no key, nor does a fork after a snapshot", () => {
+	const table = new ProcessTable(HOST);
+	table.fork(p(10), p(1));
+	assert.equal(table.fork(p(10), p(1)).isKeyShared, false);
+	table.setParent(table.observe(p(11)), p(1));
+	assert.equal(table.fork(p(11), p(1), true).isKeyShared, false);
 });
