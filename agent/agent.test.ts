@@ -4,10 +4,20 @@ import { readFileSync, writeFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { duplexPair } from "node:stream";
 import { type TestContext, test } from "node:test";
+import { verifyBatchEvents } from "#core/model/batch.ts";
 import type { Event } from "#core/model/event.ts";
 import { processKeyOf } from "#core/model/ids.ts";
+import { PROPOSED_CAPTURE_POLICY } from "#core/trust/capture-policy.ts";
 import { Agent } from "./agent.ts";
-import { type CaptureFrame, encodeFrame, FrameReader, type OutgoingFrame, tagNumber } from "./capture/frame.ts";
+import {
+	type CaptureFrame,
+	encodeFrame,
+	FrameReader,
+	type OutgoingFrame,
+	tagBytes,
+	tagNumber,
+} from "./capture/frame.ts";
+import { FLAG_BITS, type TagName } from "./capture/layout.ts";
 import { parseConfig } from "./config/config.ts";
 import { loadIdentity } from "./config/identity.ts";
 import { openDataDir } from "./data-dir.ts";
@@ -222,6 +232,128 @@ test("clear arguments need the trust document's leave, which comes over the link
 	assert.ok(disk.ok);
 	const again = TrustStore.open(disk.value.files, genesis.bytes, () => {});
 	assert.ok(again.ok && again.value.document.version === 1, "the version is on disk");
+});
+
+/** The lanes that hold events of a kind. */
+function lanesOf(hop: Hop, kind: Event["kind"]): string[] {
+	const batches = [...hop.streams.values()].flatMap((stream) => stream.batches);
+	const holding = batches.filter((batch) => {
+		const events = verifyBatchEvents(batch, hop.signingKey);
+		return events.ok && events.value.some((event) => event.kind === kind);
+	});
+	return holding.map((batch) => batch.header.lane);
+}
+
+const textOf = (frame: CaptureFrame, tag: TagName) => Buffer.from(tagBytes(frame, tag) ?? []).toString();
+
+test("the collector hears the capture policy at the start, and again with each trust document in force", async (t) => {
+	const at = await stage(t);
+	const { hop } = at;
+	const run = await startAgent(at);
+	const policies = () => run.collector.received.filter((frame) => frame.kind === "policy");
+	run.collector.ready();
+	await until("the link", () => hop.isUp);
+	assert.deepEqual(
+		run.collector.received.map((frame) => frame.kind),
+		["configure", "policy"],
+	);
+	const stranger = nextTrust(genesis, { capturePolicy: PROPOSED_CAPTURE_POLICY }, new Uint8Array(32).fill(99));
+	hop.trust = [stranger.bytes];
+	hop.drop();
+	await until("the refusal", () => run.codes.some((line) => line.includes("trust_quorum_missing")));
+	assert.equal(policies().length, 1, "a document that is refused changes nothing");
+	const capturePolicy = { ...PROPOSED_CAPTURE_POLICY, environmentNames: ["LD_PRELOAD"] };
+	hop.trust = [nextTrust(genesis, { capturePolicy }).bytes];
+	hop.drop();
+	await until("the policy", () => policies().length === 2);
+	assert.deepEqual(
+		policies().map((frame) => textOf(frame, "ENV_NAMES")),
+		["", "LD_PRELOAD"],
+	);
+	run.collector.event({ kind: "exec", tgid: 10, tags: { EXE: "/bin/a", ENV: "LD_PRELOAD=/tmp/secret.so" } });
+	await until("the exec", () => ofKind(hop, "exec").length === 1);
+	assert.deepEqual(ofKind(hop, "exec")[0]?.payload.environment, ["LD_PRELOAD=***"]);
+});
+
+test("watched files of untraced processes are baseline, tampering is an alert, and what nobody asked for goes nowhere", async (t) => {
+	const at = await stage(t);
+	const { hop } = at;
+	const { collector } = await startAgent(at);
+	collector.ready();
+	collector.send({ kind: "cgroup", cgroupId: 9n, tags: { CGROUP_PATH: "/system.slice/web.service" } });
+	const watched = 1 << FLAG_BITS.watched;
+	const credential = 1 << FLAG_BITS.credential;
+	collector.open(10, "/home/a");
+	collector.event({ kind: "file_rename", tgid: 10, flags: watched, cgroupId: 9n, tags: { PATH: "/etc/a" } });
+	collector.event({ kind: "file_open", tgid: 10, flags: credential, tags: { PATH: "/etc/shadow" } });
+	collector.event({ kind: "memory_header", tgid: 10, tags: { CONTENT: "\x7fELF" } });
+	collector.event({ kind: "file_hash", tags: { PATH: "/bin/x", SHA256: new Uint8Array(32) } });
+	collector.event({ kind: "view_partial", tgid: 10, tags: { CAUSE: "io_uring" } });
+	collector.event({ kind: "view_partial", tgid: 10, tags: { CAUSE: "io_uring" } });
+	collector.event({ kind: "tamper", tgid: 10, tags: { CALL: "kill", REQUEST: 9n } });
+	collector.exit(10);
+	await until("the exit", () => ofKind(hop, "exit").length === 1 && ofKind(hop, "tamper").length === 1);
+	const kinds = hop.events.filter(({ kind }) => !["source", "exit", "tamper"].includes(kind)).map(({ kind }) => kind);
+	assert.deepEqual(kinds, ["file_rename", "file_open", "file_hash", "view_partial"]);
+	assert.equal(ofKind(hop, "file_rename")[0]?.payload.systemdUnit, "web.service");
+	assert.deepEqual(lanesOf(hop, "tamper"), ["alert"]);
+});
+
+test("tampering by a traced process is an alert as well", async (t) => {
+	const at = await stage(t);
+	const { hop } = at;
+	const { collector } = await startAgent(at);
+	collector.ready();
+	collector.fork(10, 1);
+	await until("the link", () => hop.isUp && ofKind(hop, "fork").length === 1);
+	await order(hop, commandOf({ targetPid: 10, targetProcess: keyOf(10) }));
+	collector.event({ kind: "tamper", tgid: 10, tags: { CALL: "bpf", REQUEST: 9n } });
+	collector.event({ kind: "ptrace", tgid: 10, tags: { TARGET_TGID: 1, TARGET_TICKS: 1n } });
+	await until("both", () => ofKind(hop, "tamper").length === 1 && ofKind(hop, "ptrace").length === 1);
+	assert.deepEqual(lanesOf(hop, "tamper"), ["alert"]);
+	assert.equal(ofKind(hop, "ptrace")[0]?.traceId, "T-20261122-abc123");
+});
+
+test("what was shed is a fidelity event and a gap for each class, and running traces count it", async (t) => {
+	const at = await stage(t);
+	const { hop } = at;
+	const { collector } = await startAgent(at);
+	collector.ready();
+	collector.fork(10, 1);
+	await until("the link", () => hop.isUp && ofKind(hop, "fork").length === 1);
+	await order(hop, commandOf({ targetPid: 10, targetProcess: keyOf(10) }));
+	const SHED = new Uint8Array(40);
+	SHED[0] = 5;
+	SHED[16] = 1;
+	collector.send({ kind: "fidelity", tags: { LEVEL: 1, CAUSE: "psi_memory", SHED, SINCE_NS: 3n } });
+	await until("the gaps", () => ofKind(hop, "gap").length === 2 && ofKind(hop, "fidelity").length === 1);
+	assert.deepEqual(
+		ofKind(hop, "gap").map(({ payload }) => [payload.cause, payload.gapTo]),
+		[
+			["shed: file_detail (psi_memory)", 5n],
+			["shed: network_detail (psi_memory)", 1n],
+		],
+	);
+	await order(hop, commandOf({ act: "stop" }));
+	await until("the seal", () => ofKind(hop, "trace_seal").length === 1);
+	assert.equal(ofKind(hop, "trace_seal")[0]?.payload.gapCount, 2);
+});
+
+test("a pid that came again before its exit was seen is one gap", async (t) => {
+	const at = await stage(t);
+	const { hop } = at;
+	const { collector } = await startAgent(at);
+	collector.ready();
+	collector.fork(10, 1);
+	collector.event({ kind: "fork", tgid: 10, startTicks: 99n, tags: { PARENT_TGID: 1, PARENT_TICKS: 1n } });
+	for (let i = 0; i < 3; i++) collector.send({ kind: "stats" });
+	collector.exec(11, "/bin/last");
+	await until("the exec", () => ofKind(hop, "exec").length === 1);
+	await until("the gap", () => ofKind(hop, "gap").length > 0);
+	assert.deepEqual(
+		ofKind(hop, "gap").map(({ payload }) => [payload.cause, payload.gapTo]),
+		[["exit_missed", 1n]],
+	);
 });
 
 test("missing numbers become a gap event that names CPU and range", async (t) => {

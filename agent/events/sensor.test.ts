@@ -29,13 +29,14 @@ test("each class that lost events is a gap with its count, its cause and when it
 	assert.deepEqual(fidelity.payload, { fidelityLevel: 2, cause: "psi_memory", sinceNs: 42n });
 	assert.deepEqual([fidelity.kind, fidelity.tier, fidelity.kernelTimeNs], ["fidelity", "ebpf", 9n]);
 	assert.deepEqual(
-		gaps.map(({ kind, payload }) => [kind, payload.cause, payload.sinceNs]),
+		gaps.map(({ kind, payload }) => [kind, payload.cause, payload.gapScope, payload.gapFrom, payload.gapTo]),
 		[
-			["gap", "shed: file_detail 1234 events (psi_memory)", 42n],
-			["gap", "shed: network_detail 1 event (psi_memory)", 42n],
-			["gap", "shed: class_5 7 events (psi_memory)", 42n],
+			["gap", "shed: file_detail (psi_memory)", "count", 1n, 1234n],
+			["gap", "shed: network_detail (psi_memory)", "count", 1n, 1n],
+			["gap", "shed: class_5 (psi_memory)", "count", 1n, 7n],
 		],
 	);
+	assert.ok(gaps.every(({ payload }) => payload.sinceNs === 42n));
 });
 
 test("a return to full fidelity that lost nothing makes no gap", () => {

@@ -14,11 +14,11 @@ test("a full table and a missed exit are told once per change", () => {
 	assert.deepEqual(losses.take(table), []);
 	table.observe(p(3));
 	table.observe(p(4));
-	assert.deepEqual(losses.take(table), ["process_table_full: the lineage of 2 processes is not remembered"]);
+	assert.deepEqual(losses.take(table), [{ count: 2, cause: "process_table_full" }]);
 	assert.deepEqual(losses.take(table), []);
 	table.exit(p(2));
 	table.observe(p(1, 50));
-	assert.deepEqual(losses.take(table), ["exit_missed: 1 pids came again before their exit was seen"]);
+	assert.deepEqual(losses.take(table), [{ count: 1, cause: "exit_missed" }]);
 	assert.deepEqual(losses.take(table), []);
 });
 

@@ -7,6 +7,8 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import { decodeAs, encodeAs } from "#core/codec/index.ts";
 import { type SignedEnvelope, signedEnvelopeShape, traceCommandShape } from "#core/model/command.ts";
 import { ok } from "#core/result.ts";
+import { BARE_CAPTURE_POLICY } from "#core/trust/capture-policy.ts";
+import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { sha256 } from "#crypto";
 import { HostClock } from "../clock.ts";
 import { SealedFiles } from "../disk-key/sealed-files.ts";
@@ -17,15 +19,18 @@ import { commandOf, genesis, signCommand } from "../testing/lab.ts";
 import { DISK } from "../testing/rig.ts";
 import { Commands } from "./commands.ts";
 import { SeenCommands } from "./seen-commands.ts";
-import { Traces } from "./traces.ts";
+import { type Collects, Traces } from "./traces.ts";
 
 interface Desk {
 	readonly commands: Commands;
 	readonly traces: Traces;
 	readonly answers: EventDraft[];
+	readonly table: ProcessTable;
+	/** What procmond was asked to collect, one per slot. */
+	readonly asked: Collects[];
 }
 
-function desk(t: TestContext): Desk {
+function desk(t: TestContext, trust: TrustDocument = genesis.document): Desk {
 	const directory = mkdtempSync(join(tmpdir(), "agent-commands-"));
 	t.after(() => rmSync(directory, { recursive: true }));
 	const clock = new HostClock({ wallMs: Date.now, bootNs: () => 1n, monotonicMs: () => performance.now() });
@@ -38,6 +43,7 @@ function desk(t: TestContext): Desk {
 		onChange: () => {},
 	});
 	const answers: EventDraft[] = [];
+	const asked: Collects[] = [];
 	const table = new ProcessTable({ machineId: "m", bootId: "b" });
 	const commands = new Commands({
 		agentId: "web-01",
@@ -45,14 +51,17 @@ function desk(t: TestContext): Desk {
 		log: () => {},
 		seen: SeenCommands.open(new SealedFiles(directory, DISK)),
 		traces,
-		trust: () => genesis.document,
+		trust: () => trust,
 		table: () => table,
 		defaultDepth: 3,
-		addSlot: async () => ok({ processCount: 1 }),
+		addSlot: async ({ collects }) => {
+			asked.push(collects);
+			return ok({ processCount: 1 });
+		},
 		emit: (answer) => answers.push(answer),
 		settle: () => {},
 	});
-	return { commands, traces, answers };
+	return { commands, traces, answers, table, asked };
 }
 
 function opened(envelope: Uint8Array): SignedEnvelope {
@@ -100,4 +109,22 @@ test("a genuine command is answered under its own ids, accepted or refused, afte
 	assert.deepEqual(answer?.payload.commandId, command.commandId);
 	assert.equal(answer?.traceId, command.traceId);
 	assert.match(answer?.payload.cause ?? "", /^trace_unknown: /);
+});
+
+test("memory headers are collected only when the command asks and the capture policy allows", async (t) => {
+	const allowing = { ...genesis.document, capturePolicy: { ...BARE_CAPTURE_POLICY, allowsMemoryHeaders: true } };
+	const asks = async (trust: TrustDocument, collectMemoryHeaders?: boolean) => {
+		const { commands, answers, table, asked } = desk(t, trust);
+		const { key } = table.observe({ tgid: 7, startTicks: 9n });
+		const wish = collectMemoryHeaders === undefined ? {} : { collectMemoryHeaders };
+		await commands.handle(signCommand(commandOf({ targetPid: 7, targetProcess: key, ...wish })));
+		assert.equal(answers[0]?.payload.isAccepted, true, answers[0]?.payload.cause);
+		return [asked[0]?.memoryHeaders, answers[0]?.payload.cause];
+	};
+	assert.deepEqual(await asks(allowing, true), [true, undefined]);
+	assert.deepEqual(await asks(allowing), [false, undefined]);
+	assert.deepEqual(await asks(allowing, false), [false, undefined]);
+	const [isCollected, cause] = await asks(genesis.document, true);
+	assert.equal(isCollected, false);
+	assert.match(String(cause), /^memory headers are not collected/);
 });

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeAs } from "#core/codec/index.ts";
-import { eventShape } from "#core/model/event.ts";
+import { type EventKind, eventShape } from "#core/model/event.ts";
 import { HostClock } from "../clock.ts";
 import type { EventDraft } from "../events/draft.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import { LookBack } from "../lookback/look-back.ts";
-import { ProcessTable } from "../process-table/process-table.ts";
+import { markPartial, ProcessTable } from "../process-table/process-table.ts";
 import { draftOf } from "../testing/rig.ts";
-import { type TraceRoot, Traces } from "./traces.ts";
+import { type Collects, type TraceRoot, Traces } from "./traces.ts";
 
 const TRACE = "T-20261122-abc123";
 
@@ -174,11 +174,64 @@ test("a trace begins with what its lineage did before, as far as it was told to 
 	note(child, "connect");
 	note(at.fork(50, 1), "exec");
 	at.exit(11);
-	at.open(10, { collects: { cmdlines: false, network: true, fileMeta: false } });
+	at.open(10, { collects: { cmdlines: false, network: true, fileMeta: false, memoryHeaders: false } });
 	const told = at.events.map(({ kind, payload }) => [kind, payload.pid, payload.isLookback ?? false, payload.cmdline]);
 	assert.deepEqual(told, [
 		["exec", 10, true, undefined],
 		["connect", 11, true, undefined],
 		["snapshot", 10, false, undefined],
 	]);
+});
+
+test("each kind obeys the wish that covers it, and what no wish covers is always told", () => {
+	const wishes = { cmdlines: false, network: false, fileMeta: false, memoryHeaders: false };
+	const told = (kind: EventKind, collects: Collects) => {
+		const at = stage();
+		const entry = at.fork(10, 1);
+		at.open(10, { collects });
+		return at.traces.route(entry, { ...draftOf(10), kind });
+	};
+	const covered: Record<string, readonly EventKind[]> = {
+		network: ["connect", "accept", "close", "socket", "bind", "listen", "datagram", "dns"],
+		fileMeta: ["file_open", "file_create", "file_rename", "file_unlink", "file_link", "file_symlink", "file_chmod"],
+		memoryHeaders: ["memory_header"],
+	};
+	for (const [wish, kinds] of Object.entries(covered)) {
+		for (const kind of kinds) {
+			assert.equal(told(kind, wishes), false, kind);
+			assert.equal(told(kind, { ...wishes, [wish]: true }), true, kind);
+		}
+	}
+	for (const kind of ["fork", "exec", "exit", "set_id", "ptrace", "view_partial", "file_hash"] as const)
+		assert.equal(told(kind, wishes), true, kind);
+});
+
+test("a trace without command lines has no environment either", () => {
+	const at = stage();
+	const entry = at.fork(10, 1);
+	const collects = { cmdlines: false, network: true, fileMeta: true, memoryHeaders: false };
+	at.open(10, { collects });
+	const draft = draftOf(10, "/bin/x");
+	const payload = { ...draft.payload, cmdline: ["x"], environment: ["A=***"], isCmdlineMasked: true };
+	at.traces.route(entry, { ...draft, payload });
+	assert.deepEqual(at.events.at(-1)?.payload, { pid: 10, exe: "/bin/x", depth: 0 });
+});
+
+test("a trace opens with who its processes are, and says what their view already lacks", () => {
+	const at = stage();
+	const entry = at.fork(10, 1);
+	at.table.cgroups.learn(5n, "/lxc/web/x.service");
+	Object.assign(entry, { sid: 4, tty: "pts/0", uid: 1000, gid: 0, euid: 0, cgroup: at.table.cgroups.of(5n) });
+	markPartial(entry, "io_uring");
+	at.open(10);
+	const [snapshot] = at.events;
+	assert.ok(snapshot);
+	const { payload } = snapshot;
+	assert.deepEqual([payload.startTicks, payload.sid, payload.tty], [10n, 4, "pts/0"]);
+	assert.deepEqual([payload.uid, payload.gid, payload.euid], [1000, 0, 0]);
+	assert.deepEqual(
+		[payload.cgroupId, payload.cgroupPath, payload.containerId, payload.systemdUnit],
+		[5n, "/lxc/web/x.service", "web", "x.service"],
+	);
+	assert.deepEqual(payload.absent, ["view: partial (io_uring)"]);
 });
