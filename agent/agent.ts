@@ -201,7 +201,7 @@ export class Agent {
 		writeActiveTraces(this.#activeTraces, [], log);
 		this.#every(250, () => this.#tellLoss(this.#loss.tick(this.#clock.monotonicMs())));
 		this.#every(AGENT_LIMITS.reorderWindowMs / 2, () => this.#window.tick(this.#clock.monotonicMs()));
-		this.#every(AGENT_LIMITS.rateGapMs, () => this.#tellRefused());
+		this.#every(AGENT_LIMITS.rateGapMs, () => this.#tellCounts());
 		this.#every(1000, () => this.#traces.tick());
 		this.#every(AGENT_LIMITS.heartbeatMs, () => this.#link.heartbeat());
 		this.#every(AGENT_LIMITS.ackPersistMs, () => {
@@ -329,8 +329,6 @@ export class Agent {
 		this.#setPair(frame);
 		const heads = tagColumn(frame, "CPU_HEADS").slice(0, AGENT_LIMITS.cpusMax);
 		this.#loss.stats(heads, tagColumn(frame, "CPU_DROPS"), this.#clock.monotonicMs());
-		for (const lost of this.#table === null ? [] : this.#tableLosses.take(this.#table))
-			this.#gap(countGap(this.#clock, { ...lost, agoMs: 1000 }));
 		const misses = tagBigint(frame, "MISSES") ?? 0n;
 		if (misses <= this.#misses) return;
 		// Runs of a program that the kernel skipped: they took no number, so only their count can be told.
@@ -385,7 +383,10 @@ export class Agent {
 		return lane === "alert" ? this.#alertRate : this.#rate;
 	}
 
-	#tellRefused(): void {
+	/** What was given up by count since the last call: by the ceilings, and by the process table. */
+	#tellCounts(): void {
+		for (const lost of this.#table === null ? [] : this.#tableLosses.take(this.#table))
+			this.#gap(countGap(this.#clock, { ...lost, agoMs: AGENT_LIMITS.rateGapMs }));
 		for (const [name, rate] of [["rate_limit", this.#rate] as const, ["alert_limit", this.#alertRate] as const]) {
 			const refused = rate.takeRefused(this.#clock.monotonicMs());
 			if (refused === null) continue;
@@ -410,7 +411,7 @@ export class Agent {
 		this.#isStopped = true;
 		for (const timer of this.#timers) clearInterval(timer);
 		this.#window.flush();
-		this.#tellRefused();
+		this.#tellCounts();
 		this.#traces.endAll(cause);
 		this.#lanes.flush();
 		this.#lanes.stop();
