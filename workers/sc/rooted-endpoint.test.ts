@@ -120,6 +120,18 @@ test("two thousand made-up seals cost one alarm, and no operator waits for them"
 	);
 });
 
+test("tampering is one alarm per way, however often and in whatever words it is told", options, async () => {
+	const told = (call: string, cause: string) => ({
+		kind: "tamper" as const,
+		payload: { pid: 7, name: "x", call, cause },
+	});
+	const own = [told("kill", "own_process"), told("ptrace", "own_process"), told("bpf", "own_object")];
+	const madeUp = Array.from({ length: 300 }, (_, i) => told(`call ${i}`, `cause ${i}`));
+	await ingest(sc, rooted, rooted.batch("alert", [...own, ...madeUp, told("bpf", "kernel_code")]));
+	const ofKind = async () => (await alarmCodes()).filter((code) => code === "db-01 sensor_tampered");
+	equal((await until("the alarms", ofKind, (codes) => codes.length >= 3)).length, 3);
+});
+
 test("a host seals a trace once per start, whatever it sends", options, async () => {
 	const traceId = "T-20261122-sealed";
 	const { command } = await submit({ traceId, targetAgent: "db-01" });

@@ -73,6 +73,7 @@ export const KIND_LABEL: Record<EventKind, string> = {
 export const MARK_LABEL: Record<EventMark, string> = {
 	late: "came late",
 	look_back: "before the trace",
+	received: "received",
 	path_uncertain: "path uncertain",
 	arguments_cut: "arguments cut",
 	watched: "watch list",

@@ -291,6 +291,7 @@ export interface EventDetails {
 export type EventMark =
 	| "late"
 	| "look_back"
+	| "received"
 	| "path_uncertain"
 	| "arguments_cut"
 	| "watched"

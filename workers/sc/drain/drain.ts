@@ -21,9 +21,10 @@ import type {
 import { logLine } from "../../../durable/log.ts";
 import { OBJECT_NAMES } from "../../../durable/sc-objects.ts";
 import type { AgentNews } from "../../../durable/trace-desk.ts";
-import { raiseAlarm } from "../alarms.ts";
+import { noteAlarm, raiseAlarm } from "../alarms.ts";
 import type { LiveNote } from "../api/answers.ts";
 import type { ScEnv } from "../env.ts";
+import type { Alarm } from "../store/alarms.ts";
 import type { Client, Store } from "../store/client.ts";
 import { type IncomingBatch, markLedgerIndexes, type StoredBatch, storeBatches } from "../store/ingest.ts";
 import { storeState } from "../store/nodes.ts";
@@ -31,6 +32,9 @@ import { storeOf } from "../store/open.ts";
 import { attribute } from "./attribution.ts";
 
 type Outcome<T> = Result<T, "drain_unavailable">;
+
+/** procmond's cause of a tamper event that concerns the kernel and not the collector itself. */
+const FOREIGN_KERNEL_CODE = "kernel_code";
 
 /** A stored batch whose leaf is in the ledger. */
 type IndexedBatch = StoredBatch & { readonly ledgerIndex: number };
@@ -96,6 +100,33 @@ export function newsOf(agent: string, events: readonly Event[]): AgentNews {
 	return { agent, answers, seals };
 }
 
+/** Ways of tampering that a collector names. Another text is a rooted host's, and makes one alarm, not one each. */
+const TAMPER_CAUSES: ReadonlySet<string> = new Set([
+	"own_object",
+	"own_process",
+	"killed_by_kernel",
+	"link",
+	"map",
+	"program",
+	"handler",
+]);
+
+/** Somebody on the host acted on its collector: one alarm per way, counted. Code put into the kernel by others is an event only. */
+export function tamperAlarms(agent: string, events: readonly Event[]): Alarm[] {
+	const byWay = new Map<string, Alarm>();
+	for (const { kind, payload } of events) {
+		const { call = "?", cause = "", name = "?", pid = 0 } = payload;
+		if (kind !== "tamper" || cause === FOREIGN_KERNEL_CODE) continue;
+		const detail = `${name} (${pid}) acted on the collector: ${call}, ${cause}.`;
+		// `link:on_fork` says which; the way is `link`.
+		const way = cause.split(":", 1)[0] ?? "";
+		const sameAs = TAMPER_CAUSES.has(way) ? way : "";
+		// The event is in the ledger with its batch, so the alarm needs no leaf of its own.
+		byWay.set(sameAs, { agent, code: "sensor_tampered", detail, evidence: null, sameAs });
+	}
+	return [...byWay.values()];
+}
+
 export class ScDrain implements StoreDrain {
 	readonly #env: ScEnv;
 
@@ -112,6 +143,11 @@ export class ScDrain implements StoreDrain {
 			for (const alarm of alarms) await raiseAlarm(this.#env, store.writer, alarm);
 			const { stored, lastEventRow } = await storeBatches(store.writer, agent, incoming, Date.now());
 			await this.#alarms(store.writer, { agent, incoming, stored });
+			for (const alarm of tamperAlarms(
+				agent,
+				incoming.flatMap(({ events }) => events),
+			))
+				await noteAlarm(this.#env, store.writer, alarm);
 			const covered = await this.#cover(store, agent, { incoming, stored });
 			if (!covered.ok) return covered;
 			const { size, batches: own } = covered.value;

@@ -95,6 +95,7 @@ const EVERY_FIELD: EventPayload = {
 	isCredential: true,
 	is32Bit: true,
 	fidelityLevel: 1,
+	isReceived: true,
 };
 
 test("every field of an event reaches its row", () => {

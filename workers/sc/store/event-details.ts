@@ -12,6 +12,7 @@ const hex = (value: Uint8Array | undefined): string | undefined => (value === un
 const MARKS: readonly (readonly [keyof EventPayload, EventMark])[] = [
 	["isLate", "late"],
 	["isLookback", "look_back"],
+	["isReceived", "received"],
 	["isPathUncertain", "path_uncertain"],
 	["isCmdlineCut", "arguments_cut"],
 	["isWatched", "watched"],
