@@ -24,6 +24,9 @@ const struct bpf_row bpf_rows[] = {
 	{.name = "on_exit_live", .public_name = "exit", .required = true, .spare = true},
 	{.name = "on_sock_state", .public_name = "sock_state"},
 	{.name = "on_sys_exit", .public_name = "sys_exit"},
+	{.name = "on_process_call", .public_name = "process_calls", .handler = PM_HANDLER_PROCESS},
+	{.name = "on_signal", .public_name = "signals"},
+	{.name = "on_task", .public_name = "task_iter"},
 	{.name = "on_network_call", .public_name = "network_calls", .handler = PM_HANDLER_NETWORK},
 	{.name = "on_file_call", .public_name = "file_calls", .handler = PM_HANDLER_FILE},
 };

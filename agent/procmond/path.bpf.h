@@ -12,6 +12,7 @@ struct walk {
 	struct vfsmount *mount;
 	struct dentry *root_dentry;
 	struct vfsmount *root_mount;
+	struct dentry *mount_top; /* of `mount`: read once per mount, not per component */
 	__u32 row;
 	__u32 start;
 	__u32 pos;
@@ -47,13 +48,12 @@ static long walk_step(__u32 i, struct walk *walk)
 	struct dentry *dentry = walk->dentry;
 	struct vfsmount *vfsmount = walk->mount;
 	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-	struct dentry *mount_root = BPF_CORE_READ(vfsmount, mnt_root);
 
 	if (dentry == walk->root_dentry && vfsmount == walk->root_mount) {
 		walk->end = PM_WALK_ROOTED;
 		return 1;
 	}
-	if (dentry == mount_root) {
+	if (dentry == walk->mount_top) {
 		struct mount *mount = (void *)vfsmount -
 				      bpf_core_field_offset(struct mount, mnt);
 		struct mount *up = BPF_CORE_READ(mount, mnt_parent);
@@ -64,7 +64,9 @@ static long walk_step(__u32 i, struct walk *walk)
 			return 1;
 		}
 		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-		walk->mount = (void *)up + bpf_core_field_offset(struct mount, mnt);
+		vfsmount = (void *)up + bpf_core_field_offset(struct mount, mnt);
+		walk->mount = vfsmount;
+		walk->mount_top = BPF_CORE_READ(vfsmount, mnt_root);
 		return 0;
 	}
 	if (walk_name(walk, dentry))
@@ -75,13 +77,17 @@ static long walk_step(__u32 i, struct walk *walk)
 	return 0;
 }
 
-/* Appends one walk at `start` and returns where the next segment begins. */
-static __noinline __u32 walk_path(struct path *path, struct pm_long *event, __u32 row, __u32 start,
-				  __u32 segment)
+/* Row of the scratch map and segment in one argument: a function of the kernel side has five. */
+#define WALK_TO(row, segment) ((row) << 8 | (segment))
+
+/* Appends one walk, as `task` sees it, at `start` and returns where the next segment begins. */
+static __noinline __u32 walk_path_of(struct task_struct *task, struct path *path,
+				     struct pm_long *event, __u32 start, __u32 to)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct dentry *dentry = NULL;
-	struct walk walk = {.row = row, .start = start, .pos = start, .end = PM_WALK_DETACHED};
+	struct vfsmount *vfsmount = NULL;
+	struct walk walk = {.row = to >> 8, .start = start, .pos = start, .end = PM_WALK_DETACHED};
+	__u32 segment = to & 0xff;
 	long steps;
 
 	if (!path || !event)
@@ -89,7 +95,9 @@ static __noinline __u32 walk_path(struct path *path, struct pm_long *event, __u3
 	/* Through locals: CO-RE would try to relocate the fields of our own struct as well. */
 	bpf_core_read(&dentry, sizeof(dentry), &path->dentry);
 	walk.dentry = dentry;
-	bpf_core_read(&walk.mount, sizeof(walk.mount), &path->mnt);
+	bpf_core_read(&vfsmount, sizeof(vfsmount), &path->mnt);
+	walk.mount = vfsmount;
+	walk.mount_top = BPF_CORE_READ(vfsmount, mnt_root);
 	walk.root_dentry = BPF_CORE_READ(task, fs, root.dentry);
 	walk.root_mount = BPF_CORE_READ(task, fs, root.mnt);
 	if (!dentry)
@@ -104,6 +112,56 @@ static __noinline __u32 walk_path(struct path *path, struct pm_long *event, __u3
 	event->head.flags |= walk.flags;
 	event->bytes[segment & (PM_SEGMENTS - 1)] = walk.pos - start;
 	return walk.pos;
+}
+
+static __always_inline __u32 walk_path(struct path *path, struct pm_long *event, __u32 row,
+				       __u32 start, __u32 segment)
+{
+	return walk_path_of(bpf_get_current_task_btf(), path, event, start, WALK_TO(row, segment));
+}
+
+#define NS_PER_SECOND 1000000000ull
+/* Since 6.13 the top bit of the change time's nanoseconds says that somebody asked for it. */
+#define TIME_NS_MASK 0x7fffffffu
+
+/* Where the times of a file lay before 6.11, and before 6.6 (the change time) or 6.7. */
+struct inode___before_6_11 {
+	struct timespec64 __i_mtime;
+	struct timespec64 __i_ctime;
+} __attribute__((preserve_access_index));
+struct inode___before_6_7 {
+	struct timespec64 i_mtime;
+	struct timespec64 i_ctime;
+} __attribute__((preserve_access_index));
+
+static __always_inline void fill_file_times(struct pm_file_id *id, struct inode *inode)
+{
+	struct inode___before_6_11 *middle = (void *)inode;
+	struct inode___before_6_7 *old = (void *)inode;
+
+	if (bpf_core_field_exists(struct inode, i_mtime_sec)) {
+		id->mtime_ns = inode->i_mtime_sec * NS_PER_SECOND + inode->i_mtime_nsec;
+		id->ctime_ns = inode->i_ctime_sec * NS_PER_SECOND +
+			       (inode->i_ctime_nsec & TIME_NS_MASK);
+		return;
+	}
+	if (bpf_core_field_exists(struct inode___before_6_11, __i_ctime))
+		id->ctime_ns = middle->__i_ctime.tv_sec * NS_PER_SECOND + middle->__i_ctime.tv_nsec;
+	else if (bpf_core_field_exists(struct inode___before_6_7, i_ctime))
+		id->ctime_ns = old->i_ctime.tv_sec * NS_PER_SECOND + old->i_ctime.tv_nsec;
+	if (bpf_core_field_exists(struct inode___before_6_11, __i_mtime))
+		id->mtime_ns = middle->__i_mtime.tv_sec * NS_PER_SECOND + middle->__i_mtime.tv_nsec;
+	else if (bpf_core_field_exists(struct inode___before_6_7, i_mtime))
+		id->mtime_ns = old->i_mtime.tv_sec * NS_PER_SECOND + old->i_mtime.tv_nsec;
+}
+
+/* `inode` is one the verifier knows: reached by plain loads from a task or a file. */
+static __always_inline void fill_file_id(struct pm_file_id *id, struct inode *inode)
+{
+	id->dev = inode->i_sb->s_dev;
+	id->ino = inode->i_ino;
+	id->size = inode->i_size;
+	fill_file_times(id, inode);
 }
 
 /* The open file behind a descriptor of the current task. */

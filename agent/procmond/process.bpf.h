@@ -45,10 +45,11 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct pm_fork event = {};
 
-	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+	if (child->pid != child->tgid)
 		return 0;
+	remember_ids(child);
 	fill_event(&event.head, FRAME_KIND_FORK, child);
-	event.parent_tgid = BPF_CORE_READ(parent, tgid);
+	event.parent_tgid = parent->tgid;
 	event.parent_ticks = ticks_of(parent);
 	/* Before the scope check: a lineage may leave the cgroup and come back. */
 	inherit_slots(event.parent_tgid, event.parent_ticks, &event.head);
@@ -57,11 +58,96 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
+/* What an exec and a process that runs already have in common. */
+static __always_inline void fill_process(struct pm_long *event, __u16 kind,
+					 struct task_struct *task)
+{
+	struct task_struct *parent = task->real_parent;
+	struct signal_struct *signal = task->signal;
+	struct tty_struct *tty = signal->tty;
+
+	__builtin_memset(event, 0, PM_LONG_HEAD_BYTES);
+	fill_event(&event->head, kind, task);
+	flag_traced(&event->head);
+	event->parent_tgid = parent->tgid;
+	event->parent_ticks = ticks_of(parent);
+	event->sid = BPF_CORE_READ(signal, pids[PIDTYPE_SID], numbers[0].nr);
+	if (tty)
+		bpf_core_read_str(event->tty, sizeof(event->tty), &tty->name);
+}
+
+/* The kernel's own file, never a name: where it lies, which one it is, whether it is deleted. */
+static __always_inline __u32 add_exe(struct task_struct *task, struct pm_long *event, __u32 row)
+{
+	struct file *exe = task->mm->exe_file;
+	struct inode *inode = exe->f_inode;
+	struct dentry *dentry = exe->f_path.dentry;
+
+	if (!exe || !inode) {
+		event->absent |= PM_ABSENT_EXE;
+		return 0;
+	}
+	fill_file_id(&event->file, inode);
+	if (!inode->i_nlink || (dentry->d_parent != dentry && !dentry->d_hash.pprev))
+		event->exe_flags |= FRAME_EXE_DELETED;
+	return walk_path_of(task, (void *)exe + bpf_core_field_offset(struct file, f_path), event, 0,
+			    WALK_TO(row, PM_SEG_WALK));
+}
+
+static __always_inline __u32 add_cwd(struct task_struct *task, struct pm_long *event, __u32 row,
+				     __u32 pos)
+{
+	struct fs_struct *fs = task->fs;
+	__u16 flags = event->head.flags;
+
+	if (!fs || pos > PM_DATA_BYTES - PM_PATH_BYTES - PM_NAME_BYTES) {
+		event->absent |= PM_ABSENT_CWD;
+		return pos;
+	}
+	pos = walk_path_of(task, (void *)fs + bpf_core_field_offset(struct fs_struct, pwd), event, pos,
+			   WALK_TO(row, PM_SEG_CWD));
+	/* The flags of the frame speak of the executable. */
+	if (event->head.flags & ~flags)
+		event->absent |= PM_ABSENT_CWD_UNCERTAIN;
+	event->head.flags = flags;
+	return pos;
+}
+
+static __always_inline __u32 add_names(struct linux_binprm *bprm, struct pm_long *event, __u32 pos)
+{
+	const char *filename = BPF_CORE_READ(bprm, filename);
+	long bytes = bpf_probe_read_kernel_str(event->data + pos, PM_PATH_BYTES, filename);
+
+	if (bytes > 0) {
+		event->bytes[PM_SEG_NAME] = bytes;
+		pos += bytes;
+	} else {
+		event->absent |= PM_ABSENT_FILENAME;
+	}
+	return pos;
+}
+
+/* A second name only where the kernel took one from a first line or from binfmt_misc. */
+static __always_inline __u32 add_interp(struct linux_binprm *bprm, struct pm_long *event, __u32 pos)
+{
+	const char *interp = BPF_CORE_READ(bprm, interp);
+	long bytes;
+
+	if (interp == BPF_CORE_READ(bprm, filename) || pos > PM_DATA_BYTES - PM_NAME_BYTES)
+		return pos;
+	bytes = bpf_probe_read_kernel_str(event->data + pos, PM_NAME_BYTES, interp);
+	if (bytes <= 0) {
+		event->absent |= PM_ABSENT_INTERP;
+		return pos;
+	}
+	event->bytes[PM_SEG_NAME_TO] = bytes;
+	return pos + bytes;
+}
+
 static __always_inline __u32 read_argv(struct task_struct *task, struct pm_long *event, __u32 pos)
 {
-	__u64 start = BPF_CORE_READ(task, mm, arg_start);
-	__u64 end = BPF_CORE_READ(task, mm, arg_end);
-	__u64 bytes = end - start;
+	__u64 start = task->mm->arg_start;
+	__u64 bytes = task->mm->arg_end - start;
 
 	if (bytes > PM_ARGV_BYTES) {
 		bytes = PM_ARGV_BYTES;
@@ -70,57 +156,71 @@ static __always_inline __u32 read_argv(struct task_struct *task, struct pm_long 
 	if (pos > PM_DATA_BYTES - PM_ARGV_BYTES)
 		return pos;
 	if (bpf_probe_read_user(event->data + pos, bytes, (void *)start)) {
-		event->head.flags |= FRAME_FLAG_ARGV_CUT;
+		event->absent |= PM_ABSENT_ARGV;
 		return pos;
 	}
 	event->bytes[PM_SEG_ARGV] = bytes;
 	return pos + bytes;
 }
 
-static __always_inline void fill_exec(struct pm_long *event, struct task_struct *task)
+/* Whole, because names are searched by procmond; nothing at all while the policy names none. */
+static __always_inline __u32 add_env(struct task_struct *task, struct pm_long *event, __u32 pos)
 {
-	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
-	struct signal_struct *signal = BPF_CORE_READ(task, signal);
-	struct tty_struct *tty = BPF_CORE_READ(signal, tty);
-	struct pid *session = NULL;
+	__u64 start = task->mm->env_start;
+	__u64 bytes = task->mm->env_end - start;
 
-	fill_event(&event->head, FRAME_KIND_EXEC, task);
-	flag_traced(&event->head);
-	event->parent_tgid = BPF_CORE_READ(parent, tgid);
-	event->parent_ticks = ticks_of(parent);
-	bpf_core_read(&session, sizeof(session), &signal->pids[PIDTYPE_SID]);
-	bpf_core_read(&event->sid, sizeof(event->sid), &session->numbers[0].nr);
-	event->tty[0] = 0;
-	if (tty)
-		bpf_core_read_str(event->tty, sizeof(event->tty), &tty->name);
+	if (bytes > PM_ENV_BYTES) {
+		bytes = PM_ENV_BYTES;
+		event->absent |= PM_ABSENT_ENV_CUT;
+	}
+	if (pos > PM_DATA_BYTES - PM_ENV_BYTES) {
+		event->absent |= PM_ABSENT_ENV_NO_ROOM;
+		return pos;
+	}
+	if (bpf_probe_read_user(event->data + pos, bytes, (void *)start)) {
+		event->absent |= PM_ABSENT_ENV;
+		return pos;
+	}
+	event->bytes[PM_SEG_ENV] = bytes;
+	return pos + bytes;
+}
+
+/* The header of the image that runs now, not of the script before it. */
+static __always_inline bool is_image_32bit(struct linux_binprm *bprm)
+{
+	__u8 header[5] = {};
+
+	bpf_core_read(header, sizeof(header), &bprm->buf);
+	return header[0] == 0x7f && header[1] == 'E' && header[2] == 'L' && header[3] == 'F' &&
+	       header[4] == 1;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
 {
 	struct pm_long *event = scratch_row(SCRATCH_EXEC);
-	struct file *exe;
 	__u32 pos;
-	long bytes;
 
+	remember_ids(task);
 	if (!event || !in_scope(task))
 		return 0;
-	__builtin_memset(event, 0, PM_LONG_HEAD_BYTES);
-	fill_exec(event, task);
-	exe = BPF_CORE_READ(task, mm, exe_file);
-	pos = exe ? walk_path((struct path *)&exe->f_path, event, SCRATCH_EXEC, 0, PM_SEG_WALK) : 0;
+	fill_process(event, FRAME_KIND_EXEC, task);
+	if (is_image_32bit(bprm))
+		event->head.flags |= FRAME_FLAG_COMPAT32;
+	pos = add_exe(task, event, SCRATCH_EXEC);
 	if (pos >= PM_PATH_BYTES + PM_NAME_BYTES)
 		return 0;
-	bytes = bpf_probe_read_kernel_str(event->data + pos, PM_PATH_BYTES,
-					  BPF_CORE_READ(bprm, filename));
-	if (bytes > 0) {
-		event->bytes[PM_SEG_NAME] = bytes;
-		pos += bytes;
-	}
+	pos = add_names(bprm, event, pos);
 	pos = read_argv(task, event, pos);
+	pos = add_interp(bprm, event, pos);
+	pos = add_cwd(task, event, SCRATCH_EXEC, pos);
+	if (env_is_read)
+		pos = add_env(task, event, pos);
 	if (pos > PM_DATA_BYTES)
 		return 0;
 	submit(&event->head, PM_LONG_HEAD_BYTES + pos);
+	if (event->head.flags & FRAME_FLAG_COMPAT32)
+		mark_partial(task, PM_PARTIAL_COMPAT32);
 	return 0;
 }
 
@@ -128,14 +228,14 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binp
 static __always_inline void send_exit(struct task_struct *task)
 {
 	struct pm_exit event = {};
-	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	struct signal_struct *signal = task->signal;
 
 	fill_event(&event.head, FRAME_KIND_EXIT, task);
 	flag_traced(&event.head);
-	if (BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT)
-		event.exit_code = BPF_CORE_READ(signal, group_exit_code);
+	if (signal->flags & SIGNAL_GROUP_EXIT)
+		event.exit_code = signal->group_exit_code;
 	else
-		event.exit_code = BPF_CORE_READ(task, group_leader, exit_code);
+		event.exit_code = task->group_leader->exit_code;
 	/* The row goes with the process whatever the scope, or the table would fill with the dead. */
 	bpf_map_delete_elem(&traced, &event.head.tgid);
 	if (in_scope(task))
@@ -172,9 +272,9 @@ int BPF_PROG(on_exit_live, struct task_struct *task)
 	struct exited_key key = {};
 	__u32 one = 1;
 
-	if (BPF_CORE_READ(task, signal, live.counter))
+	if (task->signal->live.counter)
 		return 0;
-	key.tgid = BPF_CORE_READ(task, tgid);
+	key.tgid = task->tgid;
 	key.start_ticks = ticks_of(task);
 	if (!bpf_map_update_elem(&exited, &key, &one, BPF_NOEXIST))
 		send_exit(task);

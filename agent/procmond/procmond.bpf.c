@@ -14,7 +14,10 @@
 #include "identity.bpf.h"
 #include "path.bpf.h"
 #include "syscall.bpf.h"
+#include "ids.bpf.h"
 #include "process.bpf.h"
+#include "process_call.bpf.h"
+#include "task_iter.bpf.h"
 #include "network.bpf.h"
 #include "file.bpf.h"
 

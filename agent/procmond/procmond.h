@@ -19,8 +19,13 @@
 #define PM_PATH_BYTES 4096
 #define PM_NAME_BYTES 256
 #define PM_PATH_COMPONENTS_MAX 64
-/* exe walk + filename + argv, or two directory walks + two names, each with room for one name. */
-#define PM_DATA_BYTES (PM_ARGV_BYTES + 2 * (PM_PATH_BYTES + PM_NAME_BYTES))
+/* More than most environments; what is beyond is not searched for the names of the policy. */
+#define PM_ENV_BYTES 8192
+/*
+ * Exe walk, filename, argv, interpreter and directory walk at their longest; or two directory walks
+ * and two names. The environment takes what is left. A per-CPU map value ends at 32 KiB.
+ */
+#define PM_DATA_BYTES (32768 - 256)
 /* A trace of one build farm is some thousand processes; the table is preallocated kernel memory. */
 #define PM_TRACED_MAX 8192
 #define PM_SLOTS_MAX 64
@@ -36,8 +41,10 @@ enum pm_segment {
 	PM_SEG_WALK = 0, /* exec: exe; file: the opened path, or the directory of NAME */
 	PM_SEG_NAME = 1, /* exec: filename as typed; unlink, rename: the name as passed */
 	PM_SEG_ARGV = 2, /* exec: argv; rename: the directory of the new name */
-	PM_SEG_NAME_TO = 3, /* rename: the new name as passed */
-	PM_SEGMENTS = 4,
+	PM_SEG_NAME_TO = 3, /* rename: the new name as passed; exec: the interpreter as named */
+	PM_SEG_CWD = 4, /* exec */
+	PM_SEG_ENV = 5, /* exec: the whole environment; it ends in procmond */
+	PM_SEGMENTS = 8, /* a power of two: it masks an index for the verifier */
 };
 
 /* How a walk ended, one bit pair per segment. */
@@ -63,14 +70,26 @@ struct pm_event {
 	__u8 comm[PM_COMM_BYTES];
 };
 
+/* Which file it is, in which state: what hashes are cached by. All zero = not read. */
+struct pm_file_id {
+	__u64 dev; /* as the kernel numbers it: major << 20 | minor */
+	__u64 ino;
+	__u64 size;
+	__u64 mtime_ns;
+	__u64 ctime_ns;
+};
+
 /* Exec and file events. Only the used part of `data` enters the ring. */
 struct pm_long {
 	struct pm_event head;
 	__u64 parent_ticks;
+	struct pm_file_id file;
 	__u32 parent_tgid;
 	__u32 sid;
 	__u32 open_flags;
-	__u32 walk_end[2]; /* PM_SEG_WALK and PM_SEG_ARGV */
+	__u32 exe_flags;
+	__u32 absent; /* enum pm_absent */
+	__u32 walk_end[2]; /* PM_SEG_WALK; PM_SEG_ARGV or PM_SEG_CWD */
 	__u32 bytes[PM_SEGMENTS];
 	__u8 tty[PM_TTY_BYTES];
 	__u32 reserved;
@@ -102,7 +121,7 @@ struct pm_cpu_state {
 };
 
 _Static_assert(sizeof(struct pm_event) == 80, "no padding");
-_Static_assert(PM_LONG_HEAD_BYTES == 80 + 64, "no padding");
+_Static_assert(PM_LONG_HEAD_BYTES == 80 + 128, "no padding");
 /* A per-CPU map value may not exceed 32 KiB. */
 _Static_assert(sizeof(struct pm_long) <= 32768, "fits a per-CPU map value");
 

@@ -28,7 +28,7 @@ static __always_inline __u64 call_number(struct pt_regs *regs)
 
 static __always_inline bool is_compat(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+	return task->thread_info.status & TS_COMPAT;
 }
 #elif defined(__TARGET_ARCH_arm64)
 static __always_inline __u64 call_number(struct pt_regs *regs)
@@ -38,7 +38,7 @@ static __always_inline __u64 call_number(struct pt_regs *regs)
 
 static __always_inline bool is_compat(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, thread_info.flags) & TIF_32BIT_MASK;
+	return task->thread_info.flags & TIF_32BIT_MASK;
 }
 #else
 #error "system call numbers are known for x86_64 and arm64 only: build with make proc-only"
@@ -57,6 +57,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	__u64 number = call_number(regs);
 	__u32 handler;
 
+	/* That a traced process makes them is itself told, once. */
+	if (active_slots && is_compat(bpf_get_current_task_btf()))
+		bpf_tail_call(ctx, &handlers, PM_HANDLER_PROCESS);
 	if (number >= PM_CALLS_MAX)
 		return 0;
 	handler = call_rows[number].handler;
