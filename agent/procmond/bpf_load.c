@@ -68,6 +68,8 @@ static struct procmond_bpf *open_rows(uint64_t scope_cgroup_id, unsigned wanted)
 		return NULL;
 	skeleton->rodata->scope_cgroup_id = scope_cgroup_id;
 	fill_call_rows(skeleton);
+	/* Before anything is attached, so that attaching is not told as somebody's act. */
+	skeleton->bss->own_tgids[0] = (uint32_t)getpid();
 	for (int i = 0; i < bpf_rows_count; i++) {
 		struct bpf_program *program =
 			bpf_object__find_program_by_name(skeleton->obj, bpf_rows[i].name);

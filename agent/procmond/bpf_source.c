@@ -13,7 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bpf_guard.h"
 #include "bpf_load.h"
+#include "bpf_partial.h"
+#include "bpf_tasks.h"
 #include "bpf_trace.h"
 #include "clock.h"
 #include "event_frame.h"
@@ -33,6 +36,9 @@
 struct bpf_source {
 	struct procmond_bpf *skeleton;
 	struct ring_buffer *ring;
+	struct bpf_guard *guard;
+	const struct scope *scope; /* the session's */
+	bool partial_pending; /* a trace took processes in since the last look */
 	struct frame_writer *writer; /* of the pump that runs */
 	int cpus;
 	unsigned events_in_round;
@@ -115,7 +121,13 @@ static bool bpf_pump(void *context, struct frame_writer *writer, uint64_t now_ns
 	/* Sampled a round ago: empty now, or a whole ring later, means all of it has passed. */
 	if (self->stats_pending && (taken >= 0 || self->bytes_since_sample >= PM_RING_BYTES)) {
 		send_stats(self, writer);
+		bpf_guard_check(self->guard, writer);
 		self->stats_pending = false;
+	}
+	if (self->partial_pending) {
+		self->partial_pending = false;
+		bpf_partial_send(bpf_map__fd(self->skeleton->maps.partial),
+				 bpf_map__fd(self->skeleton->maps.traced), self->scope, writer);
 	}
 	if (!self->stats_pending && now_ns >= self->stats_at_ns)
 		sample_heads(self, now_ns);
@@ -135,6 +147,7 @@ static bool put(void *context, uint32_t tgid, uint64_t start_ticks, uint32_t slo
 {
 	struct bpf_source *self = context;
 
+	self->partial_pending = true;
 	return bpf_trace_put(bpf_map__fd(self->skeleton->maps.traced), tgid, start_ticks, slot,
 			     depth);
 }
@@ -162,10 +175,77 @@ static void slot_close(void *context, uint32_t slot)
 	bpf_trace_clear(bpf_map__fd(self->skeleton->maps.traced), slot);
 }
 
+static void set_policy(void *context, const struct policy *policy)
+{
+	struct bpf_source *self = context;
+
+	/* The names before the first environment arrives; it is read no more before they go. */
+	if (!policy->env_count)
+		self->skeleton->bss->env_is_read = 0;
+	event_process_set_env_names(policy);
+	if (policy->env_count)
+		self->skeleton->bss->env_is_read = 1;
+}
+
+static void set_agent(void *context, uint32_t tgid)
+{
+	struct bpf_source *self = context;
+
+	bpf_guard_set_agent(self->guard, tgid);
+}
+
+static int task_link_fd(const struct bpf_source *self)
+{
+	return self->skeleton->links.on_task ? bpf_link__fd(self->skeleton->links.on_task) : -1;
+}
+
+static void send_task(void *context, const struct pm_long *event, size_t bytes)
+{
+	struct frame_writer *writer = context;
+
+	if (!writer->closed)
+		event_frame_send(writer, event, bytes);
+}
+
+static long snapshot(void *context, struct frame_writer *writer)
+{
+	struct bpf_source *self = context;
+
+	return task_link_fd(self) < 0 ? -1 : bpf_tasks_read(task_link_fd(self), send_task, writer);
+}
+
+struct task_visit {
+	source_visit *visit;
+	void *context;
+};
+
+static void visit_task(void *context, const struct pm_long *event, size_t bytes)
+{
+	struct task_visit *to = context;
+
+	(void)bytes;
+	to->visit(to->context, event->head.tgid, event->parent_tgid, event->head.start_ticks);
+}
+
+static bool visit_tasks(void *context, source_visit *visit, void *visit_context)
+{
+	struct bpf_source *self = context;
+	struct task_visit to = {visit, visit_context};
+	bool whole;
+
+	if (task_link_fd(self) < 0)
+		return false;
+	self->skeleton->bss->task_iter_is_lean = 1;
+	whole = bpf_tasks_read(task_link_fd(self), visit_task, &to) >= 0;
+	self->skeleton->bss->task_iter_is_lean = 0;
+	return whole;
+}
+
 static void bpf_close(void *context)
 {
 	struct bpf_source *self = context;
 
+	bpf_guard_close(self->guard);
 	ring_buffer__free(self->ring);
 	procmond_bpf__destroy(self->skeleton);
 	free(self->sample);
@@ -210,14 +290,19 @@ bool bpf_source_open(struct source *source, const struct scope *scope,
 		self->cpus = CPUS_MAX;
 	self->column = calloc((size_t)self->cpus, sizeof(*self->column));
 	self->ring = ring_buffer__new(bpf_map__fd(self->skeleton->maps.ring), on_event, self, NULL);
-	if (!self->ring || !self->sample || !self->column) {
+	self->guard = bpf_guard_open(self->skeleton);
+	self->scope = scope;
+	if (!self->ring || !self->sample || !self->column || !self->guard) {
 		bpf_close(self);
 		snprintf(report->cause, sizeof(report->cause), "no_memory");
 		return false;
 	}
 	/* Loading parses the kernel's type information; none of it is needed from here on. */
 	malloc_trim(0);
-	*source = (struct source){FRAME_TIER_EBPF, self, bpf_pump, bpf_wait_ms, put,
-				  slot_open, slot_close, bpf_close, NULL};
+	*source = (struct source){.tier = FRAME_TIER_EBPF, .self = self, .pump = bpf_pump,
+				  .wait_ms = bpf_wait_ms, .trace_put = put, .trace_open = slot_open,
+				  .trace_close = slot_close, .close = bpf_close,
+				  .set_policy = set_policy, .snapshot = snapshot,
+				  .visit_tasks = visit_tasks, .set_agent = set_agent};
 	return true;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "frame_write.h"
+#include "policy.h"
 #include "procmond.h"
 
 void event_frame_send(struct frame_writer *writer, const void *event, size_t bytes);
@@ -16,6 +17,12 @@ void event_frame_send(struct frame_writer *writer, const void *event, size_t byt
 bool event_process_send(struct frame_writer *writer, const void *event, size_t bytes);
 bool event_network_send(struct frame_writer *writer, const void *event, size_t bytes);
 bool event_file_send(struct frame_writer *writer, const void *event, size_t bytes);
+
+/* Which environment variables an exec may carry; none until it is called. */
+void event_process_set_env_names(const struct policy *policy);
+/* Copies the named variables, with NUL between; returns the bytes used. */
+size_t event_process_filter_env(const uint8_t *env, size_t bytes, char *out, size_t out_bytes);
+const char *event_process_partial_cause(uint32_t cause);
 
 /* Finds the segments of a long event's data; false when they do not fit what came. */
 bool event_long_open(const struct pm_long *event, size_t bytes, const uint8_t *data[PM_SEGMENTS]);

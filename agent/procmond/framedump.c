@@ -30,6 +30,7 @@ static const char help_text[] =
 	"\n"
 	"Commands on standard input, one per line:\n"
 	"  add SLOT TGID START_TICKS DEPTH COLLECT | remove SLOT | pause SECONDS | bad | quit\n"
+	"  env [NAME]... names the environment variables that an exec may carry\n"
 	"Exit codes: that of procmond; 2 wrong arguments; 6 a frame did not decode.\n";
 
 struct options {
@@ -51,6 +52,9 @@ static const char *kind_name(uint16_t kind)
 
 #define NAME_OF_TAG(name, number, bytes) [number] = #name,
 static const char *const tag_names[FRAME_TAG_LAST + 1] = {FRAME_TAGS(NAME_OF_TAG)};
+
+#define WIDTH_OF_TAG(name, number, bytes) [number] = bytes,
+static const uint8_t tag_widths[FRAME_TAG_LAST + 1] = {FRAME_TAGS(WIDTH_OF_TAG)};
 
 static void print_text(const uint8_t *bytes, size_t length)
 {
@@ -84,32 +88,30 @@ static void print_tlv(const struct frame_view *view, int tag)
 	uint16_t half = 0;
 
 	switch (tag) {
-	case FRAME_TAG_FAMILY: case FRAME_TAG_LPORT: case FRAME_TAG_RPORT:
-		memcpy(&half, tlv->bytes, sizeof(half));
-		printf("%u", half);
-		break;
 	case FRAME_TAG_RESULT:
 		printf("%d", (int)frame_get_u32(view, (enum frame_tag)tag));
-		break;
-	case FRAME_TAG_WALL_NS: case FRAME_TAG_PARENT_TICKS: case FRAME_TAG_MISSES:
-		printf("%llu", (unsigned long long)frame_get_u64(view, (enum frame_tag)tag));
-		break;
-	case FRAME_TAG_PARENT_TGID: case FRAME_TAG_NS_PID: case FRAME_TAG_SID:
-	case FRAME_TAG_EXIT_CODE: case FRAME_TAG_NETNS: case FRAME_TAG_OPEN_FLAGS:
-	case FRAME_TAG_COUNT: case FRAME_TAG_SLOT: case FRAME_TAG_DEPTH: case FRAME_TAG_COLLECT:
-		printf("%u", frame_get_u32(view, (enum frame_tag)tag));
-		break;
-	case FRAME_TAG_LADDR: case FRAME_TAG_RADDR:
+		return;
+	case FRAME_TAG_LADDR: case FRAME_TAG_RADDR: case FRAME_TAG_SHA256: case FRAME_TAG_BLAKE3:
+	case FRAME_TAG_CONTENT:
 		putchar('"');
 		for (size_t i = 0; i < tlv->length; i++)
 			printf("%02x", tlv->bytes[i]);
 		putchar('"');
-		break;
-	case FRAME_TAG_CPU_HEADS: case FRAME_TAG_CPU_DROPS:
+		return;
+	case FRAME_TAG_CPU_HEADS: case FRAME_TAG_CPU_DROPS: case FRAME_TAG_SHED:
 		print_heads(tlv);
-		break;
+		return;
 	default:
-		print_text(tlv->bytes, tlv->length);
+		break;
+	}
+	switch (tag_widths[tag]) {
+	case 2:
+		memcpy(&half, tlv->bytes, sizeof(half));
+		printf("%u", half);
+		break;
+	case 4: printf("%u", frame_get_u32(view, (enum frame_tag)tag)); break;
+	case 8: printf("%llu", (unsigned long long)frame_get_u64(view, (enum frame_tag)tag)); break;
+	default: print_text(tlv->bytes, tlv->length);
 	}
 }
 
@@ -178,8 +180,23 @@ static void send_configure(const struct options *options, int link)
 	send_command(&frame, link);
 }
 
+/* A policy that names environment variables, with spaces between, and nothing else. */
+static void send_env_policy(char *names, int link)
+{
+	static struct command_frame frame;
+	size_t length = strlen(names);
+
+	for (size_t i = 0; i < length; i++)
+		if (names[i] == ' ')
+			names[i] = 0;
+	begin_command(&frame, FRAME_KIND_POLICY, 0, 0);
+	if (length)
+		add_tlv(&frame, FRAME_TAG_ENV_NAMES, names, (uint16_t)length);
+	send_command(&frame, link);
+}
+
 /* Obeys one line; false = quit. */
-static bool obey_line(const char *line, int link)
+static bool obey_line(char *line, int link)
 {
 	static struct command_frame frame;
 	uint32_t slot, tgid, depth, collect;
@@ -192,6 +209,8 @@ static bool obey_line(const char *line, int link)
 		add_tlv(&frame, FRAME_TAG_DEPTH, &depth, sizeof(depth));
 		add_tlv(&frame, FRAME_TAG_COLLECT, &collect, sizeof(collect));
 		send_command(&frame, link);
+	} else if (!strncmp(line, "env", 3)) {
+		send_env_policy(line + 3 + (line[3] == ' '), link);
 	} else if (sscanf(line, "remove %u", &slot) == 1) {
 		begin_command(&frame, FRAME_KIND_TRACE_REMOVE, 0, 0);
 		add_tlv(&frame, FRAME_TAG_SLOT, &slot, sizeof(slot));

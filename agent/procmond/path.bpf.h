@@ -134,34 +134,34 @@ struct inode___before_6_7 {
 	struct timespec64 i_ctime;
 } __attribute__((preserve_access_index));
 
-static __always_inline void fill_file_times(struct pm_file_id *id, struct inode *inode)
+static __always_inline void fill_file_times(struct pm_long *event, struct inode *inode)
 {
 	struct inode___before_6_11 *middle = (void *)inode;
 	struct inode___before_6_7 *old = (void *)inode;
 
 	if (bpf_core_field_exists(struct inode, i_mtime_sec)) {
-		id->mtime_ns = inode->i_mtime_sec * NS_PER_SECOND + inode->i_mtime_nsec;
-		id->ctime_ns = inode->i_ctime_sec * NS_PER_SECOND +
+		event->mtime_ns = inode->i_mtime_sec * NS_PER_SECOND + inode->i_mtime_nsec;
+		event->ctime_ns = inode->i_ctime_sec * NS_PER_SECOND +
 			       (inode->i_ctime_nsec & TIME_NS_MASK);
 		return;
 	}
 	if (bpf_core_field_exists(struct inode___before_6_11, __i_ctime))
-		id->ctime_ns = middle->__i_ctime.tv_sec * NS_PER_SECOND + middle->__i_ctime.tv_nsec;
+		event->ctime_ns = middle->__i_ctime.tv_sec * NS_PER_SECOND + middle->__i_ctime.tv_nsec;
 	else if (bpf_core_field_exists(struct inode___before_6_7, i_ctime))
-		id->ctime_ns = old->i_ctime.tv_sec * NS_PER_SECOND + old->i_ctime.tv_nsec;
+		event->ctime_ns = old->i_ctime.tv_sec * NS_PER_SECOND + old->i_ctime.tv_nsec;
 	if (bpf_core_field_exists(struct inode___before_6_11, __i_mtime))
-		id->mtime_ns = middle->__i_mtime.tv_sec * NS_PER_SECOND + middle->__i_mtime.tv_nsec;
+		event->mtime_ns = middle->__i_mtime.tv_sec * NS_PER_SECOND + middle->__i_mtime.tv_nsec;
 	else if (bpf_core_field_exists(struct inode___before_6_7, i_mtime))
-		id->mtime_ns = old->i_mtime.tv_sec * NS_PER_SECOND + old->i_mtime.tv_nsec;
+		event->mtime_ns = old->i_mtime.tv_sec * NS_PER_SECOND + old->i_mtime.tv_nsec;
 }
 
 /* `inode` is one the verifier knows: reached by plain loads from a task or a file. */
-static __always_inline void fill_file_id(struct pm_file_id *id, struct inode *inode)
+static __always_inline void fill_file_id(struct pm_long *event, struct inode *inode)
 {
-	id->dev = inode->i_sb->s_dev;
-	id->ino = inode->i_ino;
-	id->size = inode->i_size;
-	fill_file_times(id, inode);
+	event->dev = inode->i_sb->s_dev;
+	event->ino = inode->i_ino;
+	event->size = inode->i_size;
+	fill_file_times(event, inode);
 }
 
 /* The open file behind a descriptor of the current task. */

@@ -293,7 +293,8 @@ bool proc_source_open(struct source *source, const struct scope *scope, uint32_t
 	snprintf(report->programs, sizeof(report->programs), "poll");
 	snprintf(report->missing, sizeof(report->missing),
 		 "files,short-lived,exit-codes,failed-connects,filename,other-netns");
-	*source = (struct source){FRAME_TIER_PROC, self, proc_pump, proc_wait_ms, put,
-				  slot_open, slot_close, proc_close, NULL};
+	*source = (struct source){.tier = FRAME_TIER_PROC, .self = self, .pump = proc_pump,
+				  .wait_ms = proc_wait_ms, .trace_put = put, .trace_open = slot_open,
+				  .trace_close = slot_close, .close = proc_close};
 	return true;
 }

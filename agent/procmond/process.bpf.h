@@ -87,7 +87,7 @@ static __always_inline __u32 add_exe(struct task_struct *task, struct pm_long *e
 		event->absent |= PM_ABSENT_EXE;
 		return 0;
 	}
-	fill_file_id(&event->file, inode);
+	fill_file_id(event, inode);
 	if (!inode->i_nlink || (dentry->d_parent != dentry && !dentry->d_hash.pprev))
 		event->exe_flags |= FRAME_EXE_DELETED;
 	return walk_path_of(task, (void *)exe + bpf_core_field_offset(struct file, f_path), event, 0,

@@ -68,6 +68,7 @@ struct session {
 	struct source source;
 	struct policy policy; /* all zero until the agent has sent one */
 	uint64_t open_slots;
+	uint32_t agent_pid; /* by the kernel's word with each message; 0 = not known */
 	int replay_fd;
 	bool ended; /* the agent closed its end */
 };
@@ -80,13 +81,38 @@ static int fail(enum exit_code code, const char *sentence, const char *detail)
 	return code;
 }
 
+static void note_agent(struct session *session, struct msghdr *message)
+{
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+		struct ucred sender;
+
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_CREDENTIALS)
+			continue;
+		memcpy(&sender, CMSG_DATA(part), sizeof(sender));
+		if (sender.pid <= 0 || (uint32_t)sender.pid == session->agent_pid)
+			continue;
+		session->agent_pid = (uint32_t)sender.pid;
+		if (session->source.set_agent)
+			session->source.set_agent(session->source.self, session->agent_pid);
+	}
+}
+
 /* Takes what the agent has sent, without waiting. */
 static void receive(struct session *session)
 {
 	struct frame_reader *reader = &session->reader;
-	ssize_t n = recv(session->options.fd, reader->buf + reader->used,
-			 sizeof(reader->buf) - reader->used, MSG_DONTWAIT);
+	struct iovec room = {reader->buf + reader->used, sizeof(reader->buf) - reader->used};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct msghdr message = {.msg_iov = &room, .msg_iovlen = 1, .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	/* A descriptor that is sent along would stay open: there is no room for one. */
+	ssize_t n = recvmsg(session->options.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
+	if (n > 0)
+		note_agent(session, &message);
 	if (n > 0)
 		reader->used += (size_t)n;
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
@@ -188,7 +214,9 @@ static int open_source(struct session *session, const struct command *configure)
 					 &report))
 		return fail(EXIT_FAILED, "there is no memory for %s; free some.", "the process table");
 	send_ready(&session->writer, session->source.tier, &report);
-	proc_snapshot_send(&session->writer, &session->scope, session->source.tier);
+	if (session->source.set_agent)
+		session->source.set_agent(session->source.self, session->agent_pid);
+	snapshot_send(&session->writer, &session->scope, &session->source);
 	return -1;
 }
 
@@ -317,12 +345,16 @@ static int open_session(struct session *session)
 {
 	int record_fd = -1;
 	socklen_t bytes = sizeof(int);
-	int type = 0;
+	int type = 0, on = 1;
 
 	if (getsockopt(session->options.fd, SOL_SOCKET, SO_TYPE, &type, &bytes) ||
 	    type != SOCK_STREAM)
 		return fail(EXIT_USAGE, "the agent's descriptor is not a stream socket%s; start "
 					"procmond through the launcher.", "");
+	/* The pair is made by the launcher, so only the messages say who the agent is. */
+	if (setsockopt(session->options.fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
+		return fail(EXIT_FAILED, "the agent's %s cannot be asked who sends; use a unix socket.",
+			    "descriptor");
 	/* Frames hold command lines: nobody but the owner may read a recording. */
 	if (session->options.record) {
 		record_fd = open(session->options.record,

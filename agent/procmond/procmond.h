@@ -70,20 +70,16 @@ struct pm_event {
 	__u8 comm[PM_COMM_BYTES];
 };
 
-/* Which file it is, in which state: what hashes are cached by. All zero = not read. */
-struct pm_file_id {
+/* Exec and file events. Only the used part of `data` enters the ring. */
+struct pm_long {
+	struct pm_event head;
+	__u64 parent_ticks;
+	/* Which file it is, in which state: what hashes are cached by. Inode 0 = not read. */
 	__u64 dev; /* as the kernel numbers it: major << 20 | minor */
 	__u64 ino;
 	__u64 size;
 	__u64 mtime_ns;
 	__u64 ctime_ns;
-};
-
-/* Exec and file events. Only the used part of `data` enters the ring. */
-struct pm_long {
-	struct pm_event head;
-	__u64 parent_ticks;
-	struct pm_file_id file;
 	__u32 parent_tgid;
 	__u32 sid;
 	__u32 open_flags;

@@ -1,5 +1,6 @@
 /*
- * The snapshot: what runs already when observation begins. It guarantees one frame per process in
+ * The snapshot: what runs already when observation begins, told by the kernel's list of tasks where
+ * the source can read it, else by walking /proc. It guarantees one frame per process in
  * scope and a count at the end. It must never wait for a process: one that vanishes is left out,
  * its exit is in the ring.
  */
@@ -29,15 +30,20 @@ static void visit(void *context, uint32_t pid)
 					  &stat, snapshot->scope);
 }
 
-void proc_snapshot_send(struct frame_writer *writer, const struct scope *scope,
-			enum frame_tier tier)
+void snapshot_send(struct frame_writer *writer, const struct scope *scope,
+		   const struct source *source)
 {
-	struct snapshot snapshot = {writer, scope, tier, 0};
+	struct snapshot snapshot = {writer, scope, source->tier, 0};
 	struct frame_header header;
+	long count = source->snapshot ? source->snapshot(source->self, writer) : -1;
 
-	proc_for_each(visit, &snapshot);
-	header = frame_own_header(FRAME_KIND_SNAPSHOT_END, tier);
+	/* One that was cut short begins anew: the agent takes the later frame of a process. */
+	if (count < 0) {
+		proc_for_each(visit, &snapshot);
+		count = snapshot.count;
+	}
+	header = frame_own_header(FRAME_KIND_SNAPSHOT_END, source->tier);
 	frame_begin(writer, &header);
-	frame_u32(writer, FRAME_TAG_COUNT, snapshot.count);
+	frame_u32(writer, FRAME_TAG_COUNT, (uint32_t)count);
 	frame_end(writer);
 }

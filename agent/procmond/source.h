@@ -23,6 +23,8 @@ struct source_report {
 	char cause[SOURCE_TEXT_BYTES];
 };
 
+typedef void source_visit(void *context, uint32_t tgid, uint32_t parent, uint64_t start_ticks);
+
 struct source {
 	enum frame_tier tier;
 	void *self;
@@ -36,6 +38,13 @@ struct source {
 	void (*trace_open)(void *self, uint32_t slot, uint32_t collect);
 	void (*trace_close)(void *self, uint32_t slot);
 	void (*close)(void *self);
+	/* The processes that run already, without snapshot_end; negative = not by this source, or cut
+	   short. NULL = never. */
+	long (*snapshot)(void *self, struct frame_writer *writer);
+	/* What runs, as `visit` wants it; false = not by this source. NULL = never. */
+	bool (*visit_tasks)(void *self, source_visit *visit, void *context);
+	/* Which process the agent is, so that acts on it are told. NULL where nothing depends on it. */
+	void (*set_agent)(void *self, uint32_t tgid);
 	/* Obeys a policy in place of the one before; it is not kept. NULL where nothing depends on it. */
 	void (*set_policy)(void *self, const struct policy *policy);
 };
@@ -49,7 +58,7 @@ int bpf_source_verify_load(void);
 bool proc_source_open(struct source *source, const struct scope *scope, uint32_t poll_ms,
 		      struct source_report *report);
 /* What runs already, and snapshot_end. */
-void proc_snapshot_send(struct frame_writer *writer, const struct scope *scope,
-			enum frame_tier tier);
+void snapshot_send(struct frame_writer *writer, const struct scope *scope,
+		   const struct source *source);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * Puts lineages in scope, see trace.h. New children are the fork handler's work from the moment
- * the root is in the table; this file finds those that exist already by walking /proc, and walks
- * again until a walk finds nothing new, which closes the gap between reading /proc and filling
- * the table. It must never walk without end: a fork storm ends it after TRACE_PASSES_MAX.
+ * the root is in the table; this file finds those that exist already by the kernel's list of tasks,
+ * or by walking /proc where the source cannot read that, and walks again until a walk finds nothing
+ * new, which closes the gap between reading and filling the table. It must never walk without end: a fork storm ends it after TRACE_PASSES_MAX.
  */
 #include "trace.h"
 
@@ -27,13 +27,10 @@ struct trace_walk {
 	size_t room;
 };
 
-static void visit(void *context, uint32_t pid)
+static void add_member(void *context, uint32_t tgid, uint32_t parent, uint64_t start_ticks)
 {
 	struct trace_walk *walk = context;
-	struct proc_stat stat;
 
-	if (!proc_read_stat(pid, &stat) || stat.state == 'Z')
-		return;
 	if (walk->used == walk->room) {
 		size_t room = walk->room ? 2 * walk->room : 1024;
 		struct trace_member *grown = realloc(walk->members, room * sizeof(*grown));
@@ -44,7 +41,15 @@ static void visit(void *context, uint32_t pid)
 		walk->room = room;
 	}
 	walk->members[walk->used++] = (struct trace_member){
-		stat.pid, stat.parent, stat.start_ticks, NOT_IN_LINEAGE};
+		tgid, parent, start_ticks, NOT_IN_LINEAGE};
+}
+
+static void visit(void *context, uint32_t pid)
+{
+	struct proc_stat stat;
+
+	if (proc_read_stat(pid, &stat) && stat.state != 'Z')
+		add_member(context, stat.pid, stat.parent, stat.start_ticks);
 }
 
 static int by_tgid(const void *a, const void *b)
@@ -90,7 +95,11 @@ static long pass(struct source *source, const struct command *command, uint32_t 
 	struct trace_member *root;
 	long count = 0;
 
-	proc_for_each(visit, &walk);
+	if (!source->visit_tasks || !source->visit_tasks(source->self, add_member, &walk)) {
+		/* What a broken reading found is found again. */
+		walk.used = 0;
+		proc_for_each(visit, &walk);
+	}
 	if (walk.used)
 		qsort(walk.members, walk.used, sizeof(*walk.members), by_tgid);
 	root = find(&walk, command->tgid);
