@@ -1,0 +1,183 @@
+#!/bin/sh
+# Checks what procmond tells of processes beyond their life: where they come from, what they change,
+# what they do to others and to the collector. Needs root. Prints PASS or FAIL per check; exits 1 when
+# one failed.
+set -u
+. "$(dirname "$0")/live_lib.sh"
+actor=$build/live_process_actor
+
+keys_of() { # the kind, a pattern: one line per process key
+	grep "\"kind\":\"$1\"" "$out" | grep -- "$2" |
+		sed 's/.*"tgid":\([0-9]*\),.*"ticks":\([0-9]*\),.*/\1 \2/'
+}
+count_of() { grep "\"kind\":\"$1\"" "$out" | grep -c -- "$2"; }
+map_id_of() { # a pid, a map type: from the descriptors of that process
+	for info in /proc/"$1"/fdinfo/*; do
+		awk -v type="$2" '/^map_type:/ { same = $2 == type } /^map_id:/ && same { print $2 }' \
+			"$info" 2>/dev/null
+	done | sed -n 1p
+}
+
+echo "-- exec"
+mkdir "$dir/place"
+start_dump --scope "$scope"
+printf '#!/bin/sh\nexit 7\n' > "$dir/script"; chmod +x "$dir/script"
+within sh -c 'cd "$0" && exec /bin/echo placed' "$dir/place" > /dev/null
+within "$dir/script"
+within sh -c 'cd "$0" && rmdir "$0" && exec /bin/echo gone' "$dir/place" > /dev/null
+memory_pid=$(within "$actor" memory hidden)
+deleted_pid=$(within "$actor" deleted "$dir/short")
+(export SECRET=no-names-no-values; within true)
+echo "env KEPT ALSO" >&9; settle
+(export KEPT=a SECRET=raw-environment KEPTLONG=b ALSO=; within true)
+set -- $(stat -Lc '%d %i %s %.9Y %.9Z' /bin/echo | tr -d .)
+settle
+# stat() packs the device as 12 bits of minor in two parts; the kernel shifts by 20.
+dev=$(($1 >> 8 << 20 | $1 & 255))
+check "exec has the working directory" has exec "ARGV\":\"/bin/echo.u0000placed\".*\"CWD\":\"$dir/place\""
+check "a deleted working directory is not given as if it were there" \
+	has exec 'ARGV":"/bin/echo.u0000gone".*"ABSENT":"CWD:uncertain"'
+check "exec says which file it is, as stat() does" has exec \
+	"placed\".*\"DEV\":$dev,\"INO\":$2,\"SIZE\":$3,\"MTIME_NS\":$4,\"CTIME_NS\":$5"
+check "a script names its interpreter" has exec "FILENAME\":\"$dir/script\".*\"INTERP\":\"/bin/sh\""
+check "what is no script names none" not has exec 'placed".*"INTERP"'
+check "an image in memory is flagged" has exec \
+	"\"tgid\":$memory_pid,.*\"EXE\":\"memfd:hidden\",.*\"EXE_FLAGS\":2"
+check "a deleted image is flagged" has exec \
+	"\"tgid\":$deleted_pid,.*\"EXE\":\"$dir/short\",.*\"EXE_FLAGS\":1"
+check "an image that is there is not" not has exec 'placed".*"EXE_FLAGS"'
+check "named variables are carried, whole names only" has exec \
+	'"COMM":"true".*"ENV":"\(KEPT=a.u0000ALSO=\|ALSO=.u0000KEPT=a\)"'
+check "nothing of the environment leaves without a name" not grep -q 'raw-env\|no-names-no-values' "$out"
+
+echo "-- changed ids"
+pid=$(within "$actor" ids); settle
+check "a change of gids has the ids before it" has set_id \
+	"\"tgid\":$pid,.*\"uid\":0,\"gid\":1001,\"euid\":0,.*\"OLD_UID\":0,\"OLD_GID\":0,\"OLD_EUID\":0,\"CALL\":\"setresgid\""
+check "a change of uids has the ids before it" has set_id \
+	"\"tgid\":$pid,.*\"uid\":1002,\"gid\":1001,\"euid\":1003,.*\"OLD_UID\":0,\"OLD_GID\":1001,\"OLD_EUID\":0,\"CALL\":\"setresuid\""
+check "only changes are told" test "$(count_of set_id "\"tgid\":$pid,")" = 2
+
+echo "-- reaching into others"
+set -- $(within "$actor" trace); settle
+check "an attachment has its target" has ptrace \
+	"\"tgid\":$1,.*\"TARGET_TGID\":$2,\"TARGET_TICKS\":[1-9][0-9]*,\"REQUEST\":16,\"CALL\":\"ptrace\""
+check "200 reads and 200 writes are told once each" \
+	test "$(count_of ptrace "\"tgid\":$1,")" = 3
+set -- $(within "$actor" reach); settle
+check "process_vm_writev is told" has ptrace "\"tgid\":$1,.*\"TARGET_TGID\":$2,.*\"CALL\":\"process_vm_writev\""
+check "pidfd_getfd is told" has ptrace "\"tgid\":$1,.*\"TARGET_TGID\":$2,.*\"CALL\":\"pidfd_getfd\""
+set -- $(within unshare -pf "$actor" trace); settle
+check "a target is found from within a pid namespace" \
+	test "$(grep '"kind":"ptrace"' "$out" | grep -c '"TARGET_TGID":[1-9][0-9]*,.*"REQUEST":16')" = 2
+
+echo "-- acts on the collector"
+procmond=$(pgrep -P "$dump_pid" procmond)
+pid=$(within "$actor" load-program); settle
+check "loading a program is told once, not five times" \
+	test "$(count_of tamper "\"tgid\":$pid,.*\"CAUSE\":\"kernel_code\".*\"REQUEST\":5,\"CALL\":\"bpf\"")" = 1
+pid=$(within "$actor" module); settle
+if grep -q . /proc/modules 2>/dev/null; then result=-9; else result=-38; fi
+check "an attempt to load a module is told" has tamper \
+	"\"tgid\":$pid,.*\"CAUSE\":\"kernel_code\".*\"RESULT\":$result,.*\"CALL\":\"finit_module\""
+pid=$("$actor" seize "$procmond"); settle
+check "attaching to procmond is told, whatever the scope" has tamper \
+	"\"tgid\":$pid,.*\"CAUSE\":\"own_process\".*\"TARGET_TGID\":$procmond,.*\"REQUEST\":16902,\"CALL\":\"ptrace\""
+kill -STOP "$procmond"; kill -CONT "$procmond"; settle
+check "stopping procmond is told" has tamper \
+	"\"CAUSE\":\"own_process\".*\"TARGET_TGID\":$procmond,.*\"REQUEST\":19,\"CALL\":\"signal\""
+kill -STOP "$dump_pid"; kill -CONT "$dump_pid"; settle
+check "stopping the agent is told" has tamper \
+	"\"CAUSE\":\"own_process\".*\"TARGET_TGID\":$dump_pid,.*\"REQUEST\":19,\"CALL\":\"signal\""
+check "letting it go on is not" not has tamper '"REQUEST":18,"CALL":"signal"'
+check "what procmond does to itself is not told" not has tamper "\"tgid\":$procmond,"
+if command -v bpftool > /dev/null; then
+	handlers=$(map_id_of "$procmond" 3)
+	bpftool map delete id "$handlers" key 1 0 0 0
+	settle_stats
+	check "taking hold of one of our maps is told" has tamper \
+		"\"COMM\":\"bpftool\".*\"CAUSE\":\"own_object\"\|\"CAUSE\":\"own_object\".*\"COMM\":\"bpftool\""
+	check "a handler that was taken out is told" has tamper '"CAUSE":"handler:process".*"CALL":"detach"'
+	pid=$(within "$actor" ids); settle
+	check "and is back in its place" has set_id "\"tgid\":$pid,"
+else
+	echo "SKIP changes to our maps: bpftool is not installed"
+fi
+
+echo "-- ways around the view"
+mkfifo "$dir/before" "$dir/after"
+within "$actor" lines < "$dir/before" > "$dir/before.pid" & before_job=$!
+exec 8> "$dir/before"
+within "$actor" lines < "$dir/after" > "$dir/after.pid" & after_job=$!
+exec 7> "$dir/after"
+sleep 0.3
+before=$(cat "$dir/before.pid"); after=$(cat "$dir/after.pid")
+echo ring >&8; settle
+check "io_uring without a trace is not told" not grep -q '"kind":"view_partial"' "$out"
+echo "add 3 $before $(ticks_of "$before") 3 1" >&9
+echo "add 3 $after $(ticks_of "$after") 3 1" >&9; settle
+check "a trace that begins later marks what set up io_uring before" \
+	has view_partial "\"flags\":1,.*\"tgid\":$before,.*\"CAUSE\":\"io_uring\""
+echo ring >&7; echo ring >&7; settle
+check "io_uring in a trace is marked once" \
+	test "$(count_of view_partial "\"tgid\":$after,.*\"CAUSE\":\"io_uring\"")" = 1
+if [ "$(uname -m)" = x86_64 ]; then
+	echo compat >&7; echo compat >&7; settle
+	check "32-bit calls of a traced process are marked once" \
+		test "$(count_of view_partial "\"tgid\":$after,.*\"CAUSE\":\"compat32\"")" = 1
+	printf 'void _start(void) { __asm__ volatile("int $0x80" :: "a"(1), "b"(0)); }\n' > "$dir/32.c"
+	if cc -m32 -nostdlib -static -ffreestanding -o "$dir/image32" "$dir/32.c" 2>/dev/null; then
+		within "$dir/image32"; settle
+		check "a 32-bit image has its flag" has exec "\"flags\":32,.*\"EXE\":\"$dir/image32\""
+		check "a 64-bit one has not" not has exec '"flags":32,.*"EXE":"/usr/bin'
+	else
+		echo "SKIP 32-bit images: this compiler makes none"
+	fi
+fi
+echo quit >&8; echo quit >&7; exec 8>&- 7>&-; wait $before_job $after_job
+
+echo "-- reused pids"
+pid=$(within "$actor" reuse); settle
+if [ "$pid" != 0 ]; then
+	check "a reused pid has two forks with two keys" \
+		test "$(keys_of fork "\"tgid\":$pid," | sort -u | grep -c .)" = 2
+	check "and each key has its exit" test "$(keys_of exit "\"tgid\":$pid," | sort)" = \
+		"$(keys_of fork "\"tgid\":$pid," | sort)"
+else
+	echo "SKIP a reused pid: others took it"
+fi
+stop_dump
+start_dump --scope "$scope"
+within unshare -pf --mount-proc sh -c \
+	'echo 320 > /proc/sys/kernel/pid_max 2>/dev/null; exec "$@"' sh "$actor" churn 900
+settle
+keys_of fork '"COMM":"live_process_ac"' > "$dir/keys"
+grep '"kind":"fork"' "$out" | grep '"COMM":"live_process_ac"' | sed 's/.*"NS_PID":\([0-9]*\).*/\1/' > "$dir/ns"
+if [ "$(sort -u "$dir/ns" | wc -l)" -lt 400 ]; then
+	check "pids of a small namespace come round with keys of their own" \
+		test "$(wc -l < "$dir/keys")" = "$(sort -u "$dir/keys" | wc -l)"
+else
+	echo "SKIP a small pid namespace: this kernel has one pid_max for all"
+fi
+check "every one of 900 short lives is there" test "$(wc -l < "$dir/keys")" = 900
+
+echo "-- what runs already"
+stop_dump
+mkfifo "$dir/crowd"
+within "$actor" crowd 500 < "$dir/crowd" > "$dir/crowd.pid" & crowd_job=$!
+exec 8> "$dir/crowd"
+i=0; while [ ! -s "$dir/crowd.pid" ] && [ $i -lt 100 ]; do sleep 0.05; i=$((i + 1)); done
+start_dump --scope "$scope"
+crowd=$(cat "$dir/crowd.pid")
+check "the snapshot has the crowd, each with its parent" \
+	test "$(count_of snapshot "\"PARENT_TGID\":$crowd,")" = 500
+check "the count at the end is right" has snapshot_end "\"COUNT\":$(grep -c '"kind":"snapshot"' "$out")"
+check "with executable, arguments and directory" has snapshot \
+	"\"tgid\":$crowd,.*\"EXE\":\"$actor\",\"ARGV\":\"$actor.u0000crowd.u0000500\",.*\"CWD\":\"$PWD\""
+check "its keys are those of /proc" has snapshot "\"tgid\":$crowd,.*\"ticks\":$(ticks_of "$crowd"),"
+echo "add 9 $crowd $(ticks_of "$crowd") 1 1" >&9; settle
+check "a trace takes in all of them" has trace_state '"CAUSE":"","COUNT":501,"SLOT":9'
+exec 8>&-; wait $crowd_job
+stop_dump
+
+finish_test
