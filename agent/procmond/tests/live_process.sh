@@ -177,7 +177,8 @@ check "with executable, arguments and directory" has snapshot \
 check "its keys are those of /proc" has snapshot "\"tgid\":$crowd,.*\"ticks\":$(ticks_of "$crowd"),"
 echo "add 9 $crowd $(ticks_of "$crowd") 1 1" >&9; settle
 check "a trace takes in all of them" has trace_state '"CAUSE":"","COUNT":501,"SLOT":9'
-exec 8>&-; wait $crowd_job
+# The dump holds the crowd's input open as well.
 stop_dump
+exec 8>&-; wait $crowd_job
 
 finish_test
