@@ -24,6 +24,9 @@ const PROGRAMS = [
 	"on_exit_live",
 	"on_sock_state",
 	"on_sys_exit",
+	"on_process_call",
+	"on_signal",
+	"on_task",
 	"on_network_call",
 	"on_file_call",
 ];

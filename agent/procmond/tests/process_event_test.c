@@ -84,7 +84,7 @@ static struct long_event *exec_event(void)
 	APPEND(&to, ARGV, "/bin/sh\0/tmp/x\0");
 	APPEND(&to, NAME_TO, "/bin/sh\0");
 	APPEND(&to, CWD, "work\0home\0");
-	APPEND(&to, ENV, "A=1\0SECRET=s\0AB=2\0B=\0");
+	APPEND(&to, ENV, "A=1\0SECRET=s\0AB=2\0SEC=3\0B=\0");
 	return &to;
 }
 
