@@ -50,22 +50,24 @@ static __always_inline void remember_ids(struct task_struct *leader)
 static __always_inline void mark_partial(struct task_struct *task, __u32 cause)
 {
 	struct pm_partial event = {.cause = cause};
-	struct pm_partial_row row = {}, *known;
+	struct pm_partial_row row = {.start_ticks = ticks_of(task)}, *known;
+	__u32 tgid = task->tgid;
+	bool is_traced = traced_slots(tgid, row.start_ticks);
 
-	fill_event(&event.head, FRAME_KIND_VIEW_PARTIAL, task);
-	flag_traced(&event.head);
-	row.start_ticks = event.head.start_ticks;
-	known = bpf_map_lookup_elem(&partial, &event.head.tgid);
+	known = bpf_map_lookup_elem(&partial, &tgid);
 	if (known && known->start_ticks == row.start_ticks)
 		row = *known;
-	if (row.told & cause)
+	/* Every call of a 32-bit process comes here while there is a trace: most leave here. */
+	if ((is_traced ? row.told : row.seen) & cause)
 		return;
 	row.seen |= cause;
-	if (event.head.flags & FRAME_FLAG_TRACED && in_scope(task)) {
+	if (is_traced && in_scope(task)) {
 		row.told |= cause;
+		fill_event(&event.head, FRAME_KIND_VIEW_PARTIAL, task);
+		event.head.flags = FRAME_FLAG_TRACED;
 		submit(&event.head, sizeof(event));
 	}
-	bpf_map_update_elem(&partial, &event.head.tgid, &row, BPF_ANY);
+	bpf_map_update_elem(&partial, &tgid, &row, BPF_ANY);
 }
 
 #endif

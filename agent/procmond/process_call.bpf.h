@@ -141,7 +141,7 @@ static __always_inline void send_tamper(struct task_struct *task, struct pm_act 
 {
 	event->cause = cause;
 	event->head.kind = FRAME_KIND_TAMPER;
-	if (!is_due(event, event->request, PM_TAMPER_QUIET_NS))
+	if (!is_due(event, event->request, PM_REPEAT_QUIET_NS))
 		return;
 	/* What is done to ourselves is told whatever the scope. */
 	if (cause == PM_TAMPER_CODE && !in_scope(task))
@@ -176,6 +176,7 @@ static __always_inline void send_ptrace(struct task_struct *task, enum pm_call c
 	struct pm_act event = {.call = call, .result = ret};
 	__u64 first = PT_REGS_PARM1_CORE_SYSCALL(regs);
 	__u32 class = PTRACE_CLASS_READ;
+	__u64 quiet_ns;
 
 	event.request = call == PM_CALL_PTRACE ? first : 0;
 	if (call == PM_CALL_PTRACE)
@@ -197,7 +198,9 @@ static __always_inline void send_ptrace(struct task_struct *task, enum pm_call c
 		send_tamper(task, &event, PM_TAMPER_OWN_PROCESS);
 		return;
 	}
-	if (ret < 0 || !in_scope(task) || !is_due(&event, class, 0) ||
+	/* A debugger reads and writes all day; that it attached anew is news. */
+	quiet_ns = class == PTRACE_CLASS_ATTACH ? PM_REPEAT_QUIET_NS : 0;
+	if (ret < 0 || !in_scope(task) || !is_due(&event, class, quiet_ns) ||
 	    is_shed(FRAME_SHED_PROCESS_DETAIL))
 		return;
 	flag_traced(&event.head);

@@ -104,8 +104,8 @@ struct pm_repeat {
 	__u32 reserved;
 };
 #define PM_REPEAT_MAX 2048
-/* Tampering goes on being told, but a host that starts services all day must stay readable. */
-#define PM_TAMPER_QUIET_NS 60000000000ull
+/* An act goes on being told, but a host that starts services all day must stay readable. */
+#define PM_REPEAT_QUIET_NS 60000000000ull
 
 /* procmond, its agent. */
 #define PM_OWN_TGIDS 2
