@@ -71,7 +71,7 @@ static __always_inline void fill_process(struct pm_long *event, __u16 kind,
 	flag_traced(&event->head);
 	event->parent_tgid = parent->tgid;
 	event->parent_ticks = ticks_of(parent);
-	event->sid = BPF_CORE_READ(signal, pids[PIDTYPE_SID], numbers[0].nr);
+	event->sid = signal->pids[PIDTYPE_SID]->numbers[0].nr;
 	if (tty)
 		bpf_core_read_str(event->tty, sizeof(event->tty), &tty->name);
 }
@@ -115,8 +115,7 @@ static __always_inline __u32 add_cwd(struct task_struct *task, struct pm_long *e
 
 static __always_inline __u32 add_names(struct linux_binprm *bprm, struct pm_long *event, __u32 pos)
 {
-	const char *filename = BPF_CORE_READ(bprm, filename);
-	long bytes = bpf_probe_read_kernel_str(event->data + pos, PM_PATH_BYTES, filename);
+	long bytes = bpf_probe_read_kernel_str(event->data + pos, PM_PATH_BYTES, bprm->filename);
 
 	if (bytes > 0) {
 		event->bytes[PM_SEG_NAME] = bytes;
@@ -130,10 +129,10 @@ static __always_inline __u32 add_names(struct linux_binprm *bprm, struct pm_long
 /* A second name only where the kernel took one from a first line or from binfmt_misc. */
 static __always_inline __u32 add_interp(struct linux_binprm *bprm, struct pm_long *event, __u32 pos)
 {
-	const char *interp = BPF_CORE_READ(bprm, interp);
+	const char *interp = bprm->interp;
 	long bytes;
 
-	if (interp == BPF_CORE_READ(bprm, filename) || pos > PM_DATA_BYTES - PM_NAME_BYTES)
+	if (interp == bprm->filename || pos > PM_DATA_BYTES - PM_NAME_BYTES)
 		return pos;
 	bytes = bpf_probe_read_kernel_str(event->data + pos, PM_NAME_BYTES, interp);
 	if (bytes <= 0) {
@@ -188,9 +187,8 @@ static __always_inline __u32 add_env(struct task_struct *task, struct pm_long *e
 /* The header of the image that runs now, not of the script before it. */
 static __always_inline bool is_image_32bit(struct linux_binprm *bprm)
 {
-	__u8 header[5] = {};
+	const char *header = bprm->buf;
 
-	bpf_core_read(header, sizeof(header), &bprm->buf);
 	return header[0] == 0x7f && header[1] == 'E' && header[2] == 'L' && header[3] == 'F' &&
 	       header[4] == 1;
 }
