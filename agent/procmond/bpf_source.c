@@ -241,6 +241,17 @@ static bool visit_tasks(void *context, source_visit *visit, void *visit_context)
 	return whole;
 }
 
+static uint64_t slots_of(void *context, uint32_t tgid, uint64_t start_ticks)
+{
+	struct bpf_source *self = context;
+	struct pm_traced row;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(self->skeleton->maps.traced), &tgid, &row) ||
+	    row.start_ticks != start_ticks)
+		return 0;
+	return row.slots & self->skeleton->bss->active_slots;
+}
+
 static void bpf_close(void *context)
 {
 	struct bpf_source *self = context;
@@ -303,6 +314,7 @@ bool bpf_source_open(struct source *source, const struct scope *scope,
 				  .wait_ms = bpf_wait_ms, .trace_put = put, .trace_open = slot_open,
 				  .trace_close = slot_close, .close = bpf_close,
 				  .set_policy = set_policy, .snapshot = snapshot,
-				  .visit_tasks = visit_tasks, .set_agent = set_agent};
+				  .visit_tasks = visit_tasks, .set_agent = set_agent,
+				  .slots_of = slots_of};
 	return true;
 }

@@ -53,6 +53,11 @@ void frame_begin(struct frame_writer *writer, const struct frame_header *header)
 
 	if (writer->open)
 		broken_invariant("a frame was begun inside another");
+	if (writer->hooks && !writer->in_hook) {
+		writer->in_hook = true;
+		writer->hooks->before(writer->hooks->self, writer, header);
+		writer->in_hook = false;
+	}
 	make_room(writer);
 	copy.version = FRAME_VERSION;
 	writer->open = true;
@@ -99,13 +104,24 @@ void frame_u64(struct frame_writer *writer, uint16_t tag, uint64_t value)
 
 void frame_end(struct frame_writer *writer)
 {
+	bool hooked = writer->hooks && !writer->in_hook;
 	uint32_t length;
 
 	if (!writer->open)
 		broken_invariant("a frame was ended that was never begun");
+	if (hooked) {
+		writer->in_hook = true;
+		writer->hooks->closing(writer->hooks->self, writer,
+				       writer->buf + writer->frame_at + FRAME_PREFIX_BYTES,
+				       writer->used - writer->frame_at - FRAME_PREFIX_BYTES);
+	}
 	length = (uint32_t)(writer->used - writer->frame_at - FRAME_PREFIX_BYTES);
 	memcpy(writer->buf + writer->frame_at, &length, sizeof(length));
 	writer->open = false;
+	if (hooked) {
+		writer->hooks->closed(writer->hooks->self, writer);
+		writer->in_hook = false;
+	}
 }
 
 void frame_raw(struct frame_writer *writer, const uint8_t *frame, size_t length)

@@ -12,6 +12,22 @@
 
 #include "frame.h"
 
+struct frame_writer;
+
+/*
+ * What a room adds to the frames of others. Frames and fields that a hook writes do not come back to
+ * the hooks.
+ */
+struct frame_hooks {
+	void *self;
+	/* Before a frame; may write frames. */
+	void (*before)(void *self, struct frame_writer *writer, const struct frame_header *header);
+	/* The frame is complete but for what this adds to it; may write fields. */
+	void (*closing)(void *self, struct frame_writer *writer, const uint8_t *body, size_t length);
+	/* The frame is closed; may write frames. */
+	void (*closed)(void *self, struct frame_writer *writer);
+};
+
 struct frame_writer {
 	int fd;
 	int record_fd; /* -1 = no recording; owned by the writer */
@@ -21,6 +37,8 @@ struct frame_writer {
 	size_t used; /* bytes in buf, the open frame included */
 	size_t frame_at; /* where the open frame's length prefix lies */
 	uint8_t *buf;
+	const struct frame_hooks *hooks; /* NULL = none */
+	bool in_hook;
 };
 
 /* Room for several frames: one system call then carries a burst. */

@@ -31,6 +31,7 @@ static const char help_text[] =
 	"Commands on standard input, one per line:\n"
 	"  add SLOT TGID START_TICKS DEPTH COLLECT | remove SLOT | pause SECONDS | bad | quit\n"
 	"  env [NAME]... names the environment variables that an exec may carry\n"
+	"  limits HASH_BYTES_MAX NEW_FILE_BYTES_MAX MEMORY_HEADERS   a policy of these alone\n"
 	"Exit codes: that of procmond; 2 wrong arguments; 6 a frame did not decode.\n";
 
 struct options {
@@ -195,6 +196,20 @@ static void send_env_policy(char *names, int link)
 	send_command(&frame, link);
 }
 
+static void send_limits(const char *line, int link)
+{
+	static struct command_frame frame;
+	unsigned long long hash_bytes_max = 0, new_file_bytes_max = 0;
+	uint32_t memory_headers = 0;
+
+	sscanf(line, "limits %llu %llu %u", &hash_bytes_max, &new_file_bytes_max, &memory_headers);
+	begin_command(&frame, FRAME_KIND_POLICY, 0, 0);
+	add_tlv(&frame, FRAME_TAG_HASH_BYTES_MAX, &hash_bytes_max, 8);
+	add_tlv(&frame, FRAME_TAG_NEW_FILE_BYTES_MAX, &new_file_bytes_max, 8);
+	add_tlv(&frame, FRAME_TAG_MEMORY_HEADERS, &memory_headers, 4);
+	send_command(&frame, link);
+}
+
 /* Obeys one line; false = quit. */
 static bool obey_line(char *line, int link)
 {
@@ -211,6 +226,8 @@ static bool obey_line(char *line, int link)
 		send_command(&frame, link);
 	} else if (!strncmp(line, "env", 3)) {
 		send_env_policy(line + 3 + (line[3] == ' '), link);
+	} else if (!strncmp(line, "limits ", 7)) {
+		send_limits(line, link);
 	} else if (sscanf(line, "remove %u", &slot) == 1) {
 		begin_command(&frame, FRAME_KIND_TRACE_REMOVE, 0, 0);
 		add_tlv(&frame, FRAME_TAG_SLOT, &slot, sizeof(slot));

@@ -268,6 +268,14 @@ static void slot_close(void *context, uint32_t slot)
 		self->known.rows[i].traced.slots &= ~(1ull << slot);
 }
 
+static uint64_t slots_of(void *context, uint32_t tgid, uint64_t start_ticks)
+{
+	struct proc_source *self = context;
+	struct proc_row *row = proc_table_find(&self->known, tgid);
+
+	return row && row->stat.start_ticks == start_ticks ? row->traced.slots & self->active_slots : 0;
+}
+
 static void proc_close(void *context)
 {
 	struct proc_source *self = context;
@@ -295,6 +303,7 @@ bool proc_source_open(struct source *source, const struct scope *scope, uint32_t
 		 "files,short-lived,exit-codes,failed-connects,filename,other-netns");
 	*source = (struct source){.tier = FRAME_TIER_PROC, .self = self, .pump = proc_pump,
 				  .wait_ms = proc_wait_ms, .trace_put = put, .trace_open = slot_open,
-				  .trace_close = slot_close, .close = proc_close};
+				  .trace_close = slot_close, .close = proc_close,
+				  .slots_of = slots_of};
 	return true;
 }

@@ -18,6 +18,7 @@
 
 #include "clock.h"
 #include "command.h"
+#include "enrich.h"
 #include "frame_read.h"
 #include "layout.h"
 #include "proc_read.h"
@@ -66,6 +67,7 @@ struct session {
 	struct frame_reader reader;
 	struct scope scope;
 	struct source source;
+	struct enrich enrich;
 	struct policy policy; /* all zero until the agent has sent one */
 	uint64_t open_slots;
 	uint32_t agent_pid; /* by the kernel's word with each message; 0 = not known */
@@ -213,6 +215,7 @@ static int open_source(struct session *session, const struct command *configure)
 	if (!opened && !proc_source_open(&session->source, &session->scope, configure->poll_ms,
 					 &report))
 		return fail(EXIT_FAILED, "there is no memory for %s; free some.", "the process table");
+	enrich_open(&session->enrich, &session->writer, &session->scope, &session->source);
 	send_ready(&session->writer, session->source.tier, &report);
 	if (session->source.set_agent)
 		session->source.set_agent(session->source.self, session->agent_pid);
@@ -224,8 +227,29 @@ static int open_source(struct session *session, const struct command *configure)
 static void obey_policy(struct session *session, const struct policy *policy)
 {
 	session->policy = *policy;
-	if (session->replay_fd < 0 && session->source.set_policy)
+	if (session->replay_fd >= 0)
+		return;
+	hash_desk_set_policy(&session->enrich.desk, &session->policy);
+	if (session->source.set_policy)
 		session->source.set_policy(session->source.self, &session->policy);
+}
+
+static struct trace_result add_trace(struct session *session, const struct command *command)
+{
+	struct trace_result result = trace_add(&session->source, command, &session->open_slots);
+
+	if (!result.cause[0])
+		hash_desk_set_trace(&session->enrich.desk, command->slot, command->collect);
+	return result;
+}
+
+static struct trace_result remove_trace(struct session *session, const struct command *command)
+{
+	struct trace_result result = trace_remove(&session->source, command, &session->open_slots);
+
+	if (!result.cause[0])
+		hash_desk_set_trace(&session->enrich.desk, command->slot, 0);
+	return result;
 }
 
 /* Returns an exit code, or -1 to go on. */
@@ -242,9 +266,9 @@ static int obey(struct session *session, const struct command *command)
 		return -1;
 	}
 	if (session->replay_fd < 0 && command->kind == FRAME_KIND_TRACE_ADD)
-		result = trace_add(&session->source, command, &session->open_slots);
+		result = add_trace(session, command);
 	else if (session->replay_fd < 0)
-		result = trace_remove(&session->source, command, &session->open_slots);
+		result = remove_trace(session, command);
 	else
 		tier = FRAME_TIER_PROC;
 	trace_send_state(&session->writer, tier, command, &result);
@@ -288,7 +312,9 @@ static int run_loop(struct session *session)
 			continue;
 		if (!session->source.pump(session->source.self, &session->writer, clock_boot_ns()))
 			return link_lost(session);
+		hash_desk_pump(&session->enrich.desk, &session->writer, clock_boot_ns());
 		wait_ms = session->source.wait_ms(session->source.self, clock_boot_ns());
+		wait_ms = hash_desk_wait_ms(&session->enrich.desk, wait_ms);
 	}
 	return EXIT_CLEAN;
 }
@@ -336,6 +362,7 @@ static int run(struct session *session)
 					       : open_source(session, &configure);
 	if (code < 0)
 		code = run_loop(session);
+	enrich_close(&session->enrich);
 	if (session->source.close)
 		session->source.close(session->source.self);
 	return code;

@@ -47,6 +47,8 @@ struct source {
 	void (*set_agent)(void *self, uint32_t tgid);
 	/* Obeys a policy in place of the one before; it is not kept. NULL where nothing depends on it. */
 	void (*set_policy)(void *self, const struct policy *policy);
+	/* The traces a process is in, a bit per slot. NULL where the source cannot tell. */
+	uint64_t (*slots_of)(void *self, uint32_t tgid, uint64_t start_ticks);
 };
 
 /* False with a cause in the report when the kernel does not allow it. */
