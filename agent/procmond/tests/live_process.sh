@@ -11,6 +11,13 @@ keys_of() { # the kind, a pattern: one line per process key
 		sed 's/.*"tgid":\([0-9]*\),.*"ticks":\([0-9]*\),.*/\1 \2/'
 }
 count_of() { grep "\"kind\":\"$1\"" "$out" | grep -c -- "$2"; }
+until_count() { # kind, pattern, how many; a busy machine prints late
+	i=0
+	while [ "$(count_of "$1" "$2")" -lt "$3" ] && [ $i -lt 100 ]; do
+		i=$((i + 1))
+		sleep 0.05
+	done
+}
 map_id_of() { # a pid, a map type: from the descriptors of that process
 	for info in /proc/"$1"/fdinfo/*; do
 		awk -v type="$2" '/^map_type:/ { same = $2 == type } /^map_id:/ && same { print $2 }' \
@@ -152,6 +159,7 @@ stop_dump
 start_dump --scope "$scope"
 within unshare -pf --mount-proc sh -c \
 	'echo 320 > /proc/sys/kernel/pid_max 2>/dev/null; exec "$@"' sh "$actor" churn 900
+until_count fork '"COMM":"live_process_ac"' 900
 settle
 keys_of fork '"COMM":"live_process_ac"' > "$dir/keys"
 grep '"kind":"fork"' "$out" | grep '"COMM":"live_process_ac"' | sed 's/.*"NS_PID":\([0-9]*\).*/\1/' > "$dir/ns"
