@@ -56,8 +56,9 @@ Example of FILE (relative paths are relative to it; the agent's id is in its cer
       bytes_max: 268435456
     capture:
       scope_cgroup: ""                   # empty = the whole machine
-      source: auto                       # auto, ebpf or proc
-      poll_ms: 200                       # proc only
+      source: auto                       # auto; ebpf, netlink or proc force a tier
+      poll_ms: 200                       # netlink (connections) and proc
+      poll_connections: true             # netlink and proc
 
 Exit codes: 0 stopped; 1 fault in the agent; 2 arguments or configuration; 3 the clock is wrong; 4 certificate, keys or
 trust documents; 5 procmond is not there or failed; 6 the disk failed, data_dir is taken, or the disk key is missing or wrong.

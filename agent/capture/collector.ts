@@ -19,8 +19,12 @@ import { encodePolicy } from "./policy-frame.ts";
 export interface CaptureConfig {
 	/** Path below the cgroup v2 mount; empty = the whole machine. */
 	readonly scopeCgroup: string;
-	readonly source: "auto" | "ebpf" | "proc";
+	/** `auto` takes the best tier the kernel allows; any other is forced and ends procmond where it is refused. */
+	readonly source: "auto" | "ebpf" | "netlink" | "proc";
+	/** How often the polling tiers look; at least this, longer where looking would be the load. */
 	readonly pollMs: number;
+	/** Whether the polling tiers look at connections too. */
+	readonly pollsConnections: boolean;
 }
 
 export interface CollectorOptions {
@@ -50,9 +54,13 @@ export class Collector {
 	constructor(socket: Duplex, options: CollectorOptions) {
 		this.#socket = socket;
 		this.#options = options;
-		const { scopeCgroup, source, pollMs } = options.config;
+		const { scopeCgroup, source, pollMs, pollsConnections } = options.config;
+		const COLLECT = Number(pollsConnections) << COLLECT_BITS.network;
 		this.#send(
-			encodeFrame({ kind: "configure", tags: { SCOPE_CGROUP: scopeCgroup, SOURCE: source, POLL_MS: pollMs } }),
+			encodeFrame({
+				kind: "configure",
+				tags: { SCOPE_CGROUP: scopeCgroup, SOURCE: source, POLL_MS: pollMs, COLLECT },
+			}),
 		);
 		this.setPolicy(options.policy);
 		socket.on("data", (chunk: Buffer) => this.#take(chunk));

@@ -81,7 +81,7 @@ function startCollector(policy: CapturePolicy) {
 	});
 	const codes: string[] = [];
 	const collector = new Collector(ours as Duplex, {
-		config: { scopeCgroup: "", source: "auto", pollMs: 200 },
+		config: { scopeCgroup: "", source: "auto", pollMs: 200, pollsConnections: true },
 		policy,
 		log: (code) => codes.push(code),
 		onFrame: () => {},

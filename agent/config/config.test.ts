@@ -40,7 +40,7 @@ test("the seed's shape is read, with defaults for what it leaves out and paths b
 	});
 	assert.equal(config.value.dataDir, "/etc/daemoneye/state");
 	assert.equal(config.value.outboxBytesMax, 268_435_456);
-	assert.deepEqual(config.value.capture, { scopeCgroup: "", source: "auto", pollMs: 200 });
+	assert.deepEqual(config.value.capture, { scopeCgroup: "", source: "auto", pollMs: 200, pollsConnections: true });
 });
 
 test("an unknown key is refused by name and line, with what was meant", () => {
@@ -64,7 +64,7 @@ test("a missing key, a wrong type and a value out of range are each named", () =
 		/line 2: agent\.proxy_hint: must be host:port like/,
 	);
 	assert.match(refusal(GOOD.replace("7443", "70000")), /port must be from 1 to 65535/);
-	assert.match(refusal(`${GOOD}  capture: {source: magic}\n`), /must be one of auto, ebpf, proc/);
+	assert.match(refusal(`${GOOD}  capture: {source: magic}\n`), /must be one of auto, ebpf, netlink, proc/);
 	assert.match(refusal(`${GOOD}  outbox: {bytes_max: 1}\n`), /agent\.outbox\.bytes_max: must be a whole number/);
 	assert.match(refusal(`${GOOD}  capture: 7\n`), /agent\.capture: must be a map of keys/);
 });

@@ -87,8 +87,9 @@ const configSetting = groupSetting({
 		capture: groupSetting(
 			{
 				scope_cgroup: textSetting("a path below the cgroup mount", /^[^\0]{0,4095}$/, ""),
-				source: choiceSetting(["auto", "ebpf", "proc"], "auto"),
+				source: choiceSetting(["auto", "ebpf", "netlink", "proc"], "auto"),
 				poll_ms: integerSetting({ min: 10, max: 60_000, fallback: 200 }),
+				poll_connections: flagSetting(true),
 			},
 			{ isOptional: true },
 		),
@@ -118,7 +119,12 @@ function configOf({ agent }: SettingOf<typeof configSetting>, directory: string)
 		},
 		lookBack: { maxAgeMs: look_back.secs * 1000, bytesMax: look_back.bytes_max },
 		outboxBytesMax: outbox.bytes_max,
-		capture: { scopeCgroup: capture.scope_cgroup, source: capture.source, pollMs: capture.poll_ms },
+		capture: {
+			scopeCgroup: capture.scope_cgroup,
+			source: capture.source,
+			pollMs: capture.poll_ms,
+			pollsConnections: capture.poll_connections,
+		},
 	};
 }
 

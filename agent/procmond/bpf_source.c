@@ -20,6 +20,7 @@
 #include "bpf_trace.h"
 #include "clock.h"
 #include "event_frame.h"
+#include "proc_read.h"
 #include "procmond.skel.h"
 #include "source.h"
 
@@ -264,26 +265,14 @@ static void bpf_close(void *context)
 	free(self);
 }
 
-/* Pids and start times of the events are those of the init namespaces; /proc must agree. */
-static bool in_init_namespace(const char *path, const char *expected)
-{
-	char text[64];
-	ssize_t length = readlink(path, text, sizeof(text) - 1);
-
-	if (length <= 0)
-		return true;
-	text[length] = 0;
-	return !strcmp(text, expected);
-}
-
 bool bpf_source_open(struct source *source, const struct scope *scope,
 		     struct source_report *report)
 {
 	struct bpf_source *self;
 
 	memset(report, 0, sizeof(*report));
-	if (!in_init_namespace("/proc/self/ns/pid", "pid:[4026531836]") ||
-	    !in_init_namespace("/proc/self/ns/time", "time:[4026531834]")) {
+	/* Pids and start times of the events are those of the first namespaces; /proc must agree. */
+	if (!proc_in_init_namespaces()) {
 		snprintf(report->cause, sizeof(report->cause), "not_in_init_namespace");
 		return false;
 	}

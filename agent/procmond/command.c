@@ -45,6 +45,8 @@ static const char *decode_configure(const struct frame_view *view, struct comman
 		command->source = COMMAND_SOURCE_AUTO;
 	else if (text_is(source, "ebpf"))
 		command->source = COMMAND_SOURCE_EBPF;
+	else if (text_is(source, "netlink"))
+		command->source = COMMAND_SOURCE_NETLINK;
 	else if (text_is(source, "proc"))
 		command->source = COMMAND_SOURCE_PROC;
 	else
@@ -55,6 +57,8 @@ static const char *decode_configure(const struct frame_view *view, struct comman
 		command->poll_ms = frame_get_u32(view, FRAME_TAG_POLL_MS);
 	if (command->poll_ms < COMMAND_POLL_MS_MIN || command->poll_ms > COMMAND_POLL_MS_MAX)
 		return "poll_ms_range";
+	command->polls_connections = !frame_has(view, FRAME_TAG_COLLECT) ||
+				     (frame_get_u32(view, FRAME_TAG_COLLECT) & FRAME_COLLECT_NETWORK);
 	return NULL;
 }
 

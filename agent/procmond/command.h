@@ -5,6 +5,7 @@
 #ifndef PROCMOND_COMMAND_H
 #define PROCMOND_COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,12 @@
 #define COMMAND_POLL_MS_MAX 60000
 #define COMMAND_POLL_MS_DEFAULT 200
 
-enum command_source { COMMAND_SOURCE_AUTO, COMMAND_SOURCE_EBPF, COMMAND_SOURCE_PROC };
+enum command_source {
+	COMMAND_SOURCE_AUTO,
+	COMMAND_SOURCE_EBPF,
+	COMMAND_SOURCE_NETLINK,
+	COMMAND_SOURCE_PROC,
+};
 
 struct command {
 	enum frame_kind kind;
@@ -25,6 +31,7 @@ struct command {
 	char scope_cgroup[COMMAND_SCOPE_BYTES_MAX + 1];
 	enum command_source source;
 	uint32_t poll_ms;
+	bool polls_connections;
 	/* trace_add, trace_remove */
 	uint32_t slot;
 	uint32_t depth;

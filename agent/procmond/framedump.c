@@ -23,7 +23,7 @@
 static const char help_text[] =
 	"framedump starts procmond and prints its frames as JSON lines.\n"
 	"\n"
-	"  framedump --procmond PATH [--arg X]... [--scope CGROUP] [--source auto|ebpf|proc]\n"
+	"  framedump --procmond PATH [--arg X]... [--scope CGROUP] [--source auto|ebpf|netlink|proc]\n"
 	"            [--poll-ms N] [--seconds N]\n"
 	"\n"
 	"Example:  framedump --procmond build/procmond --seconds 5 | grep '\"kind\":\"exec\"'\n"

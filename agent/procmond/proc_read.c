@@ -9,11 +9,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "proc_facts.h"
 #include "procmond.h"
 
 #define DELETED " (deleted)"
@@ -90,6 +92,49 @@ bool proc_read_exe(uint32_t pid, char *path, size_t bytes, uint16_t *flags)
 	return true;
 }
 
+static bool namespace_is(const char *path, const char *expected)
+{
+	char text[64];
+	ssize_t length = readlink(path, text, sizeof(text) - 1);
+
+	/* A kernel without that kind of namespace has only the first. */
+	if (length <= 0)
+		return true;
+	text[length] = 0;
+	return !strcmp(text, expected);
+}
+
+bool proc_sees_others(void)
+{
+	unsigned long long effective = 0;
+	char text[4096], *line;
+	long bytes = proc_read_file("/proc/self/status", text, sizeof(text) - 1);
+
+	text[bytes > 0 ? bytes : 0] = 0;
+	line = strstr(text, "\nCapEff:");
+	if (line)
+		sscanf(line, "\nCapEff: %llx", &effective);
+	/* Over its own user namespace only, the capability opens nobody else's /proc. */
+	return effective >> CAP_SYS_PTRACE & 1 &&
+	       namespace_is("/proc/self/ns/user", "user:[4026531837]");
+}
+
+bool proc_in_init_namespaces(void)
+{
+	/* The kernel gives its first namespaces fixed inodes (PROC_*_INIT_INO). */
+	return namespace_is("/proc/self/ns/pid", "pid:[4026531836]") &&
+	       namespace_is("/proc/self/ns/user", "user:[4026531837]") &&
+	       namespace_is("/proc/self/ns/time", "time:[4026531834]");
+}
+
+const char *proc_hidden_by(void)
+{
+	if (!namespace_is("/proc/self/ns/pid", "pid:[4026531836]"))
+		return "pid_namespace";
+	/* Process 1 exists; where it does not show, neither do those of other users. */
+	return access("/proc/1", F_OK) ? "hidepid" : NULL;
+}
+
 long proc_for_each(proc_visit *visit, void *context)
 {
 	DIR *dir = opendir("/proc");
@@ -108,73 +153,6 @@ long proc_for_each(proc_visit *visit, void *context)
 	return count;
 }
 
-static const char *line_of(const char *text, const char *key)
-{
-	const char *at = text;
-	size_t length = strlen(key);
-
-	while (at && strncmp(at, key, length)) {
-		at = strchr(at, '\n');
-		at += at != NULL;
-	}
-	return at ? at + length : NULL;
-}
-
-void proc_fill_header(struct frame_header *header, const struct proc_stat *stat,
-		      const struct scope *scope, uint32_t *ns_pid)
-{
-	char path[64], text[4096], cgroup[SCOPE_PATH_BYTES];
-	const char *line;
-	long bytes;
-
-	header->tgid = stat->pid;
-	header->tid = stat->pid;
-	header->start_ticks = stat->start_ticks;
-	header->ktime_ns = 0;
-	*ns_pid = 0;
-	if (proc_read_cgroup(stat->pid, cgroup, sizeof(cgroup)))
-		header->cgroup_id = scope_cgroup_id_of(scope, cgroup);
-	snprintf(path, sizeof(path), "/proc/%u/status", stat->pid);
-	bytes = proc_read_file(path, text, sizeof(text) - 1);
-	if (bytes <= 0)
-		return;
-	text[bytes] = 0;
-	line = line_of(text, "Uid:");
-	if (line)
-		sscanf(line, "%u %u", &header->uid, &header->euid);
-	line = line_of(text, "Gid:");
-	if (line)
-		sscanf(line, "%u", &header->gid);
-	line = line_of(text, "NSpid:");
-	for (const char *end = line ? strchrnul(line, '\n') : NULL; line && line < end;) {
-		char *next;
-		unsigned long value = strtoul(line, &next, 10);
-
-		if (next == line || next > end)
-			break;
-		*ns_pid = (uint32_t)value;
-		line = next;
-	}
-}
-
-static void send_tty(struct frame_writer *writer, uint32_t tty_nr)
-{
-	uint32_t major = tty_nr >> 8 & 0xfff;
-	uint32_t minor = (tty_nr & 0xff) | (tty_nr >> 12 & 0xfff00);
-	char name[32];
-
-	/* The names the kernel tier reads from the terminal itself. */
-	if (major >= 136 && major <= 143)
-		snprintf(name, sizeof(name), "pts%u", (major - 136) * 256 + minor);
-	else if (major == 4 && minor < 64)
-		snprintf(name, sizeof(name), "tty%u", minor);
-	else if (major == 4)
-		snprintf(name, sizeof(name), "ttyS%u", minor - 64);
-	else
-		return;
-	frame_text(writer, FRAME_TAG_TTY, name);
-}
-
 static void send_comm(struct frame_writer *writer, const char *comm)
 {
 	size_t length = strlen(comm);
@@ -182,42 +160,73 @@ static void send_comm(struct frame_writer *writer, const char *comm)
 	frame_bytes(writer, FRAME_TAG_COMM, comm, length > PM_COMM_BYTES ? PM_COMM_BYTES : length);
 }
 
+bool proc_fill_header(struct frame_header *header, const struct proc_stat *stat,
+		      const struct scope *scope, uint32_t *ns_pid)
+{
+	int dir = proc_dir_open(stat->pid);
+	struct proc_ids ids = {0};
+	struct proc_stat again;
+
+	header->tgid = stat->pid;
+	header->tid = stat->pid;
+	header->start_ticks = stat->start_ticks;
+	header->ktime_ns = 0;
+	*ns_pid = 0;
+	if (dir < 0)
+		return false;
+	proc_dir_ids(dir, scope, &ids);
+	if (!proc_dir_stat(dir, stat->pid, &again) || again.start_ticks != stat->start_ticks)
+		memset(&ids, 0, sizeof(ids));
+	close(dir);
+	proc_ids_to_header(&ids, header);
+	*ns_pid = ids.ns_pid;
+	return ids.known;
+}
+
+/* False when another process has the pid by now, or none. */
+static bool look(const struct proc_stat *stat, const struct scope *scope, struct proc_ids *ids,
+		 struct proc_program *program)
+{
+	int dir = proc_dir_open(stat->pid);
+	struct proc_stat now;
+	bool same;
+
+	if (dir < 0)
+		return false;
+	proc_dir_program(dir, stat->kernel_thread, program);
+	proc_dir_ids(dir, scope, ids);
+	/* Read last through the same descriptor: what was read before is of this very process. */
+	same = proc_dir_stat(dir, stat->pid, &now) && now.start_ticks == stat->start_ticks;
+	close(dir);
+	return same;
+}
+
 bool proc_send_exec(struct frame_writer *writer, uint16_t kind, uint16_t tier, uint16_t flags,
 		    const struct proc_stat *stat, const struct scope *scope)
 {
-	static char exe[PM_PATH_BYTES], argv[PM_ARGV_BYTES + 1];
-	struct frame_header header = {.kind = kind, .tier = tier, .flags = flags};
-	struct proc_stat again, parent;
-	char path[64];
-	uint32_t ns_pid;
-	long argv_bytes;
-	bool has_exe;
+	static struct proc_program program;
+	struct frame_header header = {.kind = kind, .tier = tier};
+	struct proc_stat parent;
+	struct proc_ids ids;
 
-	snprintf(path, sizeof(path), "/proc/%u/cmdline", stat->pid);
-	argv_bytes = proc_read_file(path, argv, sizeof(argv));
-	has_exe = proc_read_exe(stat->pid, exe, sizeof(exe), &header.flags);
-	proc_fill_header(&header, stat, scope, &ns_pid);
-	if (!proc_read_stat(stat->pid, &again) || again.start_ticks != stat->start_ticks)
+	if (!look(stat, scope, &ids, &program))
 		return false;
+	header.flags = flags | program.flags;
+	header.tgid = header.tid = stat->pid;
+	header.start_ticks = stat->start_ticks;
 	header.ktime_ns = frame_own_header(kind, tier).ktime_ns;
-	if (argv_bytes > PM_ARGV_BYTES) {
-		argv_bytes = PM_ARGV_BYTES;
-		header.flags |= FRAME_FLAG_ARGV_CUT;
-	}
+	proc_ids_to_header(&ids, &header);
 	frame_begin(writer, &header);
-	if (has_exe)
-		frame_text(writer, FRAME_TAG_EXE, exe);
-	if (argv_bytes > 0)
-		frame_bytes(writer, FRAME_TAG_ARGV, argv,
-			    (size_t)argv_bytes - (argv[argv_bytes - 1] == 0));
 	send_comm(writer, stat->comm);
 	frame_u32(writer, FRAME_TAG_PARENT_TGID, stat->parent);
 	if (stat->parent && proc_read_stat(stat->parent, &parent))
 		frame_u64(writer, FRAME_TAG_PARENT_TICKS, parent.start_ticks);
 	frame_u32(writer, FRAME_TAG_SID, stat->sid);
-	send_tty(writer, stat->tty_nr);
-	if (ns_pid)
-		frame_u32(writer, FRAME_TAG_NS_PID, ns_pid);
+	proc_tty_send(writer, stat->tty_nr);
+	if (ids.ns_pid)
+		frame_u32(writer, FRAME_TAG_NS_PID, ids.ns_pid);
+	absent_add_ids(&program.absent, ids.known, ids.cgroup_id);
+	proc_program_send(writer, &program);
 	frame_end(writer);
 	return true;
 }

@@ -8,8 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "absent.h"
 #include "clock.h"
-#include "proc_net.h"
+#include "net_frame.h"
+#include "pace.h"
+#include "proc_facts.h"
 #include "proc_read.h"
 #include "proc_table.h"
 #include "source.h"
@@ -20,7 +23,10 @@ struct proc_source {
 	struct proc_table known;
 	struct proc_table next; /* being filled by a poll */
 	struct net_table net;
-	uint64_t poll_ns;
+	struct source_sampling sampling;
+	uint64_t polled_at_ns; /* the last time */
+	uint64_t kept_ns; /* the interval really kept */
+	uint32_t netns;
 	uint64_t poll_at_ns;
 	uint64_t stats_at_ns;
 	uint64_t active_slots;
@@ -29,22 +35,6 @@ struct proc_source {
 static uint16_t traced_flag(const struct proc_source *self, const struct proc_row *row)
 {
 	return row->traced.slots & self->active_slots ? FRAME_FLAG_TRACED : 0;
-}
-
-static void inherit(const struct proc_row *parent, uint64_t active, struct proc_row *child)
-{
-	uint64_t some = 0, unlimited = ~0ull, borrow;
-
-	for (int i = 0; i < PM_DEPTH_PLANES; i++) {
-		some |= parent->traced.depth[i];
-		unlimited &= parent->traced.depth[i];
-	}
-	child->traced.slots = parent->traced.slots & active & some;
-	borrow = some & ~unlimited;
-	for (int i = 0; i < PM_DEPTH_PLANES; i++) {
-		child->traced.depth[i] = parent->traced.depth[i] ^ borrow;
-		borrow &= ~parent->traced.depth[i];
-	}
 }
 
 static void begin(struct proc_source *self, struct proc_row *row, uint16_t kind)
@@ -62,17 +52,27 @@ static void begin(struct proc_source *self, struct proc_row *row, uint16_t kind)
 
 static void send_fork(struct proc_source *self, struct proc_row *row, const struct proc_row *parent)
 {
+	struct absent absent = {0};
+
 	begin(self, row, FRAME_KIND_FORK);
 	frame_u32(self->writer, FRAME_TAG_PARENT_TGID, row->stat.parent);
 	if (parent)
 		frame_u64(self->writer, FRAME_TAG_PARENT_TICKS, parent->stat.start_ticks);
+	else if (row->stat.parent)
+		absent_add(&absent, "PARENT_TICKS", ABSENT_GONE);
 	if (row->ns_pid)
 		frame_u32(self->writer, FRAME_TAG_NS_PID, row->ns_pid);
+	else
+		absent_add(&absent, "NS_PID", ABSENT_GONE);
+	absent_add_ids(&absent, row->ids_known, row->header.cgroup_id);
+	absent_send(self->writer, &absent);
 	frame_end(self->writer);
 }
 
 static void send_exit(struct proc_source *self, struct proc_row *row)
 {
+	struct absent absent = {0};
+
 	if (row->exit_sent || !row->in_scope)
 		return;
 	row->exit_sent = true;
@@ -80,6 +80,10 @@ static void send_exit(struct proc_source *self, struct proc_row *row)
 	/* Only a zombie still shows its code, and 0 also stands for "not permitted". */
 	if (row->stat.exit_code)
 		frame_u32(self->writer, FRAME_TAG_EXIT_CODE, row->stat.exit_code);
+	else
+		absent_add(&absent, "EXIT_CODE", ABSENT_TIER);
+	absent_add_ids(&absent, row->ids_known, row->header.cgroup_id);
+	absent_send(self->writer, &absent);
 	frame_end(self->writer);
 }
 
@@ -121,15 +125,18 @@ static void compare(struct proc_source *self, struct proc_row *row, bool baselin
 		send_exit(self, row);
 		return;
 	}
-	image = proc_image(&row->stat);
+	/* An exec lays out its arguments anew; while they lie where they lay, nothing needs reading. */
+	image = !is_new && before->stat.arg_start && before->stat.arg_start == row->stat.arg_start
+			? before->image
+			: proc_image(&row->stat);
 	/* A process that was moved into the scope is new to the agent, so it is introduced. */
 	was_in_scope = !is_new && row->in_scope;
 	row->in_scope = look_up_scope(self, row->stat.pid);
 	enters = row->in_scope && !was_in_scope;
 	if (is_new || enters)
-		proc_fill_header(&row->header, &row->stat, self->scope, &row->ns_pid);
+		row->ids_known = proc_fill_header(&row->header, &row->stat, self->scope, &row->ns_pid);
 	if (is_new && parent && !baseline)
-		inherit(parent, self->active_slots, row);
+		traced_inherit(&parent->traced, self->active_slots, &row->traced);
 	if (row->in_scope && !baseline) {
 		if (enters)
 			send_fork(self, row, parent);
@@ -166,40 +173,44 @@ static void poll_processes(struct proc_source *self, bool baseline)
 	self->next = old;
 }
 
-static void send_connection(struct proc_source *self, const struct net_row *net)
+static bool owner(void *context, uint32_t pid, struct frame_header *header, char *comm)
 {
-	struct proc_row *row = proc_table_find(&self->known, net->owner);
-	size_t bytes = net->family == 2 ? 4 : 16;
-	size_t skip = 0;
+	struct proc_source *self = context;
+	struct proc_row *row = proc_table_find(&self->known, pid);
 
 	if (!row || !row->in_scope)
-		return;
-	/* An IPv4 peer of an IPv6 socket is named as IPv4, as in the kernel tier. */
-	if (bytes == 16 && !memcmp(net->raddr, "\0\0\0\0\0\0\0\0\0\0\377\377", 12)) {
-		bytes = 4;
-		skip = 12;
-	}
-	begin(self, row, net->accepted ? FRAME_KIND_ACCEPT : FRAME_KIND_CONNECT);
-	frame_u16(self->writer, FRAME_TAG_FAMILY, bytes == 4 ? 2 : 10);
-	frame_bytes(self->writer, FRAME_TAG_LADDR, net->laddr + skip, bytes);
-	frame_u16(self->writer, FRAME_TAG_LPORT, net->lport);
-	frame_bytes(self->writer, FRAME_TAG_RADDR, net->raddr + skip, bytes);
-	frame_u16(self->writer, FRAME_TAG_RPORT, net->rport);
-	if (!net->accepted)
-		frame_u32(self->writer, FRAME_TAG_RESULT, 0);
-	frame_end(self->writer);
+		return false;
+	*header = row->header;
+	header->tier = FRAME_TIER_PROC;
+	header->flags = traced_flag(self, row);
+	memcpy(comm, row->stat.comm, PM_COMM_BYTES);
+	return true;
 }
 
-static void poll_network(struct proc_source *self)
+static void poll_network(struct proc_source *self, bool baseline)
 {
-	if (!net_table_poll(&self->net))
-		return;
-	for (size_t i = 0; i < self->known.used; i++)
-		if (self->known.rows[i].in_scope)
-			net_table_claim(&self->net, self->known.rows[i].stat.pid);
-	for (size_t i = 0; i < self->net.used; i++)
-		if (self->net.rows[i].fresh && self->net.rows[i].owner)
-			send_connection(self, &self->net.rows[i]);
+	struct net_report report = {self->writer, owner, self, self->netns, baseline};
+	struct net_table next = {0};
+
+	net_table_read_proc(&next);
+	if (net_table_replace(&self->net, &next, 0))
+		for (size_t i = 0; i < self->known.used; i++)
+			if (self->known.rows[i].in_scope)
+				net_table_claim(&self->net, self->known.rows[i].stat.pid);
+	net_report_send(&report, &self->net);
+}
+
+static void send_stats(struct proc_source *self)
+{
+	struct frame_header header = frame_own_header(FRAME_KIND_STATS, FRAME_TIER_PROC);
+	struct clock_pair pair = clock_read_pair();
+
+	header.ktime_ns = pair.boot_ns;
+	frame_begin(self->writer, &header);
+	frame_u64(self->writer, FRAME_TAG_WALL_NS, pair.wall_ns);
+	/* Longer than configured where polling at that pace would be the load. */
+	frame_u32(self->writer, FRAME_TAG_POLL_MS, (uint32_t)(self->kept_ns / NS_PER_MS));
+	frame_end(self->writer);
 }
 
 static bool proc_pump(void *context, struct frame_writer *writer, uint64_t now_ns)
@@ -208,18 +219,18 @@ static bool proc_pump(void *context, struct frame_writer *writer, uint64_t now_n
 
 	self->writer = writer;
 	if (now_ns >= self->poll_at_ns) {
+		struct pace pace = pace_begin(now_ns);
+
+		if (self->polled_at_ns)
+			self->kept_ns = now_ns - self->polled_at_ns;
+		self->polled_at_ns = now_ns;
 		poll_processes(self, false);
-		poll_network(self);
-		self->poll_at_ns = now_ns + self->poll_ns;
+		if (self->sampling.connections)
+			poll_network(self, false);
+		self->poll_at_ns = pace_next(&pace, self->sampling.poll_ms);
 	}
 	if (now_ns >= self->stats_at_ns) {
-		struct frame_header header = frame_own_header(FRAME_KIND_STATS, FRAME_TIER_PROC);
-		struct clock_pair pair = clock_read_pair();
-
-		header.ktime_ns = pair.boot_ns;
-		frame_begin(writer, &header);
-		frame_u64(writer, FRAME_TAG_WALL_NS, pair.wall_ns);
-		frame_end(writer);
+		send_stats(self);
 		self->stats_at_ns = now_ns + NS_PER_SECOND;
 	}
 	return frame_flush(writer);
@@ -230,8 +241,7 @@ static int proc_wait_ms(void *context, uint64_t now_ns)
 	struct proc_source *self = context;
 	uint64_t at = self->poll_at_ns < self->stats_at_ns ? self->poll_at_ns : self->stats_at_ns;
 
-	/* Rounded up, or the last fraction of a millisecond would spin. */
-	return at <= now_ns ? 0 : (int)((at - now_ns + NS_PER_MS - 1) / NS_PER_MS);
+	return pace_wait_ms(now_ns, at);
 }
 
 static bool put(void *context, uint32_t tgid, uint64_t start_ticks, uint32_t slot, uint32_t depth)
@@ -242,12 +252,7 @@ static bool put(void *context, uint32_t tgid, uint64_t start_ticks, uint32_t slo
 	/* Born since the last poll: it inherits when the next one finds it. */
 	if (!row || row->stat.start_ticks != start_ticks)
 		return true;
-	row->traced.slots |= 1ull << slot;
-	for (int plane = 0; plane < PM_DEPTH_PLANES; plane++) {
-		row->traced.depth[plane] &= ~(1ull << slot);
-		if (depth & 1u << plane)
-			row->traced.depth[plane] |= 1ull << slot;
-	}
+	traced_put(&row->traced, slot, depth);
 	return true;
 }
 
@@ -276,34 +281,58 @@ static uint64_t slots_of(void *context, uint32_t tgid, uint64_t start_ticks)
 	return row && row->stat.start_ticks == start_ticks ? row->traced.slots & self->active_slots : 0;
 }
 
+static void set_policy(void *context, const struct policy *policy)
+{
+	(void)context;
+	proc_env_select(policy);
+}
+
 static void proc_close(void *context)
 {
 	struct proc_source *self = context;
 
 	free(self->known.rows);
 	free(self->next.rows);
-	free(self->net.rows);
+	net_table_free(&self->net);
 	free(self);
 }
 
-bool proc_source_open(struct source *source, const struct scope *scope, uint32_t poll_ms,
-		      struct source_report *report)
+static void report_sight(const struct proc_source *self, struct source_report *report)
+{
+	const char *hidden = proc_hidden_by();
+
+	snprintf(report->programs, sizeof(report->programs), "poll");
+	snprintf(report->missing, sizeof(report->missing),
+		 "files,dns,processes between polls,exit codes,creators,setid,ptrace,filename,interp,"
+		 "failed connects,bytes,other network namespaces%s%s%s",
+		 self->sampling.connections ? "" : ",connections",
+		 proc_sees_others() ? "" : ",programs and sockets of other users",
+		 hidden ? ",hidden processes" : "");
+	if (hidden)
+		snprintf(report->cause, sizeof(report->cause), "proc: %s, only %s are shown", hidden,
+			 strcmp(hidden, "hidepid") ? "its own processes" : "processes of this user");
+}
+
+bool proc_source_open(struct source *source, const struct scope *scope,
+		      const struct source_sampling *sampling, struct source_report *report)
 {
 	struct proc_source *self = calloc(1, sizeof(*self));
 
 	if (!self)
 		return false;
 	self->scope = scope;
-	self->poll_ns = poll_ms * NS_PER_MS;
+	self->sampling = *sampling;
+	self->kept_ns = sampling->poll_ms * NS_PER_MS;
+	self->netns = net_own_netns();
 	/* A first look, so that the first poll reports only what began after it. */
 	poll_processes(self, true);
-	net_table_poll(&self->net);
-	snprintf(report->programs, sizeof(report->programs), "poll");
-	snprintf(report->missing, sizeof(report->missing),
-		 "files,short-lived,exit-codes,failed-connects,filename,other-netns");
-	*source = (struct source){.tier = FRAME_TIER_PROC, .self = self, .pump = proc_pump,
-				  .wait_ms = proc_wait_ms, .trace_put = put, .trace_open = slot_open,
-				  .trace_close = slot_close, .close = proc_close,
-				  .slots_of = slots_of};
+	if (sampling->connections)
+		poll_network(self, true);
+	report_sight(self, report);
+	*source = (struct source){
+		.tier = FRAME_TIER_PROC, .self = self, .pump = proc_pump, .wait_ms = proc_wait_ms,
+		.trace_put = put, .trace_open = slot_open, .trace_close = slot_close,
+		.close = proc_close, .set_policy = set_policy, .slots_of = slots_of,
+	};
 	return true;
 }

@@ -11,6 +11,7 @@
 #define FIELD_SID 6
 #define FIELD_TTY 7
 #define FIELD_FLAGS 9
+#define FIELD_THREADS 20
 #define FIELD_START 22
 #define FIELD_ARG_START 48
 #define FIELD_EXIT_CODE 52
@@ -39,6 +40,7 @@ static void store_field(struct proc_stat *stat, int field, uint64_t value)
 	case FIELD_SID: stat->sid = (uint32_t)value; break;
 	case FIELD_TTY: stat->tty_nr = (uint32_t)value; break;
 	case FIELD_FLAGS: stat->kernel_thread = (value & PF_KTHREAD) != 0; break;
+	case FIELD_THREADS: stat->threads = (uint32_t)value; break;
 	case FIELD_START: stat->start_ticks = value; break;
 	case FIELD_ARG_START: stat->arg_start = value; break;
 	case FIELD_EXIT_CODE: stat->exit_code = (uint32_t)value; break;

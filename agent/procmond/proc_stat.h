@@ -18,6 +18,7 @@ struct proc_stat {
 	uint32_t sid;
 	uint32_t tty_nr;
 	bool kernel_thread;
+	uint32_t threads; /* those that were not reaped, a dead leader included */
 	uint64_t start_ticks;
 	uint64_t arg_start; /* 0 when not permitted */
 	uint32_t exit_code; /* 0 when not permitted */

@@ -46,6 +46,32 @@ void proc_table_sort(struct proc_table *table)
 		qsort(table->rows, table->used, sizeof(*table->rows), by_pid);
 }
 
+void traced_inherit(const struct pm_traced *parent, uint64_t active_slots, struct pm_traced *child)
+{
+	uint64_t some = 0, unlimited = ~0ull, borrow;
+
+	for (int i = 0; i < PM_DEPTH_PLANES; i++) {
+		some |= parent->depth[i];
+		unlimited &= parent->depth[i];
+	}
+	child->slots = parent->slots & active_slots & some;
+	borrow = some & ~unlimited;
+	for (int i = 0; i < PM_DEPTH_PLANES; i++) {
+		child->depth[i] = parent->depth[i] ^ borrow;
+		borrow &= ~parent->depth[i];
+	}
+}
+
+void traced_put(struct pm_traced *traced, uint32_t slot, uint32_t depth)
+{
+	traced->slots |= 1ull << slot;
+	for (int plane = 0; plane < PM_DEPTH_PLANES; plane++) {
+		traced->depth[plane] &= ~(1ull << slot);
+		if (depth & 1u << plane)
+			traced->depth[plane] |= 1ull << slot;
+	}
+}
+
 static uint64_t mix(uint64_t sum, const char *text)
 {
 	/* FNV-1a: only equality matters, nobody gains by a collision but a missed exec. */

@@ -18,6 +18,7 @@ struct proc_row {
 	struct pm_traced traced;
 	uint64_t image; /* changes when the program does */
 	uint32_t ns_pid;
+	bool ids_known; /* those of the header */
 	bool in_scope;
 	bool exit_sent; /* a zombie that was reported */
 };
@@ -32,6 +33,10 @@ struct proc_table {
 struct proc_row *proc_table_add(struct proc_table *table);
 struct proc_row *proc_table_find(const struct proc_table *table, uint32_t pid);
 void proc_table_sort(struct proc_table *table);
+/* The slots of a child, each with one level less, as the kernel's fork handler gives them. */
+void traced_inherit(const struct pm_traced *parent, uint64_t active_slots,
+		    struct pm_traced *child);
+void traced_put(struct pm_traced *traced, uint32_t slot, uint32_t depth);
 /* A number that differs after exec: the executable and where its arguments lie, or the name. */
 uint64_t proc_image(const struct proc_stat *stat);
 

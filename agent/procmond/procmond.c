@@ -36,6 +36,9 @@ enum exit_code {
 	EXIT_FILE = 5, /* the replay or record file is not usable */
 };
 
+/* What the agent may be behind before procmond waits for it: a busy moment, not a standstill. */
+#define LINK_BYTES (2 * 1024 * 1024)
+
 static const char help_text[] =
 	"procmond observes processes, connections and traced files and tells its agent.\n"
 	"\n"
@@ -145,11 +148,12 @@ static int next_command(struct session *session, struct command *command)
 	return -1;
 }
 
-static bool wait_readable(int fd, int timeout_ms)
+/* Whether the agent has sent something; `wake_fd` ends the wait as well, -1 = none. */
+static bool wait_readable(int fd, int wake_fd, int timeout_ms)
 {
-	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+	struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
 
-	return poll(&pollfd, 1, timeout_ms) > 0 && pollfd.revents;
+	return poll(fds, 2, timeout_ms) > 0 && fds[0].revents;
 }
 
 /* The first frame. Returns an exit code, or -1 to go on. */
@@ -158,7 +162,7 @@ static int await_configure(struct session *session, struct command *command)
 	int got;
 
 	while (!(got = next_command(session, command)) && !session->ended)
-		if (wait_readable(session->options.fd, -1))
+		if (wait_readable(session->options.fd, -1, -1))
 			receive(session);
 	if (got < 0)
 		return EXIT_COMMAND;
@@ -201,20 +205,16 @@ static void send_ready(struct frame_writer *writer, enum frame_tier tier,
 static int open_source(struct session *session, const struct command *configure)
 {
 	struct source_report report = {0};
-	bool opened = false;
+	const char *refused;
 
 	if (!scope_open(&session->scope, configure->scope_cgroup))
 		return EXIT_SOURCE;
-	if (configure->source == COMMAND_SOURCE_PROC)
-		snprintf(report.cause, sizeof(report.cause), "configured");
-	else
-		opened = bpf_source_open(&session->source, &session->scope, &report);
-	if (!opened && configure->source == COMMAND_SOURCE_EBPF)
-		return fail(EXIT_SOURCE, "the kernel programs cannot be used (%s); run as root on a "
-					 "kernel with BTF or configure source auto.", report.cause);
-	if (!opened && !proc_source_open(&session->source, &session->scope, configure->poll_ms,
-					 &report))
+	refused = source_open(&session->source, &session->scope, configure, &report);
+	if (refused && !*refused)
 		return fail(EXIT_FAILED, "there is no memory for %s; free some.", "the process table");
+	if (refused)
+		return fail(EXIT_SOURCE, "the tier that is forced cannot be had (%s); configure source "
+					 "auto, which takes the best there is.", report.cause);
 	enrich_open(&session->enrich, &session->writer, &session->scope, &session->source);
 	send_ready(&session->writer, session->source.tier, &report);
 	if (session->source.set_agent)
@@ -297,10 +297,12 @@ static int link_lost(const struct session *session)
 static int run_loop(struct session *session)
 {
 	bool replaying = session->replay_fd >= 0;
+	const struct source *source = &session->source;
+	int wake_fd = source->wake_fd ? source->wake_fd(source->self) : -1;
 	int code, wait_ms = 0;
 
 	while (!session->ended) {
-		if (wait_readable(session->options.fd, wait_ms))
+		if (wait_readable(session->options.fd, wake_fd, wait_ms))
 			receive(session);
 		code = obey_all(session);
 		if (code >= 0)
@@ -370,7 +372,7 @@ static int run(struct session *session)
 
 static int open_session(struct session *session)
 {
-	int record_fd = -1;
+	int record_fd = -1, link_bytes = LINK_BYTES;
 	socklen_t bytes = sizeof(int);
 	int type = 0, on = 1;
 
@@ -382,6 +384,9 @@ static int open_session(struct session *session)
 	if (setsockopt(session->options.fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
 		return fail(EXIT_FAILED, "the agent's %s cannot be asked who sends; use a unix socket.",
 			    "descriptor");
+	/* Beyond the system's limit where that is permitted, else up to it. */
+	if (setsockopt(session->options.fd, SOL_SOCKET, SO_SNDBUFFORCE, &link_bytes, sizeof(link_bytes)))
+		setsockopt(session->options.fd, SOL_SOCKET, SO_SNDBUF, &link_bytes, sizeof(link_bytes));
 	/* Frames hold command lines: nobody but the owner may read a recording. */
 	if (session->options.record) {
 		record_fd = open(session->options.record,

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "command.h"
 #include "frame_write.h"
 #include "policy.h"
 #include "scope.h"
@@ -49,6 +50,14 @@ struct source {
 	void (*set_policy)(void *self, const struct policy *policy);
 	/* The traces a process is in, a bit per slot. NULL where the source cannot tell. */
 	uint64_t (*slots_of)(void *self, uint32_t tgid, uint64_t start_ticks);
+	/* A descriptor that becomes readable when there is something to pump; NULL = only time. */
+	int (*wake_fd)(void *self);
+};
+
+/* What the polling tiers are asked to do, from configure. */
+struct source_sampling {
+	uint32_t poll_ms;
+	bool connections;
 };
 
 /* False with a cause in the report when the kernel does not allow it. */
@@ -57,8 +66,18 @@ bool bpf_source_open(struct source *source, const struct scope *scope,
 /* Loads and attaches each program alone and prints what the verifier said. */
 int bpf_source_verify_load(void);
 
-bool proc_source_open(struct source *source, const struct scope *scope, uint32_t poll_ms,
-		      struct source_report *report);
+bool netlink_source_open(struct source *source, const struct scope *scope,
+			 const struct source_sampling *sampling, struct source_report *report);
+/* False only without memory: it runs on any kernel, also without root. */
+bool proc_source_open(struct source *source, const struct scope *scope,
+		      const struct source_sampling *sampling, struct source_report *report);
+/*
+ * Opens what configure asked for; of `auto` the best that opens. report->cause names each tier
+ * that was passed over and why. Returns the tier that was forced and refused, "" when there is no
+ * memory, NULL when a source is open.
+ */
+const char *source_open(struct source *source, const struct scope *scope,
+			const struct command *configure, struct source_report *report);
 /* What runs already, and snapshot_end. */
 void snapshot_send(struct frame_writer *writer, const struct scope *scope,
 		   const struct source *source);

@@ -164,7 +164,7 @@ chmod 755 "$dir"; cp "$build/procmond" "$build/framedump" "$dir/"
 setpriv --reuid 65534 --regid 65534 --clear-groups "$dir/framedump" --procmond "$dir/procmond" \
 	--seconds 1 < /dev/null > "$out" 2>&1
 check "without root it falls back and says why" \
-	has ready '"tier":3.*"CAUSE":"no_bpf_permission"'
+	has ready '"tier":[23].*"CAUSE":"ebpf: no_bpf_permission'
 
 echo "-- recording and replay"
 start_dump --scope "$scope" --arg --record --arg "$dir/recording"
