@@ -147,7 +147,7 @@ cp "$build/procmond" "$build/framedump" "$build/tiers_actor" "$dir/"
 selects() {
 	case=$1 tier=$2 cause=$3
 	shift 3
-	"$@" "$dir/framedump" --procmond "$dir/procmond" --seconds 1 < /dev/null > "$out" 2> "$dir/err"
+	"$@" "$dir/framedump" --procmond "$dir/procmond" --seconds 4 < /dev/null > "$out" 2> "$dir/err"
 	code=$?
 	check "$case: tier $tier, and why" has ready "\"tier\":$tier,.*\"CAUSE\":\"$cause"
 	check "$case: it goes on, and ends with 0" test $code = 0
