@@ -28,6 +28,10 @@ const struct bpf_row bpf_rows[] = {
 	{.name = "on_signal", .public_name = "signals"},
 	{.name = "on_task", .public_name = "task_iter"},
 	{.name = "on_network_call", .public_name = "network_calls", .handler = PM_HANDLER_NETWORK},
+	{.name = "on_send_call", .public_name = "send_calls", .handler = PM_HANDLER_SEND},
+	{.name = "on_receive_call", .public_name = "receive_calls", .handler = PM_HANDLER_RECEIVE},
+	{.name = "on_write_call", .public_name = "write_calls", .handler = PM_HANDLER_WRITE},
+	{.name = "on_read_call", .public_name = "read_calls", .handler = PM_HANDLER_READ},
 	{.name = "on_file_call", .public_name = "file_calls", .handler = PM_HANDLER_FILE},
 };
 const int bpf_rows_count = sizeof(bpf_rows) / sizeof(bpf_rows[0]);

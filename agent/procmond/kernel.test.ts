@@ -28,6 +28,10 @@ const PROGRAMS = [
 	"on_signal",
 	"on_task",
 	"on_network_call",
+	"on_send_call",
+	"on_receive_call",
+	"on_write_call",
+	"on_read_call",
 	"on_file_call",
 ];
 

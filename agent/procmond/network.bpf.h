@@ -1,12 +1,16 @@
 /*
- * TCP connections: who asked for one, who took one, with both ports, IPv4 and IPv6. A connect is
- * joined by its socket: the process is right at SYN_SENT, the ports at ESTABLISHED. It guarantees
- * one connect event per attempt, also for failed ones. It must never name a process from softirq
- * context, where the current task is whoever happened to be interrupted.
+ * TCP connections by the states of their sockets: who asked for one, whether it came about, and what
+ * it carried when it ended, IPv4 and IPv6. A connect is joined by its socket: the process is right at
+ * SYN_SENT, the ports at ESTABLISHED. It guarantees one connect event per attempt, also for failed
+ * ones, and one close event per connection of a process in scope, told of who connected or accepted.
+ * It must never name a process from softirq context, where the current task is whoever happened to be
+ * interrupted, and it keeps events on the stack there: a scratch row may be in use below it.
  */
 #ifndef PROCMOND_NETWORK_BPF_H
 #define PROCMOND_NETWORK_BPF_H
 
+#define AF_UNSPEC 0
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define ECANCELED 125
@@ -18,21 +22,54 @@ struct {
 	__type(value, struct pm_net);
 } pending SEC(".maps");
 
+/* Who connected or accepted, with what is to be told at the end. */
+struct owner {
+	struct pm_close event;
+	__u64 slots;
+};
+
+/* Not an LRU table: that would forget the longest connections, and without a number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PM_OWNERS_MAX);
+	__type(key, __u64);
+	__type(value, struct owner);
+} owners SEC(".maps");
+
+/* Sockets whose failed connect was told by their state: the call that fails with it has nothing to add. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PM_FAILED_MAX);
+	__type(key, __u64);
+	__type(value, __u8);
+} failed SEC(".maps");
+
+static __always_inline bool is_inet(__u16 family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
 /* A closing socket has lost its ports; zeroes then keep what was cached before. */
 static __always_inline void fill_tuple(struct pm_net *event, const struct sock *sk)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	__u16 lport = BPF_CORE_READ(sk, __sk_common.skc_num);
-	__u16 rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	__u16 lport, rport;
 
+	event->family = family;
+	event->protocol = BPF_CORE_READ(sk, sk_protocol);
+	event->socket_type = BPF_CORE_READ(sk, sk_type);
+	event->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (!is_inet(family))
+		return;
+	lport = BPF_CORE_READ(sk, __sk_common.skc_num);
+	rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	if (!lport)
 		lport = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-	event->family = family;
-	if (lport)
+	/* A raw socket keeps its protocol where others have the port. */
+	if (lport && event->socket_type != SOCK_RAW)
 		event->lport = lport;
 	if (rport)
 		event->rport = rport;
-	event->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	if (family == AF_INET) {
 		bpf_core_read(event->laddr, 4, &sk->__sk_common.skc_rcv_saddr);
 		bpf_core_read(event->raddr, 4, &sk->__sk_common.skc_daddr);
@@ -44,10 +81,8 @@ static __always_inline void fill_tuple(struct pm_net *event, const struct sock *
 
 static __always_inline bool is_tcp(const struct sock *sk)
 {
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP &&
-	       (family == AF_INET || family == AF_INET6);
+	       is_inet(BPF_CORE_READ(sk, __sk_common.skc_family));
 }
 
 static __always_inline void begin_connect(const struct sock *sk, __u64 key)
@@ -63,24 +98,78 @@ static __always_inline void begin_connect(const struct sock *sk, __u64 key)
 		count_lost();
 }
 
-static __always_inline void end_connect(const struct sock *sk, __u64 key, int new_state)
+/* The slots are kept, because the process may be gone from the traced table when the end comes. */
+static __always_inline void keep_owner(struct owner *owner, __u64 key)
+{
+	owner->slots = traced_slots(owner->event.net.head.tgid, owner->event.net.head.start_ticks);
+	if (bpf_map_update_elem(&owners, &key, owner, BPF_ANY))
+		count_lost();
+}
+
+/*
+ * The kernel counts the SYN and FIN of a side among the bytes acknowledged and received: bytes_sent
+ * counts data only, and SOCK_DONE says whether the FIN that took one number came in.
+ */
+static __always_inline void fill_bytes(struct pm_close *event, const struct sock *sk)
+{
+	const struct tcp_sock *tcp = (const struct tcp_sock *)sk;
+	__u64 received = BPF_CORE_READ(tcp, bytes_received);
+	unsigned long done = 1ul << bpf_core_enum_value(enum sock_flags, SOCK_DONE);
+
+	event->bytes_sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+	if (received && BPF_CORE_READ(sk, __sk_common.skc_flags) & done)
+		received--;
+	event->bytes_received = received;
+}
+
+static __noinline int send_close(const struct sock *sk, __u64 key)
+{
+	struct owner *kept = bpf_map_lookup_elem(&owners, &key);
+	struct pm_close event;
+	__u64 slots;
+
+	if (!kept)
+		return 0;
+	__builtin_memcpy(&event, &kept->event, sizeof(event));
+	slots = kept->slots & active_slots;
+	/* Whoever takes the row away tells of the end: accept and the state change may both try. */
+	if (bpf_map_delete_elem(&owners, &key) || is_shed(FRAME_SHED_NETWORK))
+		return 0;
+	event.net.head.kind = FRAME_KIND_CLOSE;
+	event.net.head.flags = slots ? FRAME_FLAG_TRACED : 0;
+	flag_traced(&event.net.head);
+	event.net.result = -BPF_CORE_READ(sk, sk_err);
+	fill_bytes(&event, sk);
+	submit(&event.net.head, sizeof(event));
+	return 0;
+}
+
+static __noinline int end_connect(const struct sock *sk, __u64 key, int new_state)
 {
 	struct pm_net *cached = bpf_map_lookup_elem(&pending, &key);
-	struct pm_net event;
+	struct owner owner = {};
+	struct pm_net *event = &owner.event.net;
+	__u8 one = 1;
 
 	if (!cached)
-		return;
-	__builtin_memcpy(&event, cached, sizeof(event));
+		return 0;
+	__builtin_memcpy(event, cached, sizeof(*event));
 	bpf_map_delete_elem(&pending, &key);
-	fill_tuple(&event, sk);
+	fill_tuple(event, sk);
 	if (new_state != TCP_ESTABLISHED) {
 		int error = BPF_CORE_READ(sk, sk_err);
 
 		/* Closed by its owner, or refused by the local stack: the socket holds no reason. */
-		event.result = error ? -error : -ECANCELED;
+		event->result = error ? -error : -ECANCELED;
+		bpf_map_update_elem(&failed, &key, &one, BPF_ANY);
 	}
-	flag_traced(&event.head);
-	submit(&event.head, sizeof(event));
+	if (!is_shed(FRAME_SHED_NETWORK)) {
+		flag_traced(&event->head);
+		submit(&event->head, sizeof(*event));
+	}
+	if (new_state == TCP_ESTABLISHED)
+		keep_owner(&owner, key);
+	return 0;
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -91,38 +180,12 @@ int BPF_PROG(on_sock_state, const struct sock *sk, const int old_state, const in
 	if (new_state == TCP_SYN_SENT) {
 		if (is_tcp(sk))
 			begin_connect(sk, key);
-	} else if (new_state == TCP_ESTABLISHED || new_state == TCP_CLOSE) {
+	} else if (new_state == TCP_ESTABLISHED) {
 		end_connect(sk, key, new_state);
+	} else if (new_state == TCP_CLOSE) {
+		end_connect(sk, key, new_state);
+		send_close(sk, key);
 	}
-	return 0;
-}
-
-/* At the return of accept the descriptor leads to the socket, and current is who took it. */
-static __always_inline void send_accept(struct task_struct *task, __u32 fd)
-{
-	struct pm_net event = {};
-	struct file *file;
-	struct socket *socket;
-	struct sock *sk;
-
-	if (!in_scope(task))
-		return;
-	file = file_of(task, fd);
-	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
-	if (!sk || !is_tcp(sk))
-		return;
-	fill_event(&event.head, FRAME_KIND_ACCEPT, task);
-	fill_tuple(&event, sk);
-	flag_traced(&event.head);
-	submit(&event.head, sizeof(event));
-}
-
-SEC("tp_btf/sys_exit")
-int BPF_PROG(on_network_call, struct pt_regs *regs, long ret)
-{
-	if (ret >= 0)
-		send_accept(bpf_get_current_task_btf(), ret);
 	return 0;
 }
 

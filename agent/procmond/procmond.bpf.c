@@ -19,6 +19,8 @@
 #include "process_call.bpf.h"
 #include "task_iter.bpf.h"
 #include "network.bpf.h"
+#include "socket_call.bpf.h"
+#include "dns.bpf.h"
 #include "file.bpf.h"
 
 /* The helpers that read kernel memory are offered to GPL-compatible programs only. */

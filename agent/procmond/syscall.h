@@ -18,7 +18,16 @@ enum pm_handler {
 	PM_HANDLER_NETWORK = 2,
 	/* Left at once while no trace collects files and nothing is watched. */
 	PM_HANDLER_FILE = 3,
-	PM_HANDLERS = 4,
+	/*
+	 * SEND to READ: every send, receive, read and write of the machine meets them, so they are
+	 * left before the jump unless the descriptor is a datagram socket.
+	 */
+	PM_HANDLER_SEND = 4,
+	PM_HANDLER_RECEIVE = 5,
+	/* And unless it is known to be connected to a DNS port. */
+	PM_HANDLER_WRITE = 6,
+	PM_HANDLER_READ = 7,
+	PM_HANDLERS = 8,
 };
 
 /* X(NAME, handler, number on x86_64, number on arm64); -1 = the call does not exist there. */
@@ -29,7 +38,11 @@ enum pm_handler {
 	X(PROCESS_VM_WRITEV, PROCESS, 311, 271) X(PIDFD_GETFD, PROCESS, 438, 438) \
 	X(BPF, PROCESS, 321, 280) X(INIT_MODULE, PROCESS, 175, 105) X(FINIT_MODULE, PROCESS, 313, 273) \
 	X(DELETE_MODULE, PROCESS, 176, 106) X(IO_URING_SETUP, PROCESS, 425, 425) \
-	X(ACCEPT, NETWORK, 43, 202) X(ACCEPT4, NETWORK, 288, 242) \
+	X(ACCEPT, NETWORK, 43, 202) X(ACCEPT4, NETWORK, 288, 242) X(SOCKET, NETWORK, 41, 198) \
+	X(BIND, NETWORK, 49, 200) X(LISTEN, NETWORK, 50, 201) X(CONNECT, NETWORK, 42, 203) \
+	X(SENDTO, SEND, 44, 206) X(SENDMSG, SEND, 46, 211) X(SENDMMSG, SEND, 307, 269) \
+	X(RECVFROM, RECEIVE, 45, 207) X(RECVMSG, RECEIVE, 47, 212) X(RECVMMSG, RECEIVE, 299, 243) \
+	X(READ, READ, 0, 63) X(WRITE, WRITE, 1, 64) X(READV, READ, 19, 65) X(WRITEV, WRITE, 20, 66) \
 	X(OPEN, FILE, 2, -1) X(OPENAT, FILE, 257, 56) X(OPENAT2, FILE, 437, 437) \
 	X(CREAT, FILE, 85, -1) X(RENAME, FILE, 82, -1) X(RENAMEAT, FILE, 264, 38) \
 	X(RENAMEAT2, FILE, 316, 276) X(UNLINK, FILE, 87, -1) X(UNLINKAT, FILE, 263, 35)
