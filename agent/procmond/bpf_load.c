@@ -33,6 +33,8 @@ const struct bpf_row bpf_rows[] = {
 	{.name = "on_write_call", .public_name = "write_calls", .handler = PM_HANDLER_WRITE},
 	{.name = "on_read_call", .public_name = "read_calls", .handler = PM_HANDLER_READ},
 	{.name = "on_file_call", .public_name = "file_calls", .handler = PM_HANDLER_FILE},
+	{.name = "on_file_name_call", .public_name = "file_name_calls", .handler = PM_HANDLER_FILE_NAME},
+	{.name = "on_sys_enter", .public_name = "sys_enter"},
 };
 const int bpf_rows_count = sizeof(bpf_rows) / sizeof(bpf_rows[0]);
 

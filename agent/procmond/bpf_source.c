@@ -18,6 +18,7 @@
 #include "bpf_partial.h"
 #include "bpf_tasks.h"
 #include "bpf_trace.h"
+#include "bpf_watch.h"
 #include "clock.h"
 #include "event_frame.h"
 #include "proc_read.h"
@@ -176,7 +177,7 @@ static void slot_close(void *context, uint32_t slot)
 	bpf_trace_clear(bpf_map__fd(self->skeleton->maps.traced), slot);
 }
 
-static void set_policy(void *context, const struct policy *policy)
+static bool set_policy(void *context, const struct policy *policy)
 {
 	struct bpf_source *self = context;
 
@@ -186,6 +187,7 @@ static void set_policy(void *context, const struct policy *policy)
 	event_process_set_env_names(policy);
 	if (policy->env_count)
 		self->skeleton->bss->env_is_read = 1;
+	return bpf_watch_set(self->skeleton, policy);
 }
 
 static void set_agent(void *context, uint32_t tgid)

@@ -30,6 +30,9 @@ static send_fn *const senders[FRAME_KIND_TO_AGENT_LAST + 1] = {
 	[FRAME_KIND_FILE_CREATE] = event_file_send,
 	[FRAME_KIND_FILE_RENAME] = event_file_send,
 	[FRAME_KIND_FILE_UNLINK] = event_file_send,
+	[FRAME_KIND_FILE_LINK] = event_file_send,
+	[FRAME_KIND_FILE_SYMLINK] = event_file_send,
+	[FRAME_KIND_FILE_CHMOD] = event_file_send,
 };
 
 bool event_long_open(const struct pm_long *event, size_t bytes, const uint8_t *data[PM_SEGMENTS])

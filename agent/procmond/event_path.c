@@ -58,7 +58,8 @@ void event_path_send(struct frame_writer *writer, uint16_t tag, const struct pm_
 		if (name[0] != '/')
 			used = event_path_join(data[segment], walk_bytes, true, path,
 					       PM_PATH_BYTES + PM_NAME_BYTES);
-		if (used && !contains_slash_end(path, used))
+		/* An empty name is the descriptor itself (AT_EMPTY_PATH). */
+		if (used && name_bytes > 1 && !contains_slash_end(path, used))
 			path[used++] = '/';
 		memcpy(path + used, name, name_bytes - 1);
 		used += name_bytes - 1;

@@ -1,45 +1,85 @@
 /*
- * Files of traced lineages, at the exit of the call. It guarantees to leave after one lookup for
- * every untraced process. It must never report a path read from user memory as certain: another
- * thread may have changed it.
+ * Opening and creating files, at the exit of the call: of every process what the lists name, of
+ * traced lineages everything. It guarantees to leave after one look-up for a process that is not
+ * traced while nothing is listed, and that the path of an opened file is what was opened, whatever
+ * the string said. It must never report a path read from user memory alone as certain.
  */
 #ifndef PROCMOND_FILE_BPF_H
 #define PROCMOND_FILE_BPF_H
 
 #define AT_FDCWD -100
-#define O_CREAT_FLAGS (00000100 | 00000001 | 00001000) /* what creat() means */
+#define O_ACCMODE 00000003
+#define O_CREAT 00000100
+#define O_TRUNC 00001000
+#define O_CREAT_FLAGS (O_CREAT | 00000001 | O_TRUNC) /* what creat() means */
+#define O_TMPFILE_ONLY 020000000
+#define O_PATH 010000000
+#define FMODE_WRITE 0x2
 #define FMODE_CREATED 0x100000
-/* A name as passed to the call: the directory it is relative to, then the string itself. */
-static __always_inline __u32 add_name(struct task_struct *task, struct pm_long *event, __u32 pos,
-				      int dir_fd, const char *name, __u32 dir_segment)
+#define EPERM 1
+#define EACCES 13
+
+/* The directory a name is relative to; NULL when the name is absolute or there is none. */
+static __always_inline struct path *dir_of(struct task_struct *task, int dir_fd, char first)
 {
-	__u32 name_segment = dir_segment + 1;
-	struct path *dir = NULL;
+	struct file *file;
+
+	if (first == '/')
+		return NULL;
+	if (dir_fd == AT_FDCWD) {
+		struct fs_struct *fs = BPF_CORE_READ(task, fs);
+
+		return (void *)fs + bpf_core_field_offset(struct fs_struct, pwd);
+	}
+	file = file_of(task, dir_fd);
+	return file ? (void *)file + bpf_core_field_offset(struct file, f_path) : NULL;
+}
+
+/* Where a name stands and is read from; `kept` is what it was at entry, where that is known. */
+struct name_source {
+	const char *user;
+	const char *kept;
+	int dir_fd;
+	__u32 segment;
+};
+
+/*
+ * A name as passed: the directory it is relative to, then the string itself, and both root-first
+ * for the lists. Returns where the next segment begins.
+ */
+static __noinline __u32 add_name(struct pm_long *event, __u32 pos, struct name_source *source)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 segment = source->segment & 2;
+	struct path *dir;
 	char first = 0;
 	long bytes;
 
-	event->head.flags |= FRAME_FLAG_PATH_UNCERTAIN;
-	if (bpf_probe_read_user(&first, 1, name))
+	if (!event)
 		return pos;
-	if (first != '/' && dir_fd == AT_FDCWD) {
-		struct fs_struct *fs = BPF_CORE_READ(task, fs);
-
-		dir = (void *)fs + bpf_core_field_offset(struct fs_struct, pwd);
-	} else if (first != '/') {
-		struct file *file = file_of(task, dir_fd);
-
-		dir = file ? (void *)file + bpf_core_field_offset(struct file, f_path) : NULL;
+	begin_rooted();
+	event->bytes[segment] = event->bytes[segment + 1] = 0;
+	if (source->kept)
+		bpf_probe_read_kernel(&first, 1, source->kept);
+	else if (bpf_probe_read_user(&first, 1, source->user))
+		event->head.flags |= FRAME_FLAG_PATH_UNCERTAIN;
+	dir = dir_of(task, source->dir_fd, first);
+	if (dir) {
+		pos = walk_path(dir, event, SCRATCH_FILE, pos, segment);
+		root_walked();
 	}
-	if (dir)
-		pos = walk_path(dir, event, SCRATCH_FILE, pos, dir_segment);
 	if (pos > PM_DATA_BYTES - PM_PATH_BYTES) {
 		event->head.flags |= FRAME_FLAG_PATH_CUT;
 		return pos;
 	}
-	bytes = bpf_probe_read_user_str(event->data + pos, PM_PATH_BYTES, name);
+	if (source->kept)
+		bytes = bpf_probe_read_kernel_str(event->data + pos, PM_PATH_BYTES, source->kept);
+	else
+		bytes = bpf_probe_read_user_str(event->data + pos, PM_PATH_BYTES, source->user);
 	if (bytes <= 0)
 		return pos;
-	event->bytes[name_segment] = bytes;
+	event->bytes[segment + 1] = bytes;
+	root_name(pos);
 	return pos + bytes;
 }
 
@@ -48,89 +88,146 @@ static __always_inline __u32 open_flags(enum pm_call call, struct pt_regs *regs)
 	__u64 flags = 0;
 
 	switch (call) {
-	case PM_CALL_OPEN: return PT_REGS_PARM2_CORE_SYSCALL(regs);
-	case PM_CALL_OPENAT: return PT_REGS_PARM3_CORE_SYSCALL(regs);
+	case PM_CALL_OPEN: return PT_REGS_PARM2_SYSCALL(regs);
+	case PM_CALL_OPENAT: return PT_REGS_PARM3_SYSCALL(regs);
 	case PM_CALL_OPENAT2:
 		/* The first field of struct open_how. */
-		bpf_probe_read_user(&flags, sizeof(flags), (void *)PT_REGS_PARM3_CORE_SYSCALL(regs));
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)PT_REGS_PARM3_SYSCALL(regs));
 		return flags;
 	default: return O_CREAT_FLAGS;
 	}
 }
 
-/* An opened file is read from its descriptor: that is what was opened, whatever the string said. */
-static __always_inline __u32 add_opened(struct task_struct *task, struct pm_long *event, __u32 fd)
+static __always_inline void add_inode(struct pm_long *event, struct file *file)
 {
-	struct file *file = file_of(task, fd);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
 
-	if (!file)
-		return 0;
-	if (BPF_CORE_READ(file, f_mode) & FMODE_CREATED)
-		event->head.kind = FRAME_KIND_FILE_CREATE;
-	return walk_path((void *)file + bpf_core_field_offset(struct file, f_path), event,
-			 SCRATCH_FILE, 0, PM_SEG_WALK);
+	event->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	event->ino = BPF_CORE_READ(inode, i_ino);
+	event->size = BPF_CORE_READ(inode, i_size);
+	event->mode = BPF_CORE_READ(inode, i_mode);
+	event->file_has |= PM_FILE_HAS_INODE;
 }
 
-static __always_inline __u32 add_renamed(struct task_struct *task, struct pm_long *event,
-					 enum pm_call call, struct pt_regs *regs)
+/*
+ * Sends the event that lies in the file scratch if it is traced or listed. What was gathered in the
+ * header's flags stays; the identity is read only now, because most events of untraced processes
+ * end here.
+ */
+static __always_inline void send_file(struct task_struct *task, struct pm_long *event, __u16 kind,
+				      __u32 flags, __u32 pos)
 {
-	__u64 first = PT_REGS_PARM1_CORE_SYSCALL(regs), second = PT_REGS_PARM2_CORE_SYSCALL(regs);
-	bool at = call != PM_CALL_RENAME;
-	int to_fd = at ? (int)PT_REGS_PARM3_CORE_SYSCALL(regs) : AT_FDCWD;
-	__u64 to = at ? PT_REGS_PARM4_CORE_SYSCALL(regs) : second;
-	__u32 pos;
-
-	event->head.kind = FRAME_KIND_FILE_RENAME;
-	pos = add_name(task, event, 0, at ? (int)first : AT_FDCWD,
-		       (const char *)(at ? second : first), PM_SEG_WALK);
-	return add_name(task, event, pos, to_fd, (const char *)to, PM_SEG_ARGV);
+	flags |= event->head.flags;
+	if (!(flags & (FRAME_FLAG_TRACED | FRAME_FLAG_WATCHED | FRAME_FLAG_CREDENTIAL)))
+		return;
+	if (is_shed(flags & (FRAME_FLAG_WATCHED | FRAME_FLAG_CREDENTIAL) ? FRAME_SHED_FILE_WATCHED
+									 : FRAME_SHED_FILE_DETAIL))
+		return;
+	fill_event(&event->head, kind, task);
+	event->head.flags = flags;
+	if (pos > PM_DATA_BYTES)
+		return;
+	submit(&event->head, PM_LONG_HEAD_BYTES + pos);
 }
 
-static __always_inline void send_file(struct task_struct *task, enum pm_call call,
-				      struct pt_regs *regs, __u32 ret)
+static __always_inline bool is_file_traced(struct task_struct *task)
+{
+	return file_slots && traced_slots(task->tgid, ticks_of(task)) & file_slots;
+}
+
+static __noinline void send_opened(struct task_struct *task, struct file *file, __u32 flags,
+				   __u32 lists, bool traced)
 {
 	struct pm_long *event = scratch_row(SCRATCH_FILE);
-	__u64 first = PT_REGS_PARM1_CORE_SYSCALL(regs);
+	__u32 listed = 0, kind = FRAME_KIND_FILE_OPEN;
 	__u32 pos;
 
 	if (!event || !in_scope(task))
 		return;
 	__builtin_memset(event, 0, PM_LONG_HEAD_BYTES);
-	fill_event(&event->head, FRAME_KIND_FILE_OPEN, task);
-	event->head.flags = FRAME_FLAG_TRACED;
-	switch (call) {
-	case PM_CALL_RENAME:
-	case PM_CALL_RENAMEAT:
-	case PM_CALL_RENAMEAT2:
-		pos = add_renamed(task, event, call, regs);
-		break;
-	case PM_CALL_UNLINK:
-		event->head.kind = FRAME_KIND_FILE_UNLINK;
-		pos = add_name(task, event, 0, AT_FDCWD, (const char *)first, PM_SEG_WALK);
-		break;
-	case PM_CALL_UNLINKAT:
-		event->head.kind = FRAME_KIND_FILE_UNLINK;
-		pos = add_name(task, event, 0, first,
-			       (const char *)PT_REGS_PARM2_CORE_SYSCALL(regs), PM_SEG_WALK);
-		break;
-	default:
-		event->open_flags = open_flags(call, regs);
-		pos = add_opened(task, event, ret);
+	pos = walk_path((void *)file + bpf_core_field_offset(struct file, f_path), event,
+			SCRATCH_FILE, 0, PM_SEG_WALK);
+	if (lists) {
+		begin_rooted();
+		root_walked();
+		listed = match_rooted(lists);
 	}
-	if (pos > PM_DATA_BYTES)
+	if (!traced && !listed)
 		return;
-	submit(&event->head, PM_LONG_HEAD_BYTES + pos);
+	if (BPF_CORE_READ(file, f_mode) & FMODE_CREATED || flags & O_TMPFILE_ONLY)
+		kind = FRAME_KIND_FILE_CREATE;
+	event->open_flags = flags;
+	event->file_has = PM_FILE_HAS_FLAGS;
+	add_inode(event, file);
+	send_file(task, event, kind, listed | (traced ? FRAME_FLAG_TRACED : 0), pos);
+}
+
+/* A failed open has only the string it was called with. */
+static __noinline void send_refused(struct task_struct *task, enum pm_call call,
+				    struct pt_regs *regs, int result, bool traced)
+{
+	struct pm_long *event = scratch_row(SCRATCH_FILE);
+	bool at = call == PM_CALL_OPENAT || call == PM_CALL_OPENAT2;
+	__u32 flags = open_flags(call, regs), listed, lists, pos;
+	struct name_source source = {.dir_fd = AT_FDCWD, .segment = PM_SEG_WALK};
+
+	if (!event || !in_scope(task))
+		return;
+	__builtin_memset(event, 0, PM_LONG_HEAD_BYTES);
+	event->head.flags = FRAME_FLAG_PATH_UNCERTAIN;
+	source.user = (const char *)PT_REGS_PARM1_CORE_SYSCALL(regs);
+	if (at) {
+		source.dir_fd = PT_REGS_PARM1_CORE_SYSCALL(regs);
+		source.user = (const char *)PT_REGS_PARM2_SYSCALL(regs);
+	}
+	pos = add_name(event, 0, &source);
+	lists = flags & O_PATH ? 0 : PM_WATCH_CREDENTIALS;
+	if (flags & (O_ACCMODE | O_TRUNC | O_CREAT))
+		lists |= PM_WATCH_PATHS;
+	/* Only a refusal tells of an attempt; a file that is not there tells of nothing. */
+	listed = result == -EACCES || result == -EPERM ? match_rooted(lists) : 0;
+	event->open_flags = flags;
+	event->result = result;
+	event->file_has = PM_FILE_HAS_FLAGS | PM_FILE_HAS_RESULT;
+	send_file(task, event, FRAME_KIND_FILE_OPEN, listed | (traced ? FRAME_FLAG_TRACED : 0), pos);
+}
+
+/* The lists that an opening can be on, before any path is known. */
+static __always_inline __u32 lists_of(struct file *file, __u32 flags)
+{
+	__u32 lists = 0;
+
+	if (watch_on & PM_WATCH_PATHS && flags & (O_ACCMODE | O_TRUNC | O_CREAT) &&
+	    (flags & O_TRUNC || BPF_CORE_READ(file, f_mode) & (FMODE_WRITE | FMODE_CREATED)))
+		lists |= PM_WATCH_PATHS;
+	if (watch_on & PM_WATCH_CREDENTIALS && !(flags & O_PATH) && is_credential_leaf(file))
+		lists |= PM_WATCH_CREDENTIALS;
+	return lists;
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_file_call, struct pt_regs *regs, long ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	enum pm_call call = call_of(regs);
+	bool traced = is_file_traced(task);
+	struct file *file;
+	__u32 flags, lists;
 
-	if (ret < 0)
+	if (!traced && !watch_on)
 		return 0;
-	if (traced_slots(BPF_CORE_READ(task, tgid), ticks_of(task)) & file_slots)
-		send_file(task, call_of(regs), regs, ret);
+	if (ret < 0) {
+		if (traced || ret == -EACCES || ret == -EPERM)
+			send_refused(task, call, regs, ret, traced);
+		return 0;
+	}
+	file = file_of(task, ret);
+	if (!file)
+		return 0;
+	flags = open_flags(call, regs);
+	lists = watch_on ? lists_of(file, flags) : 0;
+	if (traced || lists)
+		send_opened(task, file, flags, lists, traced);
 	return 0;
 }
 

@@ -32,6 +32,7 @@ static const char help_text[] =
 	"  add SLOT TGID START_TICKS DEPTH COLLECT | remove SLOT | pause SECONDS | bad | quit\n"
 	"  env [NAME]... names the environment variables that an exec may carry\n"
 	"  limits HASH_BYTES_MAX NEW_FILE_BYTES_MAX MEMORY_HEADERS   a policy of these alone\n"
+	"  policy [watch PATH]... [credential PATH]...\n"
 	"Exit codes: that of procmond; 2 wrong arguments; 6 a frame did not decode.\n";
 
 struct options {
@@ -135,9 +136,12 @@ static void print_frame(const struct frame_view *view)
 	printf("}\n");
 }
 
+/* A policy of 256 paths of 128 bytes fits a line and a frame. */
+#define LINE_BYTES_MAX (48 * 1024)
+
 struct command_frame {
 	size_t used;
-	uint8_t bytes[8192];
+	uint8_t bytes[LINE_BYTES_MAX];
 };
 
 static void add_tlv(struct command_frame *frame, uint16_t tag, const void *bytes, uint16_t length)
@@ -210,6 +214,32 @@ static void send_limits(const char *line, int link)
 	send_command(&frame, link);
 }
 
+/* The paths that follow `word` on the line, NUL between them. */
+static void add_paths(struct command_frame *frame, uint16_t tag, const char *word, const char *line)
+{
+	static char copy[LINE_BYTES_MAX], list[LINE_BYTES_MAX];
+	char *rest = copy, *token;
+	size_t used = 0;
+	bool wanted = false;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	while ((token = strsep(&rest, " "))) {
+		if (wanted)
+			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s", token) + 1;
+		wanted = !wanted && !strcmp(token, word);
+	}
+	if (used)
+		add_tlv(frame, tag, list, (uint16_t)(used - 1));
+}
+
+static void send_policy(struct command_frame *frame, const char *line, int link)
+{
+	begin_command(frame, FRAME_KIND_POLICY, 0, 0);
+	add_paths(frame, FRAME_TAG_WATCH_PATHS, "watch", line);
+	add_paths(frame, FRAME_TAG_CREDENTIAL_PATHS, "credential", line);
+	send_command(frame, link);
+}
+
 /* Obeys one line; false = quit. */
 static bool obey_line(char *line, int link)
 {
@@ -232,6 +262,8 @@ static bool obey_line(char *line, int link)
 		begin_command(&frame, FRAME_KIND_TRACE_REMOVE, 0, 0);
 		add_tlv(&frame, FRAME_TAG_SLOT, &slot, sizeof(slot));
 		send_command(&frame, link);
+	} else if (!strncmp(line, "policy", 6)) {
+		send_policy(&frame, line, link);
 	} else if (!strncmp(line, "bad", 3)) {
 		/* A length no frame has. */
 		if (send(link, "\0\0\0\0", 4, MSG_NOSIGNAL) != 4)
@@ -276,7 +308,7 @@ static double now_seconds(void)
 
 static bool obey_input(int link, struct pollfd *pollfd)
 {
-	static char text[4096];
+	static char text[LINE_BYTES_MAX];
 	static size_t used;
 	ssize_t n = read(STDIN_FILENO, text + used, sizeof(text) - used - 1);
 	char *end;

@@ -15,6 +15,8 @@ const volatile __u64 scope_cgroup_id = 0;
 /* Written by user space through the mapped .bss; a removed slot stops counting at once. */
 volatile __u64 active_slots = 0;
 volatile __u64 file_slots = 0;
+/* enum pm_watch_on: which lists of paths are in force for every process. */
+volatile __u64 watch_on = 0;
 /* One bit per shed class: what pressure has taken away for now. */
 volatile __u64 shed_mask = 0;
 

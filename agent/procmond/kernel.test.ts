@@ -33,6 +33,8 @@ const PROGRAMS = [
 	"on_write_call",
 	"on_read_call",
 	"on_file_call",
+	"on_file_name_call",
+	"on_sys_enter",
 ];
 
 test("every BPF program loads, and the verifier says how much it walked", { skip: missing() }, (context) => {

@@ -293,10 +293,11 @@ static void slot_close(void *context, uint32_t slot)
 		self->table.rows[i].traced.slots &= ~(1ull << slot);
 }
 
-static void set_policy(void *context, const struct policy *policy)
+static bool set_policy(void *context, const struct policy *policy)
 {
 	(void)context;
 	proc_env_select(policy);
+	return true;
 }
 
 static void netlink_close(void *context)

@@ -7,6 +7,26 @@
 #ifndef PROCMOND_PATH_BPF_H
 #define PROCMOND_PATH_BPF_H
 
+/* Where each component of the last walk of a file event begins: a match reads them root-first. */
+struct walk_marks {
+	__u32 count;
+	__u32 at[PM_PATH_COMPONENTS_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct walk_marks);
+} walk_marks SEC(".maps");
+
+static __always_inline struct walk_marks *marks_row(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&walk_marks, &zero);
+}
+
 struct walk {
 	struct dentry *dentry;
 	struct vfsmount *mount;
@@ -20,7 +40,26 @@ struct walk {
 	__u16 end;
 };
 
-static __always_inline int walk_name(struct walk *walk, struct dentry *dentry)
+/* What a step needs of a dentry: its parent and its name, which lie side by side. */
+struct dentry_step {
+	struct dentry *parent;
+	struct qstr name;
+};
+
+static __always_inline void read_step(struct dentry_step *step, struct dentry *dentry)
+{
+	__u32 parent_at = bpf_core_field_offset(struct dentry, d_parent);
+
+	/* Decided when the program is loaded: one read of kernel memory instead of two. */
+	if (bpf_core_field_offset(struct dentry, d_name) == parent_at + sizeof(step->parent)) {
+		bpf_probe_read_kernel(step, sizeof(*step), (void *)dentry + parent_at);
+	} else {
+		bpf_core_read(&step->parent, sizeof(step->parent), &dentry->d_parent);
+		bpf_core_read(&step->name, sizeof(step->name), &dentry->d_name);
+	}
+}
+
+static __always_inline int walk_name(struct walk *walk, const struct dentry_step *step)
 {
 	/* Looked up again: the verifier does not carry a map pointer through a bpf_loop context. */
 	struct pm_long *event = scratch_row(walk->row);
@@ -33,13 +72,23 @@ static __always_inline int walk_name(struct walk *walk, struct dentry *dentry)
 		walk->flags |= FRAME_FLAG_PATH_CUT;
 		return -1;
 	}
-	bytes = bpf_probe_read_kernel_str(event->data + pos, PM_NAME_BYTES,
-					  BPF_CORE_READ(dentry, d_name.name));
+	/* To its NUL, not by its length: a rename under way may change one before the other. */
+	bytes = bpf_probe_read_kernel_str(event->data + pos, PM_NAME_BYTES, step->name.name);
 	if (bytes <= 0) {
 		walk->flags |= FRAME_FLAG_PATH_UNCERTAIN;
 		return -1;
 	}
 	walk->pos = pos + bytes;
+	if (walk->row == SCRATCH_FILE) {
+		/* Counted in the map: a number the verifier can follow makes it walk every step. */
+		struct walk_marks *marks = marks_row();
+		__u32 count = marks ? marks->count : PM_PATH_COMPONENTS_MAX;
+
+		if (marks && count < PM_PATH_COMPONENTS_MAX) {
+			marks->at[count] = pos;
+			marks->count = count + 1;
+		}
+	}
 	return 0;
 }
 
@@ -47,7 +96,7 @@ static long walk_step(__u32 i, struct walk *walk)
 {
 	struct dentry *dentry = walk->dentry;
 	struct vfsmount *vfsmount = walk->mount;
-	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	struct dentry_step step = {};
 
 	if (dentry == walk->root_dentry && vfsmount == walk->root_mount) {
 		walk->end = PM_WALK_ROOTED;
@@ -69,11 +118,12 @@ static long walk_step(__u32 i, struct walk *walk)
 		walk->mount_top = BPF_CORE_READ(vfsmount, mnt_root);
 		return 0;
 	}
-	if (walk_name(walk, dentry))
+	read_step(&step, dentry);
+	if (walk_name(walk, &step))
 		return 1;
-	if (parent == dentry)
+	if (step.parent == dentry)
 		return 1;
-	walk->dentry = parent;
+	walk->dentry = step.parent;
 	return 0;
 }
 
@@ -92,6 +142,12 @@ static __noinline __u32 walk_path_of(struct task_struct *task, struct path *path
 
 	if (!path || !event)
 		return start;
+	if (walk.row == SCRATCH_FILE) {
+		struct walk_marks *marks = marks_row();
+
+		if (marks)
+			marks->count = 0;
+	}
 	/* Through locals: CO-RE would try to relocate the fields of our own struct as well. */
 	bpf_core_read(&dentry, sizeof(dentry), &path->dentry);
 	walk.dentry = dentry;
@@ -167,11 +223,11 @@ static __always_inline void fill_file_id(struct pm_long *event, struct inode *in
 /* The open file behind a descriptor of the current task. */
 static __always_inline struct file *file_of(struct task_struct *task, __u32 fd)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **row = BPF_CORE_READ(table, fd);
+	struct fdtable *table = task->files->fdt;
+	struct file **row = table->fd;
 	struct file *file = NULL;
 
-	if (fd >= BPF_CORE_READ(table, max_fds))
+	if (fd >= table->max_fds)
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), row + fd);
 	return file;

@@ -281,10 +281,11 @@ static uint64_t slots_of(void *context, uint32_t tgid, uint64_t start_ticks)
 	return row && row->stat.start_ticks == start_ticks ? row->traced.slots & self->active_slots : 0;
 }
 
-static void set_policy(void *context, const struct policy *policy)
+static bool set_policy(void *context, const struct policy *policy)
 {
 	(void)context;
 	proc_env_select(policy);
+	return true;
 }
 
 static void proc_close(void *context)

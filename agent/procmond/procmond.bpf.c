@@ -21,7 +21,9 @@
 #include "network.bpf.h"
 #include "socket_call.bpf.h"
 #include "dns.bpf.h"
+#include "watch.bpf.h"
 #include "file.bpf.h"
+#include "file_name.bpf.h"
 
 /* The helpers that read kernel memory are offered to GPL-compatible programs only. */
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -223,15 +223,20 @@ static int open_source(struct session *session, const struct command *configure)
 	return -1;
 }
 
-/* A recording shows what was captured then: a policy changes nothing in it. */
-static void obey_policy(struct session *session, const struct policy *policy)
+/*
+ * A recording shows what was captured then: a policy changes nothing in it. A list that cannot be
+ * put in force stops procmond, or the agent would believe in a watch that is not there.
+ */
+static int obey_policy(struct session *session, const struct policy *policy)
 {
 	session->policy = *policy;
 	if (session->replay_fd >= 0)
-		return;
+		return -1;
 	hash_desk_set_policy(&session->enrich.desk, &session->policy);
-	if (session->source.set_policy)
-		session->source.set_policy(session->source.self, &session->policy);
+	if (session->source.set_policy &&
+	    !session->source.set_policy(session->source.self, &session->policy))
+		return fail(EXIT_FAILED, "there is no memory for %s; free some.", "the watch list");
+	return -1;
 }
 
 static struct trace_result add_trace(struct session *session, const struct command *command)
@@ -261,10 +266,8 @@ static int obey(struct session *session, const struct command *command)
 	if (command->kind == FRAME_KIND_CONFIGURE)
 		return fail(EXIT_COMMAND, "the agent sent %s twice; start procmond anew instead.",
 			    "configure");
-	if (command->kind == FRAME_KIND_POLICY) {
-		obey_policy(session, &command->policy);
-		return -1;
-	}
+	if (command->kind == FRAME_KIND_POLICY)
+		return obey_policy(session, &command->policy);
 	if (session->replay_fd < 0 && command->kind == FRAME_KIND_TRACE_ADD)
 		result = add_trace(session, command);
 	else if (session->replay_fd < 0)

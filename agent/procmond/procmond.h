@@ -18,7 +18,7 @@
 /* One walk or one user string. The kernel's PATH_MAX; longer is cut and flagged. */
 #define PM_PATH_BYTES 4096
 #define PM_NAME_BYTES 256
-#define PM_PATH_COMPONENTS_MAX 64
+#define PM_PATH_COMPONENTS_MAX 128
 /* More than most environments; what is beyond is not searched for the names of the policy. */
 #define PM_ENV_BYTES 8192
 /*
@@ -39,9 +39,10 @@
 /* Segments of a long event's data, in this order and packed one after the other. */
 enum pm_segment {
 	PM_SEG_WALK = 0, /* exec: exe; file: the opened path, or the directory of NAME */
-	PM_SEG_NAME = 1, /* exec: filename as typed; unlink, rename: the name as passed */
-	PM_SEG_ARGV = 2, /* exec: argv; rename: the directory of the new name */
-	PM_SEG_NAME_TO = 3, /* rename: the new name as passed; exec: the interpreter as named */
+	PM_SEG_NAME = 1, /* exec: filename as typed; file: the name as passed */
+	PM_SEG_ARGV = 2, /* exec: argv; rename, link: the directory of the new name */
+	/* rename, link: the new name as passed; symlink: its text; exec: the interpreter as named */
+	PM_SEG_NAME_TO = 3,
 	PM_SEG_CWD = 4, /* exec */
 	PM_SEG_ENV = 5, /* exec: the whole environment; it ends in procmond */
 	PM_SEGMENTS = 8, /* a power of two: it masks an index for the verifier */
@@ -88,7 +89,9 @@ struct pm_long {
 	__u32 walk_end[2]; /* PM_SEG_WALK; PM_SEG_ARGV or PM_SEG_CWD */
 	__u32 bytes[PM_SEGMENTS];
 	__u8 tty[PM_TTY_BYTES];
-	__u32 reserved;
+	__u32 file_has; /* enum pm_file_has: which fields of a file event are filled */
+	__u32 mode;
+	__s32 result;
 	__u8 data[PM_DATA_BYTES];
 };
 
@@ -117,10 +120,11 @@ struct pm_cpu_state {
 };
 
 _Static_assert(sizeof(struct pm_event) == 80, "no padding");
-_Static_assert(PM_LONG_HEAD_BYTES == 80 + 128, "no padding");
+_Static_assert(PM_LONG_HEAD_BYTES == 80 + 136, "no padding");
 /* A per-CPU map value may not exceed 32 KiB. */
 _Static_assert(sizeof(struct pm_long) <= 32768, "fits a per-CPU map value");
 
+#include "file_event.h"
 #include "process_event.h"
 #include "network_event.h"
 

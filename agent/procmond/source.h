@@ -46,8 +46,11 @@ struct source {
 	bool (*visit_tasks)(void *self, source_visit *visit, void *context);
 	/* Which process the agent is, so that acts on it are told. NULL where nothing depends on it. */
 	void (*set_agent)(void *self, uint32_t tgid);
-	/* Obeys a policy in place of the one before; it is not kept. NULL where nothing depends on it. */
-	void (*set_policy)(void *self, const struct policy *policy);
+	/*
+	 * Obeys a policy in place of the one before; it is not kept. NULL where nothing depends on it.
+	 * False: there is no memory for its lists, and the ones before are still in force.
+	 */
+	bool (*set_policy)(void *self, const struct policy *policy);
 	/* The traces a process is in, a bit per slot. NULL where the source cannot tell. */
 	uint64_t (*slots_of)(void *self, uint32_t tgid, uint64_t start_ticks);
 	/* A descriptor that becomes readable when there is something to pump; NULL = only time. */

@@ -150,7 +150,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (number >= PM_CALLS_MAX)
 		return 0;
 	handler = call_rows[number].handler;
-	if (handler == PM_HANDLER_NONE || (handler == PM_HANDLER_FILE && !file_slots))
+	if (handler == PM_HANDLER_NONE)
+		return 0;
+	if ((handler == PM_HANDLER_FILE || handler == PM_HANDLER_FILE_NAME) && !(file_slots | watch_on))
 		return 0;
 	task = bpf_get_current_task_btf();
 	if (handler >= PM_HANDLER_SEND && handler <= PM_HANDLER_READ) {

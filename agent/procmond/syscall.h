@@ -16,7 +16,7 @@ enum pm_handler {
 	PM_HANDLER_NONE = 0,
 	PM_HANDLER_PROCESS = 1,
 	PM_HANDLER_NETWORK = 2,
-	/* Left at once while no trace collects files and nothing is watched. */
+	/* Both are left at once while no trace collects files and nothing is watched. */
 	PM_HANDLER_FILE = 3,
 	/*
 	 * SEND to READ: every send, receive, read and write of the machine meets them, so they are
@@ -27,7 +27,9 @@ enum pm_handler {
 	/* And unless it is known to be connected to a DNS port. */
 	PM_HANDLER_WRITE = 6,
 	PM_HANDLER_READ = 7,
-	PM_HANDLERS = 8,
+	/* Calls that name a file by a string: they are looked at on entry as well. */
+	PM_HANDLER_FILE_NAME = 8,
+	PM_HANDLERS = 9,
 };
 
 /* X(NAME, handler, number on x86_64, number on arm64); -1 = the call does not exist there. */
@@ -44,8 +46,14 @@ enum pm_handler {
 	X(RECVFROM, RECEIVE, 45, 207) X(RECVMSG, RECEIVE, 47, 212) X(RECVMMSG, RECEIVE, 299, 243) \
 	X(READ, READ, 0, 63) X(WRITE, WRITE, 1, 64) X(READV, READ, 19, 65) X(WRITEV, WRITE, 20, 66) \
 	X(OPEN, FILE, 2, -1) X(OPENAT, FILE, 257, 56) X(OPENAT2, FILE, 437, 437) \
-	X(CREAT, FILE, 85, -1) X(RENAME, FILE, 82, -1) X(RENAMEAT, FILE, 264, 38) \
-	X(RENAMEAT2, FILE, 316, 276) X(UNLINK, FILE, 87, -1) X(UNLINKAT, FILE, 263, 35)
+	X(CREAT, FILE, 85, -1) X(RENAME, FILE_NAME, 82, -1) X(RENAMEAT, FILE_NAME, 264, 38) \
+	X(RENAMEAT2, FILE_NAME, 316, 276) X(UNLINK, FILE_NAME, 87, -1) X(UNLINKAT, FILE_NAME, 263, 35) \
+	X(RMDIR, FILE_NAME, 84, -1) X(LINK, FILE_NAME, 86, -1) X(LINKAT, FILE_NAME, 265, 37) \
+	X(SYMLINK, FILE_NAME, 88, -1) X(SYMLINKAT, FILE_NAME, 266, 36) \
+	X(MKDIR, FILE_NAME, 83, -1) X(MKDIRAT, FILE_NAME, 258, 34) \
+	X(MKNOD, FILE_NAME, 133, -1) X(MKNODAT, FILE_NAME, 259, 33) \
+	X(CHMOD, FILE_NAME, 90, -1) X(FCHMOD, FILE_NAME, 91, 52) X(FCHMODAT, FILE_NAME, 268, 53) \
+	X(FCHMODAT2, FILE_NAME, 452, 452)
 
 #define PM_CALL_ENUM(name, handler, x86, arm64) PM_CALL_##name,
 enum pm_call { PM_CALL_NONE = 0, PM_CALLS(PM_CALL_ENUM) };
