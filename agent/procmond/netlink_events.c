@@ -159,6 +159,25 @@ static void send_parent(struct nlsource *self, uint32_t tgid, uint64_t ticks, st
 		absent_add(absent, "PARENT_TICKS", ABSENT_GONE);
 }
 
+/* Where the parent is now: a process may have moved between cgroups, which no message tells. */
+static bool is_parent_in_scope(const struct nlsource *self, const struct nlprocess *parent)
+{
+	bool in_scope = parent->ids.in_scope;
+	int dir = self->scope->whole_machine ? -1 : proc_dir_open(parent->tgid);
+	struct proc_stat stat;
+	struct proc_ids now;
+
+	if (dir < 0)
+		return in_scope;
+	if (proc_dir_stat(dir, parent->tgid, &stat) && stat.start_ticks == parent->start_ticks) {
+		proc_dir_ids(dir, self->scope, &now);
+		if (now.scope_known)
+			in_scope = now.in_scope;
+	}
+	close(dir);
+	return in_scope;
+}
+
 static void tell_fork(struct nlsource *self, const struct nlproc_event *event)
 {
 	const struct nlprocess *found = nltable_find(&self->table, event->other_tgid);
@@ -181,6 +200,8 @@ static void tell_fork(struct nlsource *self, const struct nlproc_event *event)
 	} else {
 		child.estimated = true;
 		child.start_ticks = boot_ns_of(self, event) / NS_PER_TICK;
+		if (found)
+			child.ids.in_scope = is_parent_in_scope(self, &parent);
 	}
 	if (!child.ids.ns_pid)
 		absent_add(&absent, "NS_PID", ABSENT_GONE);
