@@ -2,7 +2,7 @@
  * The stage of a demo: a throw-away directory, two real hosts, and an enclave on free ports with one agent scoped to each host.
  * Guarantees that `close` leaves nothing: no process, namespace, cgroup or file. Must never use the machine's own data folder.
  */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fail, ok, type Result } from "#core/result.ts";
@@ -69,6 +69,8 @@ export async function openStage(options: StageOptions): Promise<Result<Stage, st
 	for (const removed of [...(await sweep()), ...sweepDirectories()])
 		options.onStep(`removed what an earlier demo left: ${removed}`);
 	const directory = mkdtempSync(join(tmpdir(), `${DIRECTORY_PREFIX}${process.pid}-`));
+	// The agents run as a user of their own, who must pass through; everything below is private.
+	chmodSync(directory, 0o711);
 	const closers: (() => Promise<void>)[] = [async () => rmSync(directory, { recursive: true, force: true })];
 	const close = async () => {
 		for (const closer of closers.splice(0).reverse()) await closer();

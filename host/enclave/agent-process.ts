@@ -7,6 +7,7 @@ import type { ProxyConfig } from "../config/box-config.ts";
 import { makePrivateDirectory, writeFileDurably } from "../durable-files.ts";
 import type { NodeFiles } from "../pki/node-files.ts";
 import type { ProcessSpec } from "../supervisor/supervisor.ts";
+import type { AgentFiles, AgentUser } from "./agent-user.ts";
 import { BUILT, boxPaths } from "./layout.ts";
 
 export interface AgentOptions {
@@ -51,12 +52,12 @@ function agentYaml(options: AgentOptions, context: { proxyHint: string; node: No
 `;
 }
 
-/** Writes the configuration when there is none and describes the process. */
-export function agentProcess(
+/** Writes the configuration when there is none, and names what belongs to the agent. */
+export function makeAgentFiles(
 	dataDir: string,
 	options: AgentOptions,
 	context: { proxy: ProxyConfig; node: NodeFiles },
-): ProcessSpec {
+): AgentFiles {
 	const paths = boxPaths(dataDir);
 	const config = paths.agentConfig(options.id);
 	const agentData = paths.agentData(options.id);
@@ -68,10 +69,17 @@ export function agentProcess(
 			agentYaml(options, { proxyHint: `localhost:${port}`, node: context.node, dataDir: agentData }),
 		);
 	}
+	return { directories: [context.node.paths.directory, agentData], config };
+}
+
+/** The process of one agent, as the user that `settleAgentUser` chose. */
+export function agentProcess(id: string, files: AgentFiles, user: AgentUser | undefined): ProcessSpec {
+	const asUser = user === undefined ? [] : ["--agent-user", String(user.uid)];
+	const agent = [process.execPath, ...NODE_FLAGS, BUILT.agent, "--config", files.config];
 	return {
-		name: `agent-${options.id}`,
+		name: `agent-${id}`,
 		command: BUILT.launch,
-		args: ["--procmond", BUILT.procmond, "--", process.execPath, ...NODE_FLAGS, BUILT.agent, "--config", config],
+		args: ["--procmond", BUILT.procmond, ...asUser, "--", ...agent],
 		// Ready when it runs: whether its events arrive is asked of the Security Center.
 		health: { kind: "function", check: async () => true },
 	};

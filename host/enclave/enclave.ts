@@ -27,7 +27,8 @@ import type { Invitee } from "../signer/invitations.ts";
 import { signerProcess } from "../signer/process.ts";
 import { prepareSqld } from "../sqld/sqld.ts";
 import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
-import { type AgentOptions, agentProcess } from "./agent-process.ts";
+import { type AgentOptions, agentProcess, makeAgentFiles } from "./agent-process.ts";
+import { settleAgentUser } from "./agent-user.ts";
 import { centerProcess } from "./center-process.ts";
 import { BUILT, boxPaths } from "./layout.ts";
 import { checkBuilt, checkDataFolder, checkDisk, checkPorts } from "./preflight.ts";
@@ -173,13 +174,25 @@ function describeProcesses(start: EnclaveStart, pki: EnclavePki, configs: Config
 	if (!sc.ok) return sc;
 	const px = proxyProcess({ dataDir, name: PROXY_ID, config: configs.proxy, node: proxy, upstreamUri: center.uri });
 	if (!px.ok) return px;
-	const processes = [sqld.value.process, signerProcess(dataDir), sc.value, px.value];
-	if (existsSync(BUILT.procmond) && existsSync(BUILT.launch))
-		for (const agent of start.agents) {
-			const node = nodeOf(pki, "agent", agent.id);
-			if (node !== undefined) processes.push(agentProcess(dataDir, agent, { proxy: configs.proxy, node }));
-		}
-	return ok(processes);
+	const agents = describeAgents(start, pki, configs);
+	if (!agents.ok) return agents;
+	return ok([sqld.value.process, signerProcess(dataDir), sc.value, px.value, ...agents.value]);
+}
+
+function describeAgents(start: EnclaveStart, pki: EnclavePki, { proxy }: Configs): Result<ProcessSpec[], string> {
+	if (!existsSync(BUILT.procmond) || !existsSync(BUILT.launch)) return ok([]);
+	const made = start.agents.flatMap((agent) => {
+		const node = nodeOf(pki, "agent", agent.id);
+		return node === undefined ? [] : [{ id: agent.id, files: makeAgentFiles(start.dataDir, agent, { proxy, node }) }];
+	});
+	if (made.length === 0) return ok([]);
+	const settled = settleAgentUser(
+		start.dataDir,
+		made.map(({ files }) => files),
+	);
+	if (!settled.ok) return settled;
+	start.onStep?.(settled.value.sentence);
+	return ok(made.map(({ id, files }) => agentProcess(id, files, settled.value.user)));
 }
 
 /** Links that are still good: the signer has not signed version 1 yet. Afterwards the clear tokens are removed. */
