@@ -48,6 +48,7 @@ struct bpf_source {
 	uint64_t stats_at_ns;
 	bool stats_pending;
 	struct pm_cpu_state *sample;
+	struct pm_cpu_state *shed;
 	uint64_t *column;
 };
 
@@ -255,6 +256,26 @@ static uint64_t slots_of(void *context, uint32_t tgid, uint64_t start_ticks)
 	return row.slots & self->skeleton->bss->active_slots;
 }
 
+static void set_shed(void *context, uint64_t classes)
+{
+	struct bpf_source *self = context;
+
+	self->skeleton->bss->shed_mask = classes;
+}
+
+static void shed_totals(void *context, uint64_t totals[FRAME_SHED_CLASS_COUNT])
+{
+	struct bpf_source *self = context;
+	uint32_t zero = 0;
+
+	/* A buffer of its own: the sample of the heads may still be waiting to be sent. */
+	if (bpf_map_lookup_elem(bpf_map__fd(self->skeleton->maps.cpu_state), &zero, self->shed))
+		return;
+	for (int cpu = 0; cpu < self->cpus; cpu++)
+		for (int class = 0; class < FRAME_SHED_CLASS_COUNT; class++)
+			totals[class] += self->shed[cpu].shed[class];
+}
+
 static void bpf_close(void *context)
 {
 	struct bpf_source *self = context;
@@ -263,6 +284,7 @@ static void bpf_close(void *context)
 	ring_buffer__free(self->ring);
 	procmond_bpf__destroy(self->skeleton);
 	free(self->sample);
+	free(self->shed);
 	free(self->column);
 	free(self);
 }
@@ -288,13 +310,14 @@ bool bpf_source_open(struct source *source, const struct scope *scope,
 	}
 	self->cpus = libbpf_num_possible_cpus();
 	self->sample = calloc((size_t)self->cpus, sizeof(*self->sample));
+	self->shed = calloc((size_t)self->cpus, sizeof(*self->shed));
 	if (self->cpus > CPUS_MAX)
 		self->cpus = CPUS_MAX;
 	self->column = calloc((size_t)self->cpus, sizeof(*self->column));
 	self->ring = ring_buffer__new(bpf_map__fd(self->skeleton->maps.ring), on_event, self, NULL);
 	self->guard = bpf_guard_open(self->skeleton);
 	self->scope = scope;
-	if (!self->ring || !self->sample || !self->column || !self->guard) {
+	if (!self->ring || !self->sample || !self->shed || !self->column || !self->guard) {
 		bpf_close(self);
 		snprintf(report->cause, sizeof(report->cause), "no_memory");
 		return false;
@@ -306,6 +329,7 @@ bool bpf_source_open(struct source *source, const struct scope *scope,
 				  .trace_close = slot_close, .close = bpf_close,
 				  .set_policy = set_policy, .snapshot = snapshot,
 				  .visit_tasks = visit_tasks, .set_agent = set_agent,
-				  .slots_of = slots_of};
+				  .slots_of = slots_of,
+				  .set_shed = set_shed, .shed_totals = shed_totals};
 	return true;
 }

@@ -30,6 +30,8 @@ struct proc_source {
 	uint64_t poll_at_ns;
 	uint64_t stats_at_ns;
 	uint64_t active_slots;
+	bool sheds_network;
+	uint64_t network_polls_shed;
 };
 
 static uint16_t traced_flag(const struct proc_source *self, const struct proc_row *row)
@@ -225,7 +227,9 @@ static bool proc_pump(void *context, struct frame_writer *writer, uint64_t now_n
 			self->kept_ns = now_ns - self->polled_at_ns;
 		self->polled_at_ns = now_ns;
 		poll_processes(self, false);
-		if (self->sampling.connections)
+		if (self->sheds_network)
+			self->network_polls_shed += self->sampling.connections;
+		else if (self->sampling.connections)
 			poll_network(self, false);
 		self->poll_at_ns = pace_next(&pace, self->sampling.poll_ms);
 	}
@@ -288,6 +292,22 @@ static bool set_policy(void *context, const struct policy *policy)
 	return true;
 }
 
+/* Of all classes only the connections are a look of their own, and the dearest. */
+static void set_shed(void *context, uint64_t classes)
+{
+	struct proc_source *self = context;
+
+	self->sheds_network = classes & 1ull << FRAME_SHED_NETWORK;
+}
+
+/* What was not looked at cannot be counted: each look that was left out counts as one. */
+static void shed_totals(void *context, uint64_t totals[FRAME_SHED_CLASS_COUNT])
+{
+	struct proc_source *self = context;
+
+	totals[FRAME_SHED_NETWORK] = self->network_polls_shed;
+}
+
 static void proc_close(void *context)
 {
 	struct proc_source *self = context;
@@ -334,6 +354,7 @@ bool proc_source_open(struct source *source, const struct scope *scope,
 		.tier = FRAME_TIER_PROC, .self = self, .pump = proc_pump, .wait_ms = proc_wait_ms,
 		.trace_put = put, .trace_open = slot_open, .trace_close = slot_close,
 		.close = proc_close, .set_policy = set_policy, .slots_of = slots_of,
+		.set_shed = set_shed, .shed_totals = shed_totals,
 	};
 	return true;
 }

@@ -21,9 +21,11 @@
 #include "enrich.h"
 #include "frame_read.h"
 #include "layout.h"
+#include "privilege.h"
 #include "proc_read.h"
 #include "replay.h"
 #include "scope.h"
+#include "shedding.h"
 #include "source.h"
 #include "trace.h"
 
@@ -42,10 +44,12 @@ enum exit_code {
 static const char help_text[] =
 	"procmond observes processes, connections and traced files and tells its agent.\n"
 	"\n"
-	"  procmond [--fd N] [--replay FILE] [--record FILE]\n"
+	"  procmond [--fd N] [--peer-uid UID] [--replay FILE] [--record FILE]\n"
 	"  procmond --verify-load | --print-layout | --help\n"
 	"\n"
 	"  --fd N          the stream socket shared with the agent (default 3)\n"
+	"  --peer-uid UID  who must be at the other end of it (default: the user procmond runs as,\n"
+	"                  which is who made the pair of sockets)\n"
 	"  --replay FILE   send the frames recorded in FILE instead of observing\n"
 	"  --record FILE   write every frame that is sent to FILE as well\n"
 	"  --verify-load   load and attach each kernel program, print what the verifier said\n"
@@ -60,6 +64,7 @@ static const char help_text[] =
 
 struct options {
 	int fd;
+	uint32_t peer_uid;
 	const char *replay;
 	const char *record;
 };
@@ -70,6 +75,7 @@ struct session {
 	struct frame_reader reader;
 	struct scope scope;
 	struct source source;
+	struct shedding shedding;
 	struct enrich enrich;
 	struct policy policy; /* all zero until the agent has sent one */
 	uint64_t open_slots;
@@ -201,6 +207,25 @@ static void send_ready(struct frame_writer *writer, enum frame_tier tier,
 	frame_end(writer);
 }
 
+static void append_missing(struct source_report *report, bool is_missing, const char *name)
+{
+	size_t used = strlen(report->missing);
+
+	if (is_missing)
+		snprintf(report->missing + used, sizeof(report->missing) - used, "%s%s",
+			 used ? "," : "", name);
+}
+
+/* Everything is open: from here on procmond only reads. What the machine refused is told. */
+static void give_up_privilege(uint16_t tier, struct source_report *report)
+{
+	struct privilege_report dropped = privilege_drop(tier);
+
+	append_missing(report, dropped.capabilities_kept || dropped.threads_running,
+		       "capability-drop");
+	append_missing(report, dropped.filter_missing, "system-call-filter");
+}
+
 /* Returns an exit code, or -1 to go on. */
 static int open_source(struct session *session, const struct command *configure)
 {
@@ -215,6 +240,9 @@ static int open_source(struct session *session, const struct command *configure)
 	if (refused)
 		return fail(EXIT_SOURCE, "the tier that is forced cannot be had (%s); configure source "
 					 "auto, which takes the best there is.", report.cause);
+	shedding_open(&session->shedding, &session->scope);
+	give_up_privilege(session->source.tier, &report);
+	/* After that: its thread inherits what is left. */
 	enrich_open(&session->enrich, &session->writer, &session->scope, &session->source);
 	send_ready(&session->writer, session->source.tier, &report);
 	if (session->source.set_agent)
@@ -317,6 +345,8 @@ static int run_loop(struct session *session)
 			continue;
 		if (!session->source.pump(session->source.self, &session->writer, clock_boot_ns()))
 			return link_lost(session);
+		shedding_pump(&session->shedding, &session->source, &session->writer,
+			      clock_boot_ns());
 		hash_desk_pump(&session->enrich.desk, &session->writer, clock_boot_ns());
 		wait_ms = session->source.wait_ms(session->source.self, clock_boot_ns());
 		wait_ms = hash_desk_wait_ms(&session->enrich.desk, wait_ms);
@@ -345,6 +375,8 @@ static int send_replay(struct session *session)
 {
 	struct source_report report = {.cause = "replay"};
 
+	/* A recording may come from anywhere, and reading it needs no privilege at all. */
+	give_up_privilege(0, &report);
 	if (!replay_validate(session->replay_fd).starts_with_ready)
 		send_ready(&session->writer, FRAME_TIER_PROC, &report);
 	if (!replay_send(session->replay_fd, &session->writer))
@@ -373,16 +405,38 @@ static int run(struct session *session)
 	return code;
 }
 
+static bool socket_option_is(int fd, int option, int expected)
+{
+	socklen_t bytes = sizeof(int);
+	int value = -1;
+
+	return !getsockopt(fd, SOL_SOCKET, option, &value, &bytes) && value == expected;
+}
+
+/*
+ * The kernel noted the uid when the pair was made, or when the agent connected. The pid beside it
+ * is no evidence: it may have been given to somebody else since.
+ */
+static bool peer_is_expected(const struct options *options)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t bytes = sizeof(peer);
+
+	return !getsockopt(options->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) &&
+	       bytes == sizeof(peer) && peer.uid == options->peer_uid;
+}
+
 static int open_session(struct session *session)
 {
-	int record_fd = -1, link_bytes = LINK_BYTES;
-	socklen_t bytes = sizeof(int);
-	int type = 0, on = 1;
+	int record_fd = -1, link_bytes = LINK_BYTES, on = 1;
 
-	if (getsockopt(session->options.fd, SOL_SOCKET, SO_TYPE, &type, &bytes) ||
-	    type != SOCK_STREAM)
-		return fail(EXIT_USAGE, "the agent's descriptor is not a stream socket%s; start "
+	if (!socket_option_is(session->options.fd, SO_DOMAIN, AF_UNIX) ||
+	    !socket_option_is(session->options.fd, SO_TYPE, SOCK_STREAM))
+		return fail(EXIT_USAGE, "the agent's descriptor is not a unix stream socket%s; start "
 					"procmond through the launcher.", "");
+	if (!peer_is_expected(&session->options))
+		return fail(EXIT_USAGE, "the other end of the agent's socket belongs to another user%s; "
+					"start procmond through the launcher.", "");
 	/* The pair is made by the launcher, so only the messages say who the agent is. */
 	if (setsockopt(session->options.fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
 		return fail(EXIT_FAILED, "the agent's %s cannot be asked who sends; use a unix socket.",
@@ -408,14 +462,15 @@ static int parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option known[] = {
 		{"fd", required_argument, NULL, 'f'},	{"replay", required_argument, NULL, 'p'},
-		{"record", required_argument, NULL, 'r'}, {"verify-load", no_argument, NULL, 'v'},
+		{"record", required_argument, NULL, 'r'}, {"peer-uid", required_argument, NULL, 'u'},
+		{"verify-load", no_argument, NULL, 'v'},
 		{"print-layout", no_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	char *end;
 	int got;
 
-	*options = (struct options){.fd = 3};
+	*options = (struct options){.fd = 3, .peer_uid = geteuid()};
 	opterr = 0;
 	while ((got = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (got) {
@@ -423,6 +478,12 @@ static int parse_options(int argc, char **argv, struct options *options)
 			options->fd = (int)strtol(optarg, &end, 10);
 			if (*end || end == optarg || options->fd < 0)
 				return fail(EXIT_USAGE, "--fd %s is not a descriptor; give a "
+							"number.", optarg);
+			break;
+		case 'u':
+			options->peer_uid = (uint32_t)strtoul(optarg, &end, 10);
+			if (*end || end == optarg)
+				return fail(EXIT_USAGE, "--peer-uid %s is not a user id; give a "
 							"number.", optarg);
 			break;
 		case 'p': options->replay = optarg; break;

@@ -53,6 +53,11 @@ struct source {
 	bool (*set_policy)(void *self, const struct policy *policy);
 	/* The traces a process is in, a bit per slot. NULL where the source cannot tell. */
 	uint64_t (*slots_of)(void *self, uint32_t tgid, uint64_t start_ticks);
+	/* Gives up the classes whose bits (1 << FRAME_SHED_*) are set, takes back the others. NULL:
+	   this source cannot. */
+	void (*set_shed)(void *self, uint64_t classes);
+	/* What each class has lost since the source was opened. */
+	void (*shed_totals)(void *self, uint64_t totals[FRAME_SHED_CLASS_COUNT]);
 	/* A descriptor that becomes readable when there is something to pump; NULL = only time. */
 	int (*wake_fd)(void *self);
 };

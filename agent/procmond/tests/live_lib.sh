@@ -41,6 +41,8 @@ within() { # runs a command in the scope, or in the cgroup below it
 	sh -c 'echo $$ > "$0/cgroup.procs"; exec "$@"' "$mount/$scope${below:-}" "$@"
 }
 start_dump() { # the dump's arguments
+	# Emptied here and not only by the dump, or the wait below could find an earlier dump's end.
+	: > "$out"
 	"$build/framedump" --procmond "$build/procmond" "$@" < "$dir/in" > "$out" 2> "$dir/err" &
 	dump_pid=$!
 	exec 9> "$dir/in"
