@@ -48,7 +48,7 @@ test("every BPF program loads, and the verifier says how much it walked", { skip
 	}
 });
 
-test("what the collector promises holds on this kernel", { skip: missing(), timeout: 180_000 }, () => {
+test("what the collector promises holds on this kernel", { skip: missing(), timeout: 600_000 }, () => {
 	const lived = spawnSync("make", ["-C", "agent/procmond", "--no-print-directory", "-s", "live-test"], {
 		encoding: "utf8",
 	});

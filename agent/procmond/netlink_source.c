@@ -232,7 +232,10 @@ static bool netlink_pump(void *context, struct frame_writer *writer, uint64_t no
 	if (self->sampling.connections && now_ns >= self->poll_at_ns) {
 		struct pace pace = pace_begin(now_ns);
 
-		poll_network(self, false);
+		if (self->sheds_network)
+			self->network_polls_shed++;
+		else
+			poll_network(self, false);
 		self->poll_at_ns = pace_next(&pace, self->sampling.poll_ms);
 	}
 	if (now_ns >= self->stats_at_ns) {
@@ -298,6 +301,21 @@ static bool set_policy(void *context, const struct policy *policy)
 	(void)context;
 	proc_env_select(policy);
 	return true;
+}
+
+/* Looks at the tables of connections are what costs; what they would have shown is not known. */
+static void set_shed(void *context, uint64_t classes)
+{
+	struct nlsource *self = context;
+
+	self->sheds_network = classes & 1ull << FRAME_SHED_NETWORK;
+}
+
+static void shed_totals(void *context, uint64_t totals[FRAME_SHED_CLASS_COUNT])
+{
+	const struct nlsource *self = context;
+
+	totals[FRAME_SHED_NETWORK] = self->network_polls_shed;
 }
 
 static void netlink_close(void *context)
@@ -428,7 +446,7 @@ bool netlink_source_open(struct source *source, const struct scope *scope,
 		.tier = FRAME_TIER_NETLINK, .self = self, .pump = netlink_pump, .wait_ms = netlink_wait_ms,
 		.trace_put = put, .trace_open = slot_open, .trace_close = slot_close,
 		.close = netlink_close, .set_policy = set_policy, .slots_of = slots_of,
-		.wake_fd = netlink_wake_fd,
+		.wake_fd = netlink_wake_fd, .set_shed = set_shed, .shed_totals = shed_totals,
 	};
 	return true;
 }

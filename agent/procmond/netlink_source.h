@@ -37,6 +37,8 @@ struct nlsource {
 	uint32_t netns;
 	struct source_sampling sampling;
 	uint64_t poll_at_ns;
+	bool sheds_network;
+	uint64_t network_polls_shed;
 	uint64_t stats_at_ns;
 	uint64_t scan_at_ns;
 };

@@ -134,7 +134,7 @@ echo "-- loss is exact"
 start_dump --source netlink
 collector=$(pgrep -P "$dump_pid" procmond)
 kill -STOP "$collector"
-within "$build/live_actor" storm 10000 10
+within "$build/live_actor" storm 20000 10
 kill -CONT "$collector"
 settle_stats
 stop_dump
