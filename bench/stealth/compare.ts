@@ -19,8 +19,8 @@ export interface Round {
 }
 
 export interface Filter {
-	/** Whether an item belongs to the test or to other boxes of the enclave, not to the endpoint. */
-	readonly isForeign: (section: string, item: string) => boolean;
+	/** Whether an item belongs to the test or to other boxes of the enclave, not to the endpoint, judged by the look it is from. */
+	readonly isForeign: (section: string, item: string, look: Look) => boolean;
 }
 
 const isStrict = (section: string): boolean => section.startsWith("endpoint.") || section.startsWith("target.");
@@ -37,11 +37,14 @@ function differencesOf({ before, after }: Round, filter: Filter, of: (section: s
 		if (!of(section)) continue;
 		const old = before.get(section) ?? new Set();
 		const now = after.get(section) ?? new Set();
-		for (const item of now) if (!old.has(item)) found.push({ section, sign: "+", item });
+		for (const item of now)
+			if (!old.has(item) && !filter.isForeign(section, item, after)) found.push({ section, sign: "+", item });
 		// A file that changed before and not since is no trace of a trace.
-		if (section !== "changed") for (const item of old) if (!now.has(item)) found.push({ section, sign: "-", item });
+		if (section === "changed") continue;
+		for (const item of old)
+			if (!now.has(item) && !filter.isForeign(section, item, before)) found.push({ section, sign: "-", item });
 	}
-	return found.filter(({ section, item }) => !filter.isForeign(section, item));
+	return found;
 }
 
 const textOf = ({ section, sign, item }: Difference) => `${section} ${sign} ${nameOf(item)}`;

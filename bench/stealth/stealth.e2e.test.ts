@@ -1,6 +1,6 @@
 /** Nobody on the watched host can tell that a trace began, and root only by what docs/threat-model.md lists. Needs root and BTF. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -60,12 +60,17 @@ test("a process, a file and a file descriptor that come with a trace are found",
 	timeout: 400_000,
 }, async (t) => {
 	const planted = "/var/tmp/planted-by-the-stealth-test";
-	t.after(() => rmSync(planted, { force: true }));
+	// Longer than both rounds, so that it is there when it is looked for.
+	const program = "sleep 311.5";
+	t.after(() => {
+		rmSync(planted, { force: true });
+		spawnSync("/usr/bin/pkill", ["-f", program]);
+	});
 	const measured = await report(t, () => ({
 		atTraceStart() {
 			closeSync(openSync(planted, "w"));
 			// Its parent is init: nothing of the test's own.
-			spawn("/bin/sh", ["-c", "sleep 20.5 &"], { detached: true, stdio: "ignore" }).unref();
+			spawn("/bin/sh", ["-c", `${program} &`], { detached: true, stdio: "ignore" }).unref();
 		},
 	}));
 	const seen = measured.differences.nobody.map(({ section, item }) => `${section} ${item}`);
@@ -74,7 +79,7 @@ test("a process, a file and a file descriptor that come with a trace are found",
 		seen.join("\n"),
 	);
 	assert.ok(
-		seen.some((line) => line.startsWith("process") && line.includes("sleep 20.5")),
+		seen.some((line) => line.startsWith("process") && line.includes(program)),
 		seen.join("\n"),
 	);
 });

@@ -118,7 +118,9 @@ function foreignTo(box: WatchedBox, endpoint: ReadonlySet<number>): Filter {
 		return ![...endpoint].some((pid) => holdsSocket(pid, inode));
 	};
 	return {
-		isForeign(section, item) {
+		isForeign(section, item, look) {
+			if (section === "held") return true;
+			if (section.startsWith("bpf.")) return look.get("held")?.has(heldName(section, item)) ?? false;
 			if (section === "process") {
 				const [pid = 0, parent = 0] = item.trim().split(/\s+/).map(Number);
 				const own = mine();
@@ -132,9 +134,17 @@ function foreignTo(box: WatchedBox, endpoint: ReadonlySet<number>): Filter {
 	};
 }
 
+/** `bpf.prog`, `17: tracing …` as a holder's descriptor names it: `prog 17`. */
+function heldName(section: string, item: string): string {
+	return `${section.slice("bpf.".length)} ${item.split(":", 1)[0]}`;
+}
+
 function holdsSocket(pid: number, inode: string): boolean {
 	try {
-		const listing = execFileSync("/bin/ls", ["-l", `/proc/${pid}/fd`], { encoding: "utf8" });
+		const listing = execFileSync("/bin/ls", ["-l", `/proc/${pid}/fd`], {
+			encoding: "utf8",
+			stdio: ["ignore", "pipe", "ignore"],
+		});
 		return listing.includes(`socket:[${inode}]`);
 	} catch {
 		// The process has ended, so it holds nothing any more.
