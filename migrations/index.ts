@@ -2,10 +2,11 @@
 import { initial } from "./0000-initial.ts";
 import { alarmTimes } from "./0001-alarm-times.ts";
 import { eventDetails } from "./0002-event-details.ts";
+import { nodeFidelity } from "./0003-node-fidelity.ts";
 
 export interface Migration {
 	readonly name: string;
 	readonly statements: readonly string[];
 }
 
-export const MIGRATIONS: readonly Migration[] = [initial, alarmTimes, eventDetails];
+export const MIGRATIONS: readonly Migration[] = [initial, alarmTimes, eventDetails, nodeFidelity];

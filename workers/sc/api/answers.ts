@@ -61,6 +61,11 @@ export interface FleetNode {
 	cause: string;
 	via: string;
 	lastHeardMs: number;
+	/** 0 = it captures everything; each level gives up one class of events more, for the cause, since `fidelityMs`. */
+	fidelityLevel: number;
+	fidelityCause: string;
+	/** By the host's wall clock. */
+	fidelityMs: number;
 	/** Age of the oldest unacknowledged batch. */
 	behindMs: number;
 	outboxBytes: number;

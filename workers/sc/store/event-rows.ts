@@ -151,3 +151,11 @@ export function gapRows(events: readonly Event[]): GapJson[] {
 		};
 	});
 }
+
+/** What the last word among the events says of the collector's fidelity; null without one. A collector that starts captures everything. */
+export function fidelityOf(events: readonly Event[]): { level: number; cause: string; atMs: number } | null {
+	const last = events.findLast(({ kind }) => kind === "fidelity" || kind === "source");
+	if (last === undefined) return null;
+	const level = last.kind === "source" ? 0 : (last.payload.fidelityLevel ?? 0);
+	return { level, cause: level === 0 ? "" : (last.payload.cause ?? ""), atMs: last.wallTimeMs };
+}

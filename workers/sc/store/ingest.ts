@@ -6,7 +6,7 @@
 import { hexOf } from "#core/bytes/bytes.ts";
 import type { Event } from "#core/model/event.ts";
 import { type Client, column, type InStatement } from "./client.ts";
-import { eventJson, gapRows, processRows } from "./event-rows.ts";
+import { eventJson, fidelityOf, gapRows, processRows } from "./event-rows.ts";
 
 /** A verified batch with its events; no events when they were not believed, and `refusal` says why. */
 export interface IncomingBatch {
@@ -96,6 +96,10 @@ const INSERT_GAPS = `
 	FROM (${NEW_BATCH}) b, json_each(?5) j JOIN events e ON e.batch_row = b.id AND e.batch_index = j.value ->> 'i'
 	WHERE true ON CONFLICT (event_row) DO NOTHING`;
 
+const UPDATE_FIDELITY = `
+	UPDATE nodes SET fidelity_level = ?5, fidelity_cause = ?6, fidelity_ms = ?7
+	WHERE fidelity_ms <= ?7 AND id IN (SELECT agent_row FROM (${NEW_BATCH}))`;
+
 const MARK_BATCH = `UPDATE batches SET has_events = 1 WHERE id IN (SELECT id FROM (${NEW_BATCH}))`;
 
 const SELECT_BATCH = `
@@ -114,6 +118,7 @@ function statementsOf(agent: string, batch: IncomingBatch, nowMs: number): InSta
 	const processes = JSON.stringify(processRows(events));
 	const traces = [...new Set(events.flatMap(({ traceId }) => (traceId === undefined ? [] : [traceId])))];
 	const gaps = gapRows(events);
+	const fidelity = fidelityOf(events);
 	return [
 		insert,
 		{ sql: INSERT_PROCESS_KEYS, args: [...key, processes] },
@@ -121,6 +126,9 @@ function statementsOf(agent: string, batch: IncomingBatch, nowMs: number): InSta
 		...(traces.length === 0 ? [] : [{ sql: INSERT_TRACES, args: [JSON.stringify(traces)] }]),
 		{ sql: INSERT_EVENTS, args: [...key, JSON.stringify(events.map((event, i) => eventJson(event, i, isSigned)))] },
 		...(gaps.length === 0 ? [] : [{ sql: INSERT_GAPS, args: [...key, JSON.stringify(gaps)] }]),
+		...(fidelity === null
+			? []
+			: [{ sql: UPDATE_FIDELITY, args: [...key, fidelity.level, fidelity.cause, fidelity.atMs] }]),
 		{ sql: MARK_BATCH, args: key },
 	];
 }

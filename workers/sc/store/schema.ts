@@ -33,6 +33,11 @@ export const nodes = sqliteTable("nodes", {
 	/** Agent clock less ours, as estimated from the newest heartbeats. */
 	clockOffsetMs: integer("clock_offset_ms").notNull(),
 	clockSamples: text("clock_samples", { mode: "json" }).$type<number[]>().notNull(),
+	/** 0 = the collector captures everything; the newest `fidelity` event, or 0 since the collector started. */
+	fidelityLevel: integer("fidelity_level").notNull(),
+	fidelityCause: text("fidelity_cause").notNull(),
+	/** The host's wall clock when it said so. */
+	fidelityMs: integer("fidelity_ms").notNull(),
 });
 
 export const proofs = sqliteTable("proofs", {
