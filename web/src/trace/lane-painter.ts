@@ -3,7 +3,7 @@
  * it draws rows on screen only, and marks that fall on one pixel once, so its cost follows the screen and not the trace.
  */
 import type { EventRow } from "../../../workers/sc/api/answers.ts";
-import { KIND_GROUP, type KindGroup } from "./event-text.ts";
+import { isLookBack, KIND_GROUP, type KindGroup } from "./event-text.ts";
 import { firstAt, HEADER_HEIGHT, type LaneScene, laneEvents, ROW_HEIGHT, rowTop, visibleRange } from "./lane-scene.ts";
 import type { Palette } from "./palette.ts";
 import { ticks, xOf } from "./time-scale.ts";
@@ -20,9 +20,13 @@ const GAP_WIDTH_MIN_PX = 8;
 
 type Brush = { readonly context: CanvasRenderingContext2D; readonly scene: LaneScene; readonly palette: Palette };
 
-/** A shape per kind group, so that colour is not the only sign: diamond, triangle, square, ring. */
-function drawMark({ context, palette }: Brush, group: KindGroup, x: number, y: number, isDown: boolean): void {
-	context.fillStyle = palette[group];
+/** Outline of a mark: a shape per kind group, so that colour is not the only sign: diamond, triangle, square, ring. */
+function traceShape(
+	context: CanvasRenderingContext2D,
+	group: KindGroup,
+	at: { x: number; y: number; isDown: boolean },
+) {
+	const { x, y } = at;
 	context.beginPath();
 	if (group === "process") {
 		context.moveTo(x, y - 5);
@@ -30,13 +34,40 @@ function drawMark({ context, palette }: Brush, group: KindGroup, x: number, y: n
 		context.lineTo(x, y + 5);
 		context.lineTo(x - 4, y);
 	} else if (group === "network") {
-		const tip = isDown ? 5 : -5;
+		const tip = at.isDown ? 5 : -5;
 		context.moveTo(x, y + tip);
 		context.lineTo(x + 5, y - tip * 0.8);
 		context.lineTo(x - 5, y - tip * 0.8);
 	} else if (group === "file") context.rect(x - 3, y - 3, 6, 6);
 	else context.arc(x, y, 3.5, 0, 2 * Math.PI);
+	context.closePath();
+}
+
+/** What came in points down. What was told from memory is hollow. Tampering is a cross that stands out of all. */
+function drawMark({ context, palette }: Brush, event: EventRow, { x, y }: { x: number; y: number }): void {
+	const group = KIND_GROUP[event.kind];
+	if (event.kind === "tamper") {
+		context.strokeStyle = palette.bad;
+		context.lineWidth = 2.5;
+		context.beginPath();
+		context.moveTo(x - 4.5, y - 4.5);
+		context.lineTo(x + 4.5, y + 4.5);
+		context.moveTo(x + 4.5, y - 4.5);
+		context.lineTo(x - 4.5, y + 4.5);
+		context.stroke();
+		context.lineWidth = 1;
+		return;
+	}
+	const isIncoming = event.kind === "accept" || (event.details?.marks?.includes("received") ?? false);
+	traceShape(context, group, { x, y, isDown: isIncoming });
+	const isHollow = isLookBack(event);
+	context.fillStyle = isHollow ? palette.ground : palette[group];
 	context.fill();
+	if (!isHollow) return;
+	context.strokeStyle = palette[group];
+	context.lineWidth = 1.5;
+	context.stroke();
+	context.lineWidth = 1;
 }
 
 function drawAxis({ context, scene, palette }: Brush): void {
@@ -74,6 +105,27 @@ function drawSpan({ context, scene, palette }: Brush, row: TraceRow, top: number
 	if (row.node.isStartSeen && start >= 0) context.fillRect(left, y - 2, 2, BAR_HEIGHT + 4);
 	if (row.node.endMs !== null && end <= width) context.fillRect(left + span - 2, y - 2, 2, BAR_HEIGHT + 4);
 	context.globalAlpha = 1;
+	drawPartial({ context, scene, palette }, row.id, { left, right: left + span, top });
+}
+
+/** From when on the view of a process may be partial: a broken line under its bar. */
+function drawPartial(
+	{ context, scene, palette }: Brush,
+	id: string,
+	span: { left: number; right: number; top: number },
+) {
+	const sinceMs = scene.partialSince.get(id);
+	if (sinceMs === undefined) return;
+	const y = span.top + (ROW_HEIGHT + BAR_HEIGHT) / 2 + 2.5;
+	context.strokeStyle = palette.warn;
+	context.lineWidth = 2;
+	context.setLineDash([4, 3]);
+	context.beginPath();
+	context.moveTo(Math.max(span.left, xOf(sinceMs, scene.window, scene.width)), y);
+	context.lineTo(span.right, y);
+	context.stroke();
+	context.setLineDash([]);
+	context.lineWidth = 1;
 }
 
 function drawEvents(brush: Brush, row: TraceRow, top: number): void {
@@ -81,17 +133,17 @@ function drawEvents(brush: Brush, row: TraceRow, top: number): void {
 	const { window, width, kinds, cursorMs } = scene;
 	const events = laneEvents(row);
 	const y = top + ROW_HEIGHT / 2;
-	const lastX: Partial<Record<KindGroup, number>> = {};
+	const lastX: Record<string, number> = {};
 	for (let i = firstAt(events, window.startMs); i < events.length; i++) {
 		const event = events[i] as EventRow;
 		if (event.alignedTimeMs > window.endMs) break;
 		if (kinds !== null && !kinds.has(event.kind)) continue;
-		const group = KIND_GROUP[event.kind];
+		const look = event.kind === "tamper" ? "tamper" : KIND_GROUP[event.kind];
 		const x = Math.round(xOf(event.alignedTimeMs, window, width));
-		if (lastX[group] === x) continue;
-		lastX[group] = x;
+		if (lastX[look] === x) continue;
+		lastX[look] = x;
 		context.globalAlpha = cursorMs !== null && event.alignedTimeMs > cursorMs ? 0.25 : 1;
-		drawMark(brush, group, x, y, event.kind === "accept");
+		drawMark(brush, event, { x, y });
 	}
 	context.globalAlpha = 1;
 }
@@ -127,6 +179,34 @@ function drawGaps({ context, scene, palette }: Brush, first: number, last: numbe
 			context.stroke();
 			context.restore();
 		}
+	}
+}
+
+/** Where each host's trace began: what is left of the line was told from memory. */
+function drawStarts({ context, scene, palette }: Brush, first: number, last: number): void {
+	const { window, width, scrollTop, rows } = scene;
+	for (let index = first; index <= last; index++) {
+		const row = rows[index] as TraceRow;
+		const startMs = scene.starts.get(row.agent);
+		if (startMs === undefined) continue;
+		const top = rowTop(index, scrollTop);
+		const x = Math.round(xOf(startMs, window, width)) + 0.5;
+		context.fillStyle = palette.veil;
+		if (x > 0) context.fillRect(0, top, Math.min(x, width), ROW_HEIGHT);
+		if (x < 0 || x > width) continue;
+		context.strokeStyle = palette.text;
+		context.setLineDash([2, 2]);
+		context.beginPath();
+		context.moveTo(x, top);
+		context.lineTo(x, top + ROW_HEIGHT);
+		context.stroke();
+		context.setLineDash([]);
+		if (row.kind !== "host") continue;
+		context.font = `11px ${palette.font}`;
+		const label = "trace starts";
+		const labelWidth = context.measureText(label).width;
+		context.fillStyle = palette.text;
+		context.fillText(label, x + labelWidth + 8 < width ? x + 4 : x - labelWidth - 4, top + ROW_HEIGHT / 2);
 	}
 }
 
@@ -244,6 +324,7 @@ function drawRows(brush: Brush): void {
 		}
 		drawSpan(brush, row, top);
 	}
+	drawStarts(brush, first, last);
 	drawGaps(brush, first, last);
 	for (let index = first; index <= last; index++) {
 		const row = scene.rows[index] as TraceRow;

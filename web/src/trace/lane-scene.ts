@@ -7,6 +7,7 @@ import type { GapSpan, HopEdge } from "#core/lineage/index.ts";
 import type { EventKind } from "#core/model/event.ts";
 import type { Completeness, EventRow, Hop } from "../../../workers/sc/api/answers.ts";
 import type { TimeWindow } from "../state/url-state.ts";
+import { isLookBack } from "./event-text.ts";
 import { xOf } from "./time-scale.ts";
 import type { PinnedHit, TraceRow } from "./trace-model.ts";
 
@@ -28,6 +29,10 @@ export interface LaneScene {
 	readonly edges: readonly HopEdge<Hop>[];
 	readonly gaps: readonly Gap[];
 	readonly pins: ReadonlyMap<string, readonly PinnedHit[]>;
+	/** By process id, from when on its view may be partial. */
+	readonly partialSince: ReadonlyMap<string, number>;
+	/** By host, when its trace began, where it tells what was before. */
+	readonly starts: ReadonlyMap<string, number>;
 	/** null: all. */
 	readonly kinds: ReadonlySet<EventKind> | null;
 	readonly hueOf: (agent: string) => number;
@@ -35,6 +40,18 @@ export interface LaneScene {
 	readonly selectedRow: number;
 	readonly selectedEvent: EventRow | null;
 	readonly selectedHop: string | null;
+}
+
+/**
+ * When the trace of each host began, where the host told what was before: just after the last event from its memory, by its own
+ * clock. An answer to the command would come later by what the way to the Security Center took.
+ */
+export function traceStarts(events: readonly EventRow[]): ReadonlyMap<string, number> {
+	const starts = new Map<string, number>();
+	for (const event of events)
+		if (isLookBack(event))
+			starts.set(event.agent, Math.max(starts.get(event.agent) ?? -Infinity, event.alignedTimeMs + 1));
+	return starts;
 }
 
 /** Index of the first event at or after a moment; events are in order of time. */

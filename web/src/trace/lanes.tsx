@@ -21,6 +21,12 @@ function createScene(model: TraceModel, size: () => { width: number; height: num
 		for (const pin of model.pins()) byRow.set(pin.nodeId, [...(byRow.get(pin.nodeId) ?? []), pin]);
 		return byRow;
 	});
+	const partialSince = createMemo(
+		() =>
+			new Map(
+				[...model.partial()].map(([id, views]) => [id, Math.min(...views.map(({ sinceMs }) => sinceMs))] as const),
+			),
+	);
 	return createMemo<LaneScene>(() => {
 		const { kinds } = model.view();
 		return {
@@ -32,6 +38,8 @@ function createScene(model: TraceModel, size: () => { width: number; height: num
 			edges: model.edges(),
 			gaps: model.gaps(),
 			pins: pins(),
+			partialSince: partialSince(),
+			starts: model.starts(),
 			kinds: kinds.length === 0 ? null : new Set(kinds),
 			hueOf: (agent) => model.hostHue().get(agent) ?? 0,
 			cursorMs: model.cursorMs(),

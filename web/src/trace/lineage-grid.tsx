@@ -15,6 +15,7 @@ import { rowWindow, scrollToShow } from "../widgets/row-window.ts";
 import { commandLineText } from "./event-text.ts";
 import { HEADER_HEIGHT, ROW_HEIGHT } from "./lane-scene.ts";
 import { Lanes } from "./lanes.tsx";
+import { type PartialView, partialCauseText } from "./partial-view.ts";
 import type { ProcessNode, TraceModel, TraceRow } from "./trace-model.ts";
 
 const ROOT_REASON = {
@@ -41,6 +42,15 @@ export function confidenceText(hop: Hop): string {
 	return `${Math.round(hop.confidence * 100)} % sure`;
 }
 
+function PartialChip(props: { views: readonly PartialView[] }) {
+	const causes = () => visibleText(props.views.map(({ cause }) => partialCauseText(cause)).join("; "));
+	return (
+		<span class="chip chip-warn partial-mark" title={causes()} data-testid="partial">
+			view may be partial<span class="visually-hidden">: {causes()}</span>
+		</span>
+	);
+}
+
 function ProcessCell(props: { node: ProcessNode; model: TraceModel; hiddenCount: number }) {
 	const exec = createMemo(() => lastExec(props.node));
 	const hits = () => props.model.pins().filter((pin) => pin.nodeId === props.node.id);
@@ -55,6 +65,7 @@ function ProcessCell(props: { node: ProcessNode; model: TraceModel; hiddenCount:
 					hit
 				</span>
 			</Show>
+			<Show when={props.model.partial().get(props.node.id)}>{(views) => <PartialChip views={views()} />}</Show>
 			<Show when={rootReason(props.node)}>
 				{(reason) => (
 					<span class="root-mark" title={reason()}>

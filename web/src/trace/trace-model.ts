@@ -22,6 +22,8 @@ import { useConsole } from "../state/console.ts";
 import type { Selection, TimeWindow } from "../state/url-state.ts";
 import { createEventFeed } from "./event-feed.ts";
 import { isMatch } from "./event-text.ts";
+import { traceStarts } from "./lane-scene.ts";
+import { partialViews } from "./partial-view.ts";
 import { clampWindow } from "./time-scale.ts";
 import { createViewControl } from "./view-control.ts";
 
@@ -122,7 +124,9 @@ function createDerived(answers: ReturnType<typeof createAnswers>, collapsed: () 
 		const padding = Math.max(5, (endMs - startMs) * EXTENT_PADDING_SHARE);
 		return { startMs: Math.floor(startMs - padding), endMs: Math.ceil(endMs + padding) };
 	});
-	return { hosts, hops, lineage, rows, edges, completeness, gaps, pins, bounds };
+	const partial = createMemo(() => partialViews(lineage().hosts.flatMap((host) => host.roots)));
+	const starts = createMemo(() => traceStarts(lineage().events));
+	return { hosts, hops, lineage, rows, edges, completeness, gaps, pins, bounds, partial, starts };
 }
 
 type Derived = ReturnType<typeof createDerived>;

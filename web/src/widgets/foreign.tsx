@@ -2,9 +2,13 @@
 import { For } from "solid-js";
 import { TEXT_LIMITS, visibleSegments } from "#core/lineage/index.ts";
 
-export function Foreign(props: { text: string; isWhole?: boolean }) {
+/** `lengthMax`: where the text is cut unless it is shown whole; the length of a cell unless it is said. */
+export function Foreign(props: { text: string; isWhole?: boolean; lengthMax?: number }) {
 	const segments = () =>
-		visibleSegments(props.text, props.isWhole ? TEXT_LIMITS.detailLengthMax : TEXT_LIMITS.cellLengthMax);
+		visibleSegments(
+			props.text,
+			props.isWhole ? TEXT_LIMITS.detailLengthMax : (props.lengthMax ?? TEXT_LIMITS.cellLengthMax),
+		);
 	return (
 		<bdi class="foreign">
 			<For each={segments()}>
