@@ -252,6 +252,7 @@ consoleTest(
 		assert.match((await page.textContent(at("find-count"))) ?? "", /^1 of \d+ found$/);
 		assert.match((await page.textContent(at("drawer"))) ?? "", /id_ed25519/);
 		await press(page, "Escape", "Escape");
+		await page.click(at("kinds-open"));
 		await page.click(at("kind-connect"));
 		await idle(page);
 		assert.match((await page.textContent(at("event-count"))) ?? "", /^7 of \d+ events/);
@@ -271,7 +272,7 @@ consoleTest("the tree is a treegrid with honest counts, levels and states", {}, 
 	await openTrace(page);
 	const grid = page.locator("[role=treegrid]");
 	const total = Number(await grid.getAttribute("aria-rowcount"));
-	assert.equal(total, 41, "2 hosts, 37 processes, 1 hop and the header");
+	assert.equal(total, 44, "2 hosts, 40 processes, 1 hop and the header");
 	assert.ok((await grid.locator("[data-row]").count()) < total, "only rows on screen are drawn");
 	const row = (id: string) => page.locator(`[data-row="${id}"]`);
 	assert.equal(await row("host:web-01").getAttribute("aria-level"), "1");
@@ -438,7 +439,7 @@ consoleTest(
 		fixture.setMode("story");
 		fixture.tell({ kind: "trace", id: TRACE_ID });
 		fixture.tell({ kind: "events", traceId: TRACE_ID, lastRow: 9999 });
-		await page.waitForSelector('[role=treegrid][aria-rowcount="41"]');
+		await page.waitForSelector('[role=treegrid][aria-rowcount="44"]');
 		fixture.dropLive();
 		await page.waitForSelector(`${at("live")}[data-state=lost]`);
 		assert.ok(await page.isVisible(at("treegrid")));

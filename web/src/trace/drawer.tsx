@@ -188,6 +188,14 @@ function ProcessEvents(props: { node: ProcessNode; model: TraceModel }) {
 	);
 }
 
+/** The user it ran as at first, and whom it became. */
+function userIdText({ events }: ProcessNode): string {
+	const first = events.find((event) => event.uid !== null)?.uid;
+	const later = events.flatMap(({ kind, uid }) => (kind === "set_id" && uid !== null ? [uid] : []));
+	const ids = first === undefined || first === null ? later : [first, ...later];
+	return ids.filter((id, i) => id !== ids[i - 1]).join(" → ");
+}
+
 function ProcessPanel(props: { node: ProcessNode; model: TraceModel; onTrace: () => void; canTrace: boolean }) {
 	const exec = () => lastExec(props.node);
 	const lived = () => (props.node.endMs === null ? null : spanText(props.node.endMs - props.node.startMs));
@@ -215,7 +223,7 @@ function ProcessPanel(props: { node: ProcessNode; model: TraceModel; onTrace: ()
 				</Fact>
 				<NumberFact name="Exit code" value={props.node.exitCode} />
 				<NumberFact name="Signal" value={props.node.exitSignal || null} />
-				<NumberFact name="User id" value={props.node.events.find((event) => event.uid !== null)?.uid ?? null} />
+				<ForeignFact name="User id" text={userIdText(props.node)} />
 				<Fact name="Parent">
 					<Show when={props.node.parent} fallback={<>none: {rootReason(props.node)}</>}>
 						{(parent) => (

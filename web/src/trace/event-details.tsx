@@ -9,8 +9,19 @@ import { MARK_LABEL, WARNING_MARKS } from "./event-text.ts";
 /** Characters of a value that are shown at first: a path of some depth, and not so long that it hides the facts below it. */
 const SHOWN_FIRST_MAX = 300;
 
-export function MarkChip(props: { mark: EventMark }) {
+function MarkChip(props: { mark: EventMark }) {
 	return <Chip tone={WARNING_MARKS.has(props.mark) ? "warn" : "plain"}>{MARK_LABEL[props.mark]}</Chip>;
+}
+
+/** A mark on a row of the table; what most rows of a stretch have is said in a word there. */
+export function RowMark(props: { mark: EventMark }) {
+	return (
+		<Show when={props.mark === "look_back"} fallback={<MarkChip mark={props.mark} />}>
+			<Chip tone="plain" title={MARK_LABEL.look_back}>
+				before<span class="visually-hidden"> the trace</span>
+			</Chip>
+		</Show>
+	);
 }
 
 export function EventMarks(props: { event: EventRow }) {

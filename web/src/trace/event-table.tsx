@@ -12,7 +12,7 @@ import type { EventRow } from "../../../workers/sc/api/answers.ts";
 import { clockText, countText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { rowWindow, scrollToShow } from "../widgets/row-window.ts";
-import { MarkChip } from "./event-details.tsx";
+import { RowMark } from "./event-details.tsx";
 import { eventText, isLookBack, KIND_GROUP, KIND_LABEL, ROW_MARKS } from "./event-text.ts";
 import { groupState, KIND_GROUPS, kindsOf, toggleGroup, toggleKind } from "./kind-filter.ts";
 import { selectEvent } from "./trace-commands.ts";
@@ -186,7 +186,7 @@ function EventGridRow(props: { event: EventRow; index: number; model: TraceModel
 			</div>
 			<div role="gridcell" class="cell-detail" classList={{ masked: props.event.isMasked }}>
 				<For each={props.event.details?.marks?.filter((mark) => ROW_MARKS.has(mark))}>
-					{(mark) => <MarkChip mark={mark} />}
+					{(mark) => <RowMark mark={mark} />}
 				</For>
 				<Foreign text={eventText(props.event)} />
 			</div>

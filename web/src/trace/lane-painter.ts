@@ -205,8 +205,11 @@ function drawStarts({ context, scene, palette }: Brush, first: number, last: num
 		context.font = `11px ${palette.font}`;
 		const label = "trace starts";
 		const labelWidth = context.measureText(label).width;
+		const labelX = x + labelWidth + 8 < width ? x + 4 : x - labelWidth - 4;
+		context.fillStyle = palette.ground;
+		context.fillRect(labelX - 2, top + 5, labelWidth + 4, ROW_HEIGHT - 10);
 		context.fillStyle = palette.text;
-		context.fillText(label, x + labelWidth + 8 < width ? x + 4 : x - labelWidth - 4, top + ROW_HEIGHT / 2);
+		context.fillText(label, labelX, top + ROW_HEIGHT / 2);
 	}
 }
 
@@ -324,8 +327,8 @@ function drawRows(brush: Brush): void {
 		}
 		drawSpan(brush, row, top);
 	}
-	drawStarts(brush, first, last);
 	drawGaps(brush, first, last);
+	drawStarts(brush, first, last);
 	for (let index = first; index <= last; index++) {
 		const row = scene.rows[index] as TraceRow;
 		const top = rowTop(index, scene.scrollTop);

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { buildLineage, lineageRows } from "#core/lineage/index.ts";
 import { tellStory } from "../../testing/story.ts";
-import { firstAt, HEADER_HEIGHT, type LaneScene, ROW_HEIGHT, targetAt, visibleRange } from "./lane-scene.ts";
+import {
+	firstAt,
+	HEADER_HEIGHT,
+	type LaneScene,
+	ROW_HEIGHT,
+	targetAt,
+	traceStarts,
+	visibleRange,
+} from "./lane-scene.ts";
 
 const { events, trace } = tellStory({ isFollowed: true, isHostile: false, nowMs: 0 });
 const lineage = buildLineage(events);
@@ -18,6 +26,8 @@ const scene: LaneScene = {
 	edges: [],
 	gaps: [],
 	pins: new Map(),
+	partialSince: new Map(),
+	starts: new Map(),
 	kinds: null,
 	hueOf: () => 0,
 	cursorMs: null,
@@ -45,8 +55,8 @@ test("a kind that is filtered out cannot be clicked", () => {
 	const row = rows[index];
 	assert.ok(row?.kind === "process");
 	const x = ((row.node.events[0]?.alignedTimeMs ?? 0) - startMs) / 10;
-	const target = targetAt({ ...scene, kinds: new Set(["connect"]) }, x, middleOf(index));
-	assert.ok(target?.type === "event" && target.event.kind === "connect");
+	const target = targetAt({ ...scene, kinds: new Set(["datagram"]) }, x, middleOf(index));
+	assert.ok(target?.type === "event" && target.event.kind === "datagram");
 	assert.deepEqual(targetAt({ ...scene, kinds: new Set(["accept"]) }, x, middleOf(index)), { type: "row", index });
 });
 
@@ -59,4 +69,15 @@ test("only rows on screen are painted", () => {
 test("the first event at a moment is found at both ends and between", () => {
 	const times = [10, 20, 20, 30].map((alignedTimeMs) => ({ alignedTimeMs }));
 	assert.deepEqual([firstAt(times, 0), firstAt(times, 20), firstAt(times, 25), firstAt(times, 31)], [0, 1, 3, 4]);
+});
+
+test("a host's trace starts after the last event from its memory, and where it told none there is no line", () => {
+	const starts = traceStarts(lineage.events);
+	const isBefore = (row: (typeof events)[number]) => row.details?.marks?.includes("look_back") ?? false;
+	for (const agent of ["web-01", "db-01"]) {
+		const own = lineage.events.filter((event) => event.agent === agent && event.pid !== null);
+		const startMs = starts.get(agent) ?? assert.fail(agent);
+		for (const event of own) assert.equal(event.alignedTimeMs < startMs, isBefore(event), `${agent} ${event.row}`);
+	}
+	assert.equal(traceStarts(events.filter((event) => !isBefore(event))).size, 0);
 });

@@ -46,7 +46,7 @@ function PartialChip(props: { views: readonly PartialView[] }) {
 	const causes = () => visibleText(props.views.map(({ cause }) => partialCauseText(cause)).join("; "));
 	return (
 		<span class="chip chip-warn partial-mark" title={causes()} data-testid="partial">
-			view may be partial<span class="visually-hidden">: {causes()}</span>
+			<span class="wide-only">view may be </span>partial<span class="visually-hidden">: {causes()}</span>
 		</span>
 	);
 }

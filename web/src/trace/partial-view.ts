@@ -21,7 +21,7 @@ const CAUSE_TEXT: Readonly<Record<string, string>> = {
 
 /** A cause in words; one that is not known stays as the host put it. */
 export function partialCauseText(cause: string): string {
-	return CAUSE_TEXT[cause] ?? cause;
+	return Object.hasOwn(CAUSE_TEXT, cause) ? (CAUSE_TEXT[cause] as string) : cause;
 }
 
 function saidBy(event: EventRow): string | null {
