@@ -140,8 +140,10 @@ step("the hop to the other host is drawn with its reasons, and followed", async 
 
 step("both hosts are in the tree and the events can be stepped through", async () => {
 	await the("tab-events").click();
+	await the("kinds-open").click();
 	await the("kind-file_rename").waitFor();
 	await the("kind-file_unlink").waitFor();
+	await the("kinds-open").click();
 	await settle("trace-overview");
 	await the("treegrid").focus();
 	await page.keyboard.press("j");

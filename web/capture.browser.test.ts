@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import { at, axeViolations, consoleTest, idle, openTrace, press } from "./testing/browser-stage.ts";
+import { at, axeViolations, consoleTest, fixture, idle, openTrace, press } from "./testing/browser-stage.ts";
 import { keyOf } from "./testing/story.ts";
 
 const TOOL = `web-01/${keyOf("web-01", 4351)}`;
@@ -141,6 +141,11 @@ consoleTest(
 		await page.focus(`${at("missing-lab-09")} summary`);
 		await press(page, "Enter");
 		assert.equal(await missing.filter({ visible: true }).count(), 11);
+		const asked = page.waitForResponse(/api\/fleet/);
+		fixture.tell({ kind: "fleet", agent: "lab-09" });
+		await asked;
+		await idle(page);
+		assert.equal(await missing.first().isVisible(), true, "an answer closes nothing");
 		assert.match(await text(page, at("missing-plc-gw-03")), /^Cannot see: processes that live shorter/);
 		assert.match(
 			await text(page, at("alarm-3")),
@@ -166,10 +171,10 @@ consoleTest("hostile names, causes and long paths are text, escaped and cut", { 
 	assert.ok(dns.includes("db\\032\\u{202e}moc.\\u{202e}lab\\u{001b}]0;x\\u{0007}.example"), dns);
 	const exec = await drawerOf(page, "exec");
 	assert.match(exec, /Directory\/srv\/(deep\/){58}[dep/]*… \+\d{4} more/);
-	const more = page.getByRole("button", { name: "More of Directory" });
+	const more = page.getByRole("button", { name: "Show more of Directory" });
 	await more.press("Enter");
 	assert.match(await text(page, at("drawer")), /(deep\/){800}/);
-	await page.getByRole("button", { name: "Less of Directory" }).press("Enter");
+	await page.getByRole("button", { name: "Show less of Directory" }).press("Enter");
 	await openTrace(page, `?v=1&sel=p:${TOOL}`);
 	const chip = page.locator(`[data-row="${TOOL}"] ${at("partial")}`);
 	assert.equal(await chip.getAttribute("title"), "io_uring\\u{202e}<b>\\u{001b}[2J");

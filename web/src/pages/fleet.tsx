@@ -1,5 +1,5 @@
 /** The fleet: who is alive, how far behind, what each collector sees and what it cannot see, and why; and its alarms. */
-import { createSignal, For, onCleanup, Show } from "solid-js";
+import { createSignal, For, Index, onCleanup, Show } from "solid-js";
 import type { FleetAnswer, FleetNode } from "../../../workers/sc/api/answers.ts";
 import { onLive } from "../api/live.ts";
 import { createQuery } from "../api/query.ts";
@@ -239,7 +239,8 @@ export function FleetPage() {
 								</tr>
 							</thead>
 							<tbody>
-								<For each={nodes()}>{(node) => <NodeRow node={node} nowMs={nowMs()} />}</For>
+								{/* By place: every answer holds new objects, and a row drawn anew would lose its focus and close its list. */}
+								<Index each={nodes()}>{(node) => <NodeRow node={node()} nowMs={nowMs()} />}</Index>
 							</tbody>
 						</table>
 					</section>

@@ -55,10 +55,10 @@ export function LongValue(props: { text: string; of: string }) {
 					type="button"
 					class="link"
 					aria-expanded={isOpen()}
-					aria-label={`${isOpen() ? "Less" : "More"} of ${props.of}`}
+					aria-label={`Show ${isOpen() ? "less" : "more"} of ${props.of}`}
 					onClick={() => setOpen(!isOpen())}
 				>
-					{isOpen() ? "less" : "more"}
+					Show {isOpen() ? "less" : "more"}
 				</button>
 			</Show>
 		</div>

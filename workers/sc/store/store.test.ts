@@ -90,30 +90,34 @@ test(
 	},
 );
 
-test("a host's fidelity is its newest word, in whatever order batches come, and a start is full again", options, async () => {
-	const agent = new TestAgent("tired-01");
-	const word = (level: number, cause: string) =>
-		agent.batch("alert", [{ kind: "fidelity", payload: { fidelityLevel: level, cause } }]);
-	const stored = async (...batches: SealedTestBatch[]) => {
-		const read = batches.map((batch) => incoming(agent, batch));
-		await storeBatches(running.store.writer, agent.id, read, 1);
-		const sql = "SELECT fidelity_level, fidelity_cause FROM nodes WHERE node_id = 'tired-01'";
-		return Object.values((await running.store.reader.execute(sql)).rows[0] ?? {}).join(" ");
-	};
-	equal(await stored(agent.batch("bulk", [{ kind: "exec", process: processNamed("t") }])), "0 ");
-	const first = word(1, "psi_cpu");
-	agent.timeMs += 1000;
-	const second = word(2, "psi_memory");
-	equal(await stored(second), "2 psi_memory");
-	equal(await stored(first), "2 psi_memory", "an older word came later");
-	equal(await stored(second), "2 psi_memory");
-	agent.timeMs += 1000;
-	equal(await stored(agent.batch("alert", [{ kind: "source", payload: { cause: "no BTF" } }])), "0 ");
-	agent.timeMs += 1000;
-	equal(await stored(word(3, "cgroup_memory")), "3 cgroup_memory");
-	agent.timeMs += 1000;
-	equal(await stored(word(0, "psi_memory")), "0 ", "full again: no cause is left");
-});
+test(
+	"a host's fidelity is its newest word, in whatever order batches come, and a start is full again",
+	options,
+	async () => {
+		const agent = new TestAgent("tired-01");
+		const word = (level: number, cause: string) =>
+			agent.batch("alert", [{ kind: "fidelity", payload: { fidelityLevel: level, cause } }]);
+		const stored = async (...batches: SealedTestBatch[]) => {
+			const read = batches.map((batch) => incoming(agent, batch));
+			await storeBatches(running.store.writer, agent.id, read, 1);
+			const sql = "SELECT fidelity_level, fidelity_cause FROM nodes WHERE node_id = 'tired-01'";
+			return Object.values((await running.store.reader.execute(sql)).rows[0] ?? {}).join(" ");
+		};
+		equal(await stored(agent.batch("bulk", [{ kind: "exec", process: processNamed("t") }])), "0 ");
+		const first = word(1, "psi_cpu");
+		agent.timeMs += 1000;
+		const second = word(2, "psi_memory");
+		equal(await stored(second), "2 psi_memory");
+		equal(await stored(first), "2 psi_memory", "an older word came later");
+		equal(await stored(second), "2 psi_memory");
+		agent.timeMs += 1000;
+		equal(await stored(agent.batch("alert", [{ kind: "source", payload: { cause: "no BTF" } }])), "0 ");
+		agent.timeMs += 1000;
+		equal(await stored(word(3, "cgroup_memory")), "3 cgroup_memory");
+		agent.timeMs += 1000;
+		equal(await stored(word(0, "psi_memory")), "0 ", "full again: no cause is left");
+	},
+);
 
 test("the same number with other bytes leaves the stored batch and its events alone", options, async () => {
 	const agent = new TestAgent("fork-01");
