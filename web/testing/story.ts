@@ -68,7 +68,7 @@ function runTool(web: Script): void {
 
 /** What the host told of itself while memory was short. */
 function tireOut(web: Script): void {
-	web.tell("fidelity", 0, { fidelityLevel: 2 }, { cause: "psi_memory" }).wait(900);
+	web.tell("fidelity", 0, { fidelityLevel: 2 }, { cause: "psi_memory" }).wait(2100);
 	web.event("gap", 0, { cause: "shed: file (psi_memory)" });
 	web.tell("fidelity", 0, { fidelityLevel: 0 }, { cause: "psi_memory" });
 }
@@ -100,7 +100,7 @@ function webScript(): Script {
 	});
 	runTool(web);
 	tireOut(web);
-	web.wait(1400).fork(4330, 4315);
+	web.wait(200).fork(4330, 4315);
 	web.exec(4330, "/usr/bin/ssh", ["ssh", "-i", MASK, "-T", "-o", "BatchMode=yes", "root@db-01", "bash"], true);
 	web.event("connect", 4330, { local: "10.44.0.11:39164", remote: "10.44.0.12:22", result: 0 });
 	return web;
@@ -369,7 +369,7 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 					to: "311",
 					cause: "shed: file (psi_memory)",
 					atMs: shed,
-					sinceMs: shed - 900,
+					sinceMs: shed - 2100,
 				},
 			]
 		: [];

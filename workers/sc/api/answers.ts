@@ -64,7 +64,7 @@ export interface FleetNode {
 	/** 0 = it captures everything; each level gives up one class of events more, for the cause, since `fidelityMs`. */
 	fidelityLevel: number;
 	fidelityCause: string;
-	/** By the host's wall clock. */
+	/** By the host's wall clock, at latest when it arrived. */
 	fidelityMs: number;
 	/** Age of the oldest unacknowledged batch. */
 	behindMs: number;

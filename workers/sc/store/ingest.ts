@@ -126,9 +126,10 @@ function statementsOf(agent: string, batch: IncomingBatch, nowMs: number): InSta
 		...(traces.length === 0 ? [] : [{ sql: INSERT_TRACES, args: [JSON.stringify(traces)] }]),
 		{ sql: INSERT_EVENTS, args: [...key, JSON.stringify(events.map((event, i) => eventJson(event, i, isSigned)))] },
 		...(gaps.length === 0 ? [] : [{ sql: INSERT_GAPS, args: [...key, JSON.stringify(gaps)] }]),
+		// No word is from the future: a clock that was ahead for a moment must not outrank every later word.
 		...(fidelity === null
 			? []
-			: [{ sql: UPDATE_FIDELITY, args: [...key, fidelity.level, fidelity.cause, fidelity.atMs] }]),
+			: [{ sql: UPDATE_FIDELITY, args: [...key, fidelity.level, fidelity.cause, Math.min(fidelity.atMs, nowMs)] }]),
 		{ sql: MARK_BATCH, args: key },
 	];
 }

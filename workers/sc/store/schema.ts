@@ -36,7 +36,7 @@ export const nodes = sqliteTable("nodes", {
 	/** 0 = the collector captures everything; the newest `fidelity` event, or 0 since the collector started. */
 	fidelityLevel: integer("fidelity_level").notNull(),
 	fidelityCause: text("fidelity_cause").notNull(),
-	/** The host's wall clock when it said so. */
+	/** The host's wall clock when it said so, at latest our own when it arrived. */
 	fidelityMs: integer("fidelity_ms").notNull(),
 });
 

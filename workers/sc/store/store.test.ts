@@ -97,9 +97,8 @@ test(
 		const agent = new TestAgent("tired-01");
 		const word = (level: number, cause: string) =>
 			agent.batch("alert", [{ kind: "fidelity", payload: { fidelityLevel: level, cause } }]);
-		const stored = async (...batches: SealedTestBatch[]) => {
-			const read = batches.map((batch) => incoming(agent, batch));
-			await storeBatches(running.store.writer, agent.id, read, 1);
+		const stored = async (batch: SealedTestBatch, nowMs = agent.timeMs) => {
+			await storeBatches(running.store.writer, agent.id, [incoming(agent, batch)], nowMs);
 			const sql = "SELECT fidelity_level, fidelity_cause FROM nodes WHERE node_id = 'tired-01'";
 			return Object.values((await running.store.reader.execute(sql)).rows[0] ?? {}).join(" ");
 		};
@@ -116,6 +115,11 @@ test(
 		equal(await stored(word(3, "cgroup_memory")), "3 cgroup_memory");
 		agent.timeMs += 1000;
 		equal(await stored(word(0, "psi_memory")), "0 ", "full again: no cause is left");
+		const receivedMs = agent.timeMs;
+		agent.timeMs += 86_400_000;
+		equal(await stored(word(1, "psi_io"), receivedMs), "1 psi_io");
+		agent.timeMs = receivedMs + 1000;
+		equal(await stored(word(0, "psi_io")), "0 ", "its clock was ahead for a while");
 	},
 );
 
