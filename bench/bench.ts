@@ -8,6 +8,8 @@ export interface BenchContext {
 	/** Progress for a person. */
 	readonly onStep: (text: string) => void;
 	readonly report: (measurement: Measurement) => void;
+	/** How long a bench of memory over time runs; absent = as long as it says itself. */
+	readonly minutes?: number;
 }
 
 export interface Bench {

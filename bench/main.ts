@@ -8,17 +8,19 @@ import { parseArgs } from "node:util";
 import { complain, say, visible } from "../cli/console-output.ts";
 import { EXIT } from "../cli/verb.ts";
 import type { Bench } from "./bench.ts";
+import { captureBenches } from "./capture/capture.ts";
 import { type Figure, figureOf } from "./figure.ts";
 import { pathBenches } from "./path.ts";
 import { thisCommit, thisMachine } from "./whereabouts.ts";
 
-const BENCHES: readonly Bench[] = [...pathBenches];
+const BENCHES: readonly Bench[] = [...pathBenches, ...captureBenches];
 
-const HELP = `usage: npm run bench -- [NAME] [--save]
+const HELP = `usage: npm run bench -- [NAME] [--save] [--minutes N]
 Measures NAME and prints one JSON line per figure: {bench, metric, value, unit, goal, met, yardstick, runs, spread, machine, commit}.
 Without a name: lists what can be measured. Progress goes to standard error.
 
-  --save   also writes bench/results/NAME-DATE.jsonl
+  --save       also writes bench/results/NAME-DATE.jsonl
+  --minutes N  how long capture-churn runs; 60 when not given
 
   example: npm run bench -- path --save
   exit: 0 measured (goals met or not), 1 could not be measured, 2 usage, 130 interrupted
@@ -27,7 +29,7 @@ Without a name: lists what can be measured. Progress goes to standard error.
 function readArguments() {
 	try {
 		return parseArgs({
-			options: { save: { type: "boolean" }, help: { type: "boolean" } },
+			options: { save: { type: "boolean" }, minutes: { type: "string" }, help: { type: "boolean" } },
 			allowPositionals: true,
 		});
 	} catch (error) {
@@ -44,7 +46,7 @@ function save(name: string, figures: readonly Figure[]): void {
 	complain(`saved ${file}`);
 }
 
-async function measure(bench: Bench, isSaved: boolean): Promise<number> {
+async function measure(bench: Bench, { isSaved, minutes }: { isSaved: boolean; minutes?: number }): Promise<number> {
 	const stopping = new AbortController();
 	for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stopping.abort());
 	const startedAtMs = performance.now();
@@ -52,6 +54,7 @@ async function measure(bench: Bench, isSaved: boolean): Promise<number> {
 	const figures: Figure[] = [];
 	const outcome = await bench.run({
 		signal: stopping.signal,
+		...(minutes === undefined ? {} : { minutes }),
 		onStep: (text) =>
 			complain(`${((performance.now() - startedAtMs) / 1000).toFixed(1).padStart(6)} s  ${visible(text)}`),
 		report(measurement) {
@@ -90,7 +93,12 @@ async function main(): Promise<number> {
 		);
 		return EXIT.usage;
 	}
-	return measure(bench, values.save === true);
+	const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
+	if (minutes !== undefined && !(minutes > 0)) {
+		complain(`--minutes takes a number above 0, not "${visible(values.minutes ?? "")}"\n${HELP}`);
+		return EXIT.usage;
+	}
+	return measure(bench, { isSaved: values.save === true, ...(minutes === undefined ? {} : { minutes }) });
 }
 
 process.exitCode = await main();
