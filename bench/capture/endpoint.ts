@@ -46,10 +46,10 @@ export function markStore(store: DatabaseSync): StoreMark {
 	return { event: newest("events"), gap: newest("gaps") };
 }
 
-/** Programs with this first argument whose start is stored. */
+/** Programs without arguments called `name` whose start is stored. */
 export function countStored(store: DatabaseSync, since: StoreMark, name: string): number {
 	const counted = store.prepare("SELECT count(*) AS count FROM events WHERE id > ? AND kind = 'exec' AND cmdline = ?");
-	return Number(counted.get(since.event, name)?.count);
+	return Number(counted.get(since.event, JSON.stringify([name]))?.count);
 }
 
 /** Events that the endpoint itself says are missing, by cause. */
@@ -63,6 +63,16 @@ export function lossSince(
 		0,
 	);
 	return { count, causes: [...new Set(rows.map(({ cause }) => String(cause)))] };
+}
+
+/** Waits until nothing more arrives in the store. */
+export async function waitForQuiet(store: DatabaseSync, signal: AbortSignal): Promise<void> {
+	const endMs = performance.now() + CAPTURE_LIMITS.drainMsMax;
+	let before = -1;
+	while (markStore(store).event !== before && performance.now() < endMs && !signal.aborted) {
+		before = markStore(store).event;
+		await pause(CAPTURE_LIMITS.quietMs, signal);
+	}
 }
 
 async function startEndpoint(

@@ -2,7 +2,7 @@
  * A collector without an agent: framedump starts procmond, and its frames are read as lines of JSON. Guarantees that a collector
  * which does not become ready is an error with its own words. Must never be mistaken for the endpoint: nothing is signed or sent.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fail, ok, type Result } from "#core/result.ts";
 import { lastLine } from "../../demo/spawning.ts";
@@ -55,8 +55,8 @@ export interface DumpOptions {
 
 export interface Dump {
 	readonly ready: Frame;
-	/** From its start until `ready`, ms: loading and attaching. */
-	readonly readyAfterMs: number;
+	/** CLOCK_BOOTTIME at its start, ms, as frames are stamped; ten milliseconds fine. */
+	readonly startedAtMs: number;
 	/** A line for framedump: `add SLOT TGID TICKS DEPTH COLLECT`, `remove SLOT`. */
 	command(line: string): void;
 	stop(): Promise<void>;
@@ -73,14 +73,10 @@ export async function openDump(options: DumpOptions): Promise<Result<Dump, strin
 	const wanted = `^\\{"kind":"(${["ready", ...options.kinds].join("|")})"`;
 	const script = 'wanted=$1; shift; "$@" | grep -E --line-buffered "$wanted"';
 	let ready: Frame | null = null;
-	const startedAtMs = performance.now();
-	let readyAfterMs = 0;
+	const startedAtMs = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]) * 1000;
 	const program = startProgram(["/bin/sh", "-c", script, "dump", wanted, ...dump, ...limits], (line) => {
 		const frame = parseFrameLine(line);
-		if (frame?.kind === "ready") {
-			readyAfterMs = performance.now() - startedAtMs;
-			ready = frame;
-		}
+		if (frame?.kind === "ready") ready = frame;
 		if (frame !== null) options.onFrame(frame);
 	});
 	let hasEnded = false;
@@ -102,7 +98,7 @@ export async function openDump(options: DumpOptions): Promise<Result<Dump, strin
 	}
 	return ok({
 		ready,
-		readyAfterMs,
+		startedAtMs,
 		command: (line: string) => void program.child.stdin.write(`${line}\n`),
 		stop,
 	});

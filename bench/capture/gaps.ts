@@ -2,12 +2,14 @@
  * The rate at which gaps begin: a paced program makes events ever faster until some are lost, first with the collector alone, then
  * with the whole endpoint. Guarantees that the rate told is one that was made, and the last at which nothing was missing.
  */
+import { availableParallelism } from "node:os";
+import type { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fail, ok, type Result } from "#core/result.ts";
 import { processStartTicks } from "../../demo/processes.ts";
 import type { BenchContext } from "../bench.ts";
 import type { Lineage } from "../lineage.ts";
-import { type EndpointBox, lossSince, markStore } from "./endpoint.ts";
+import { type EndpointBox, lossSince, markStore, type StoreMark, waitForQuiet } from "./endpoint.ts";
 import { type Frame, openDump } from "./framedump.ts";
 import { CAPTURE_LIMITS } from "./limits.ts";
 import { awaitEnd } from "./programs.ts";
@@ -33,11 +35,14 @@ export interface Ramp {
 	readonly gapsPerSecond: number | null;
 }
 
-/** Goes up until events are lost or the machine makes no more. */
-export async function climb(run: (perSecond: number) => Promise<Result<Step, string>>): Promise<Result<Ramp, string>> {
-	const { gapRateFirst, gapRateFactor, gapRateMax } = CAPTURE_LIMITS;
+/** Goes up from `first` events a second until events are lost or the machine makes no more. */
+export async function climb(
+	first: number,
+	run: (perSecond: number) => Promise<Result<Step, string>>,
+): Promise<Result<Ramp, string>> {
+	const { gapRateFactor, gapRateMax } = CAPTURE_LIMITS;
 	let clean = 0;
-	for (let rate = gapRateFirst; rate <= gapRateMax; rate *= gapRateFactor) {
+	for (let rate = first; rate <= gapRateMax; rate *= gapRateFactor) {
 		const step = await run(Math.round(rate));
 		if (!step.ok) return step;
 		if (step.value.lost > 0) return ok({ cleanPerSecond: clean, gapsPerSecond: step.value.perSecond });
@@ -48,6 +53,7 @@ export async function climb(run: (perSecond: number) => Promise<Result<Step, str
 }
 
 interface Pace {
+	readonly events: number;
 	readonly perSecond: number;
 	readonly isSpent: boolean;
 }
@@ -55,14 +61,15 @@ interface Pace {
 interface Pacing {
 	readonly pacer: string;
 	readonly act: Act;
-	readonly workers: number;
 	/** Told the pid while the pacer still waits. */
 	readonly before?: (pid: number) => Promise<boolean>;
 }
 
 /** Makes events at a rate for one step; the rate that was reached. */
 async function pace(lineage: Lineage, wanted: number, pacing: Pacing): Promise<Result<Pace, string>> {
-	const { pacer, act, workers, before } = pacing;
+	const { pacer, act, before } = pacing;
+	// One on every CPU: then whoever reads the events competes with whoever makes them.
+	const workers = availableParallelism();
 	const times = wanted / ACTS[act];
 	const child = lineage.spawn([pacer, act, String(times), String(CAPTURE_LIMITS.gapStepMs), String(workers)]);
 	const ended = awaitEnd(child);
@@ -74,7 +81,7 @@ async function pace(lineage: Lineage, wanted: number, pacing: Pacing): Promise<R
 	const [done = Number.NaN, tookMs = Number.NaN] = stdout.trim().split(" ").map(Number);
 	if (status !== 0 || !(tookMs > 0)) return fail("pacer_failed", `the pacer ended with status ${status}`);
 	const perSecond = (done * ACTS[act] * 1000) / tookMs;
-	return ok({ perSecond, isSpent: perSecond < wanted * 0.9 });
+	return ok({ events: done * ACTS[act], perSecond, isSpent: perSecond < wanted * 0.9 });
 }
 
 function report(context: BenchContext, name: string, ramps: readonly Ramp[]): void {
@@ -97,10 +104,10 @@ export async function measureCollectorGaps(
 	const { signal } = context;
 	const ramps: Ramp[] = [];
 	for (let run = 1; run <= CAPTURE_LIMITS.gapRuns; run++) {
-		let drops = 0;
+		let [heads, drops] = [0, 0];
 		let answers = 0;
 		const onFrame = (frame: Frame) => {
-			if (frame.kind === "stats") drops = sum(frame.CPU_DROPS);
+			if (frame.kind === "stats") [heads, drops] = [sum(frame.CPU_HEADS), sum(frame.CPU_DROPS)];
 			if (frame.kind === "trace_state") answers++;
 		};
 		const scope = lineage.cgroupPath;
@@ -111,14 +118,17 @@ export async function measureCollectorGaps(
 			dump.value.command(`add 1 ${pid} ${processStartTicks(pid)} 255 1`);
 			return until(() => answers > asked, { maxMs: CAPTURE_LIMITS.startMsMax, signal });
 		};
-		const ramp = await climb(async (perSecond) => {
-			const lostBefore = drops;
-			const paced = await pace(lineage, perSecond, { pacer, act: "open", workers: 1, before });
+		const ramp = await climb(CAPTURE_LIMITS.gapRateFirst.collector, async (perSecond) => {
+			const [numberedBefore, lostBefore] = [heads, drops];
+			const paced = await pace(lineage, perSecond, { pacer, act: "open", before });
 			if (!paced.ok) return paced;
 			await pause(CAPTURE_LIMITS.statsWaitMs, signal);
-			return signal.aborted
-				? fail("interrupted", "interrupted while events were made")
-				: ok({ ...paced.value, lost: drops - lostBefore });
+			if (signal.aborted) return fail("interrupted", "interrupted while events were made");
+			// Every number given is an event that arrived or a drop; opens that took none were not looked at.
+			const numbered = heads - numberedBefore;
+			if (numbered < paced.value.events)
+				return fail("events_missing", `${numbered} events were numbered, ${paced.value.events} were made`);
+			return ok({ ...paced.value, lost: drops - lostBefore });
 		});
 		await dump.value.stop();
 		if (!ramp.ok) return ramp;
@@ -127,6 +137,11 @@ export async function measureCollectorGaps(
 	}
 	report(context, "opens_of_a_trace_to_collector", ramps);
 	return ok(undefined);
+}
+
+function countForksAndExits(store: DatabaseSync, since: StoreMark): number {
+	const counted = store.prepare("SELECT count(*) AS count FROM events WHERE id > ? AND kind IN ('fork', 'exit')");
+	return Number(counted.get(since.event)?.count);
 }
 
 /** The whole endpoint: children that end at once; what is missing shows as gap records in the store. */
@@ -141,16 +156,21 @@ export async function measureEndpointGaps(
 	for (let run = 1; run <= CAPTURE_LIMITS.gapRuns; run++) {
 		const on = await box.switchOn();
 		if (!on.ok) return on;
-		const ramp = await climb(async (perSecond) => {
+		const ramp = await climb(CAPTURE_LIMITS.gapRateFirst.endpoint, async (perSecond) => {
 			const mark = markStore(box.store);
-			const paced = await pace(box.lineage, perSecond, { pacer, act: "fork", workers: 1 });
+			const paced = await pace(box.lineage, perSecond, { pacer, act: "fork" });
 			if (!paced.ok) return paced;
-			await pause(CAPTURE_LIMITS.gapTellMs, signal);
+			await waitForQuiet(box.store, signal);
+			if (signal.aborted) return fail("interrupted", "interrupted while events were made");
 			const loss = lossSince(box.store, mark);
 			for (const cause of loss.causes) causes.add(cause);
-			return signal.aborted
-				? fail("interrupted", "interrupted while events were made")
-				: ok({ ...paced.value, lost: loss.count });
+			const stored = countForksAndExits(box.store, mark);
+			if (stored + loss.count < paced.value.events)
+				return fail(
+					"events_missing",
+					`${stored} events are stored and ${loss.count} in gap records, ${paced.value.events} were made`,
+				);
+			return ok({ ...paced.value, lost: loss.count });
 		});
 		await box.switchOff();
 		if (!ramp.ok) return ramp;

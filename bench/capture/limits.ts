@@ -5,7 +5,7 @@ export const CAPTURE_LIMITS = {
 	/** Rounds that are tried for those pairs: one with a loss does not count, and one too many such is the result. */
 	roundsMax: 15,
 	/** One storm: some thousand programs, so that starting and ending it vanishes. */
-	stormMs: 1500,
+	stormMs: 1000,
 	/** Before each: code that runs for the first time is compiled, pages are mapped, and the CPU's clock has risen. */
 	warmUpMs: 400,
 	/** Between the storms of one to two spawners: what the first has left in queues is worked off. */
@@ -21,17 +21,18 @@ export const CAPTURE_LIMITS = {
 	/** How often a count that is waited for is read. */
 	pollMs: 100,
 
-	/** The ramp to the first gap: events a second at its start, and what the next step is larger by. */
-	gapRateFirst: 2000,
-	gapRateFactor: 1.4,
+	/** The ramp to the first gap begins here, in events a second; far below any gap that was seen. */
+	gapRateFirst: { collector: 40_000, endpoint: 5000 },
+	/** What the next step is larger by. */
+	gapRateFactor: 1.5,
 	/** No program makes more events than that on the machines this was written on. */
 	gapRateMax: 2_000_000,
-	gapStepMs: 2000,
+	gapStepMs: 1000,
 	gapRuns: 3,
 	/** `stats` comes every second, and says what the second before has lost. */
 	statsWaitMs: 2500,
-	/** An endpoint that shed has told so within this: batches wait 250 ms, gap records a second. */
-	gapTellMs: 4000,
+	/** A store into which nothing came for so long has everything: batches wait 250 ms, gap records a second. */
+	quietMs: 2000,
 
 	/** Calls of one timing: getppid as often as that, openat a tenth, connect a hundredth. */
 	callsPerTiming: 100_000,
@@ -54,7 +55,7 @@ export const CAPTURE_LIMITS = {
 	lookBackMs: 30_000,
 
 	wireRuns: 3,
-	wireMs: 15_000,
+	wireMs: 10_000,
 	wireExecsPerSecond: 200,
 	wireConnectsPerSecond: 50,
 

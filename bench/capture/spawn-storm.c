@@ -1,7 +1,8 @@
 /*
- * spawn-storm SPAWNERS MILLISECONDS NAME: starts /bin/true as NAME and waits for it, over and over, in SPAWNERS processes pinned
- * to a CPU each (the last CPU first, so that one spawner leaves the first one free), and prints how many programs ran. NAME is
- * argv[0], by which the programs of one storm are counted afterwards. It must never outlive the bench: it dies with its parent.
+ * spawn-storm SPAWNERS MILLISECONDS: reads a NAME from standard input, starts /bin/true as NAME and waits for it, over and over, in
+ * SPAWNERS processes pinned to a CPU each (the last CPU first, so that one spawner leaves the first one free), and prints how many
+ * programs ran. NAME is argv[0], by which the programs of one storm are counted afterwards; on the command line, the spawner itself
+ * would bear it too. It must never outlive the bench: it dies with its parent.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -45,13 +46,16 @@ static long storm(int cpu, unsigned long long until_ms, char *name)
 
 int main(int argc, char **argv)
 {
-	long spawners = argc == 4 ? atol(argv[1]) : 0;
+	long spawners = argc == 3 ? atol(argv[1]) : 0;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned long long until_ms;
 	long sum = 0, *counts;
+	char name[64];
 
 	if (spawners < 1 || spawners > cpus || atol(argv[2]) < 1)
 		return 2;
+	if (scanf("%63s", name) != 1)
+		return 1;
 	counts = mmap(NULL, sizeof(*counts) * spawners, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (counts == MAP_FAILED)
 		return 1;
@@ -60,7 +64,7 @@ int main(int argc, char **argv)
 	for (long i = 0; i < spawners; i++) {
 		if (fork() == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			counts[i] = storm(cpus - 1 - i, until_ms, argv[3]);
+			counts[i] = storm(cpus - 1 - i, until_ms, name);
 			_exit(counts[i] < 0);
 		}
 	}

@@ -27,7 +27,9 @@ interface Storm {
 	readonly programs: number;
 	readonly perSecond: number;
 }
-type Storms = Record<Spawners, Storm>;
+interface Storms extends Record<Spawners, Storm> {
+	readonly warmUp: Storm;
+}
 
 export interface Watched {
 	readonly storms: Storms;
@@ -44,30 +46,31 @@ interface Stage {
 
 async function runStorm({ box, spawner }: Stage, spawners: number, durationMs: number): Promise<Result<Storm, string>> {
 	const name = `storm-${randomBytes(6).toString("hex")}`;
-	const child = box.lineage.spawn([spawner, String(spawners), String(durationMs), name]);
+	const child = box.lineage.spawn([spawner, String(spawners), String(durationMs)]);
+	child.stdin.write(`${name}\n`);
 	const { status, stdout } = await awaitEnd(child);
 	const programs = Number(stdout.trim() || Number.NaN);
 	if (status !== 0 || !(programs > 0)) return fail("storm_failed", `the spawner ended with status ${status}`);
 	return ok({ name, programs, perSecond: (programs * 1000) / durationMs });
 }
 
-/** One storm of each width after a warm-up; the enclave's boxes rest meanwhile. */
-async function runStorms(stage: Stage): Promise<Result<Storms, string>> {
+/** One storm of each width after a warm-up; the enclave's boxes rest meanwhile. A watcher gets a pause before each. */
+async function runStorms(stage: Stage, pauseMs = 0): Promise<Result<Storms, string>> {
 	const { context, bystanders } = stage;
 	const rested = await setIdleClass(bystanders, true);
 	if (!rested.ok) return rested;
 	try {
 		const warmed = await runStorm(stage, SPAWNERS.length, CAPTURE_LIMITS.warmUpMs);
 		if (!warmed.ok) return warmed;
-		const storms: Partial<Storms> = {};
+		const storms: Partial<Record<Spawners, Storm>> = {};
 		for (const spawners of SPAWNERS) {
-			await pause(CAPTURE_LIMITS.betweenStormsMs, context.signal);
+			await pause(pauseMs, context.signal);
 			if (context.signal.aborted) return fail("interrupted", "interrupted between storms");
 			const storm = await runStorm(stage, spawners, CAPTURE_LIMITS.stormMs);
 			if (!storm.ok) return storm;
 			storms[spawners] = storm.value;
 		}
-		return ok(storms as Storms);
+		return ok({ ...(storms as Record<Spawners, Storm>), warmUp: warmed.value });
 	} finally {
 		await setIdleClass(bystanders, false);
 	}
@@ -77,9 +80,9 @@ async function runWatched(stage: Stage, watcher: Watcher): Promise<Result<Watche
 	const { signal } = stage.context;
 	const started = await watcher.start(signal);
 	if (!started.ok) return started;
-	const storms = await runStorms(stage);
+	const storms = await runStorms(stage, CAPTURE_LIMITS.betweenStormsMs);
 	if (!storms.ok) return storms;
-	const expected = new Map(SPAWNERS.map((each) => [storms.value[each].name, storms.value[each].programs]));
+	const expected = new Map(Object.values(storms.value).map(({ name, programs }) => [name, programs]));
 	const recorded = await watcher.finish(expected, signal);
 	if (signal.aborted) return fail("interrupted", "interrupted while a storm was recorded");
 	const missing = [...expected].reduce((sum, [name, count]) => sum + Math.max(0, count - (recorded.get(name) ?? 0)), 0);
@@ -169,15 +172,14 @@ function note(tally: Tally, watcher: string, around: readonly [Storms, Watched, 
 		);
 }
 
-/** All watchers once, in turning order, each between two storms without. False = the endpoint lost something. */
+/** All watchers once, in turning order, each between two storms without, the first of which the round before has left. */
 async function runRound(
 	stage: Stage,
 	watchers: readonly Watcher[],
-	{ tally, endpoint }: { readonly tally: Tally; readonly endpoint: EndpointWatcher },
-): Promise<Result<boolean, string>> {
+	{ tally, endpoint, plain }: { readonly tally: Tally; readonly endpoint: EndpointWatcher; readonly plain: Storms },
+): Promise<Result<{ readonly isLossless: boolean; readonly plain: Storms }, string>> {
 	const { context } = stage;
-	let before = await runStorms(stage);
-	if (!before.ok) return before;
+	let before = plain;
 	const found: [string, [Storms, Watched, Storms]][] = [];
 	const lostBefore = endpoint.lost;
 	let missing = 0;
@@ -186,10 +188,10 @@ async function runRound(
 		if (!watched.ok) return watched;
 		const after = await runStorms(stage);
 		if (!after.ok) return after;
-		found.push([watcher.name, [before.value, watched.value, after.value]]);
+		found.push([watcher.name, [before, watched.value, after.value]]);
 		for (const spawners of SPAWNERS) tally.plain[spawners].push(after.value[spawners].perSecond);
 		if (watcher === endpoint) missing = watched.value.missing;
-		before = after;
+		before = after.value;
 	}
 	const isLossless = missing === 0 && endpoint.lost === lostBefore;
 	if (!isLossless) {
@@ -197,7 +199,7 @@ async function runRound(
 		context.onStep(
 			`not counted: ${missing} programs are not stored, ${endpoint.lost - lostBefore} events are in gap records (${[...endpoint.causes].join("; ")})`,
 		);
-		return ok(false);
+		return ok({ isLossless, plain: before });
 	}
 	for (const [name, around] of found) note(tally, name, around);
 	const text = found.map(([name, [b, w, a]]) => {
@@ -207,7 +209,7 @@ async function runRound(
 		return `${name} ${ratios.join(" and ")}`;
 	});
 	context.onStep(`ratio with one and two spawners: ${text.join(", ")}`);
-	return ok(true);
+	return ok({ isLossless, plain: before });
 }
 
 function report(context: BenchContext, tally: Tally, endpoint: EndpointWatcher): void {
@@ -264,14 +266,17 @@ async function runRounds(stage: Stage, watchers: Watcher[], endpoint: EndpointWa
 	const { context } = stage;
 	const { pairs, roundsMax } = CAPTURE_LIMITS;
 	const tally: Tally = { ratios: new Map(), missing: new Map(), plain: { 1: [], 2: [] } };
+	let plain = await runStorms(stage);
+	if (!plain.ok) return plain;
 	let counted = 0;
 	for (let round = 0; round < roundsMax && counted < pairs; round++) {
 		context.onStep(`storms, round ${round + 1}: ${counted} of ${pairs} pairs`);
 		// Another one comes first in every round.
 		const turned = watchers.map((_, index) => watchers[(index + round) % watchers.length] as Watcher);
-		const done = await runRound(stage, turned, { tally, endpoint });
+		const done = await runRound(stage, turned, { tally, endpoint, plain: plain.value });
 		if (!done.ok) return done;
-		if (done.value) counted++;
+		plain = ok(done.value.plain);
+		if (done.value.isLossless) counted++;
 	}
 	if (counted < pairs)
 		return fail(

@@ -10,6 +10,7 @@ import { fail, ok, type Result } from "#core/result.ts";
 import type { BenchContext } from "../bench.ts";
 import { openStoreReader } from "../store-reader.ts";
 import type { WatchedBox } from "../watched-box.ts";
+import { waitForQuiet } from "./endpoint.ts";
 import { CAPTURE_LIMITS } from "./limits.ts";
 import { bytesBetween, type LinkCount, readLinks } from "./links.ts";
 import { awaitEnd, buildPrograms } from "./programs.ts";
@@ -44,19 +45,8 @@ async function readHops({ box }: Stage): Promise<Result<Record<Hop, LinkCount[]>
 	return ok({ agent_to_proxy: toProxy.value, proxy_to_center: toCenter.value });
 }
 
-const newest = (store: DatabaseSync, table: string) =>
-	Number(store.prepare(`SELECT coalesce(max(id), 0) AS id FROM ${table}`).get()?.id);
-
-/** Waits until nothing more arrives. */
-async function waitForQuiet({ store, context }: Stage): Promise<void> {
-	const { drainMsMax, statsWaitMs } = CAPTURE_LIMITS;
-	const endMs = performance.now() + drainMsMax;
-	let before = -1;
-	while (newest(store, "batches") !== before && performance.now() < endMs && !context.signal.aborted) {
-		before = newest(store, "batches");
-		await pause(statsWaitMs, context.signal);
-	}
-}
+const newestBatch = (store: DatabaseSync) =>
+	Number(store.prepare("SELECT coalesce(max(id), 0) AS id FROM batches").get()?.id);
 
 interface Batches {
 	readonly bytes: number;
@@ -84,13 +74,13 @@ function batchesSince(store: DatabaseSync, batch: number): Batches {
 /** One run of some work, from quiet to quiet. */
 async function measureRun(stage: Stage, work: () => Promise<Result<void, string>>): Promise<Result<Wire, string>> {
 	const { store, context } = stage;
-	await waitForQuiet(stage);
-	const batch = newest(store, "batches");
+	await waitForQuiet(store, context.signal);
+	const batch = newestBatch(store);
 	const first = await readHops(stage);
 	if (!first.ok) return first;
 	const worked = await work();
 	if (!worked.ok) return worked;
-	await waitForQuiet(stage);
+	await waitForQuiet(store, context.signal);
 	if (context.signal.aborted) return fail("interrupted", "interrupted while bytes were counted");
 	const last = await readHops(stage);
 	if (!last.ok) return last;
