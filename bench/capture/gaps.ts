@@ -61,17 +61,18 @@ interface Pace {
 interface Pacing {
 	readonly pacer: string;
 	readonly act: Act;
+	readonly stepMs: number;
 	/** Told the pid while the pacer still waits. */
 	readonly before?: (pid: number) => Promise<boolean>;
 }
 
 /** Makes events at a rate for one step; the rate that was reached. */
 async function pace(lineage: Lineage, wanted: number, pacing: Pacing): Promise<Result<Pace, string>> {
-	const { pacer, act, before } = pacing;
+	const { pacer, act, stepMs, before } = pacing;
 	// One on every CPU: then whoever reads the events competes with whoever makes them.
 	const workers = availableParallelism();
 	const times = wanted / ACTS[act];
-	const child = lineage.spawn([pacer, act, String(times), String(CAPTURE_LIMITS.gapStepMs), String(workers)]);
+	const child = lineage.spawn([pacer, act, String(times), String(stepMs), String(workers)]);
 	const ended = awaitEnd(child);
 	await sleep(CAPTURE_LIMITS.pollMs);
 	const isReady = child.pid !== undefined && ((await before?.(child.pid)) ?? true);
@@ -120,7 +121,12 @@ export async function measureCollectorGaps(
 		};
 		const ramp = await climb(CAPTURE_LIMITS.gapRateFirst.collector, async (perSecond) => {
 			const [numberedBefore, lostBefore] = [heads, drops];
-			const paced = await pace(lineage, perSecond, { pacer, act: "open", before });
+			const paced = await pace(lineage, perSecond, {
+				pacer,
+				act: "open",
+				stepMs: CAPTURE_LIMITS.gapStepMs.collector,
+				before,
+			});
 			if (!paced.ok) return paced;
 			await pause(CAPTURE_LIMITS.statsWaitMs, signal);
 			if (signal.aborted) return fail("interrupted", "interrupted while events were made");
@@ -158,7 +164,11 @@ export async function measureEndpointGaps(
 		if (!on.ok) return on;
 		const ramp = await climb(CAPTURE_LIMITS.gapRateFirst.endpoint, async (perSecond) => {
 			const mark = markStore(box.store);
-			const paced = await pace(box.lineage, perSecond, { pacer, act: "fork" });
+			const paced = await pace(box.lineage, perSecond, {
+				pacer,
+				act: "fork",
+				stepMs: CAPTURE_LIMITS.gapStepMs.endpoint,
+			});
 			if (!paced.ok) return paced;
 			await waitForQuiet(box.store, signal);
 			if (signal.aborted) return fail("interrupted", "interrupted while events were made");

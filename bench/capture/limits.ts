@@ -4,6 +4,8 @@ export const CAPTURE_LIMITS = {
 	pairs: 11,
 	/** Rounds that are tried for those pairs: one with a loss does not count, and one too many such is the result. */
 	roundsMax: 15,
+	/** Before the storms with our endpoint: a host's agent has run for days, this one was started a moment ago. */
+	endpointWarmUpMs: 2000,
 	/** One storm: some thousand programs, so that starting and ending it vanishes. */
 	stormMs: 1000,
 	/** Before each: code that runs for the first time is compiled, pages are mapped, and the CPU's clock has risen. */
@@ -22,12 +24,13 @@ export const CAPTURE_LIMITS = {
 	pollMs: 100,
 
 	/** The ramp to the first gap begins here, in events a second; far below any gap that was seen. */
-	gapRateFirst: { collector: 40_000, endpoint: 5000 },
+	gapRateFirst: { collector: 40_000, endpoint: 8000 },
 	/** What the next step is larger by. */
 	gapRateFactor: 1.5,
 	/** No program makes more events than that on the machines this was written on. */
 	gapRateMax: 2_000_000,
-	gapStepMs: 1000,
+	/** The collector's ring holds a tenth of a second of its worst; the agent's queues hold seconds, and must not hide a gap. */
+	gapStepMs: { collector: 2000, endpoint: 5000 },
 	gapRuns: 3,
 	/** `stats` comes every second, and says what the second before has lost. */
 	statsWaitMs: 2500,

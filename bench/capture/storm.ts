@@ -6,11 +6,19 @@
 import { randomBytes } from "node:crypto";
 import { fail, ok, type Result } from "#core/result.ts";
 import type { BenchContext } from "../bench.ts";
-import { type Goal, median } from "../figure.ts";
+import type { Goal } from "../figure.ts";
 import { openAuditd } from "./auditd.ts";
 import { openBpftrace } from "./bpftrace.ts";
 import { type Bystanders, bystandersOf, cpuSecondsBy, setIdleClass } from "./bystanders.ts";
-import { countStored, type EndpointBox, type EndpointPids, lossSince, markStore, type StoreMark } from "./endpoint.ts";
+import {
+	countStored,
+	type EndpointBox,
+	type EndpointPids,
+	lossSince,
+	markStore,
+	type StoreMark,
+	waitForQuiet,
+} from "./endpoint.ts";
 import { CAPTURE_LIMITS } from "./limits.ts";
 import { awaitEnd, buildProgram } from "./programs.ts";
 import { pause, until } from "./waiting.ts";
@@ -118,6 +126,9 @@ class EndpointWatcher implements Watcher {
 		const on = await box.switchOn();
 		if (!on.ok) return on;
 		this.#pids = on.value;
+		const warmed = await runStorm(this.#stage, 1, CAPTURE_LIMITS.endpointWarmUpMs);
+		if (!warmed.ok) return warmed;
+		await waitForQuiet(box.store, this.#stage.context.signal);
 		this.#mark = markStore(box.store);
 		this.#before = cpuSecondsBy(this.#everybody());
 		return ok(undefined);
@@ -284,7 +295,5 @@ async function runRounds(stage: Stage, watchers: Watcher[], endpoint: EndpointWa
 			`the endpoint lost events in ${roundsMax - counted} of ${roundsMax} rounds: ${[...endpoint.causes].join("; ") || "without a gap record"}`,
 		);
 	report(context, tally, endpoint);
-	const plain = SPAWNERS.map((each) => Math.round(median(tally.plain[each])));
-	context.onStep(`without a watcher: ${plain.join(" and ")} programs per second`);
 	return ok(undefined);
 }

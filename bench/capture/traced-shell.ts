@@ -20,6 +20,8 @@ export async function openTracedShell(box: WatchedBox, signal: AbortSignal): Pro
 	if (!session.ok) return session;
 	const shell = box.lineage.spawn(["/bin/sh"]);
 	let heard = "";
+	// Killed with its cgroup, it answers no more.
+	const closed = new Promise<void>((resolve) => shell.once("close", () => resolve()));
 	const run = async (line: string) => {
 		const { promise, resolve } = Promise.withResolvers<void>();
 		const take = (text: Buffer) => {
@@ -28,10 +30,8 @@ export async function openTracedShell(box: WatchedBox, signal: AbortSignal): Pro
 		};
 		heard = "";
 		shell.stdout.on("data", take);
-		// Killed with its cgroup, it answers no more.
-		shell.once("close", () => resolve());
 		shell.stdin.write(`${line}\necho DONE\n`);
-		await promise;
+		await Promise.race([promise, closed]);
 		shell.stdout.off("data", take);
 	};
 	await run(":");
