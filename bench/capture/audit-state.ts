@@ -2,6 +2,7 @@
  * The kernel's audit system as `auditctl -s` and `-l` tell it, and back to what it was. Guarantees that rules of ours, which carry
  * a key, are the only ones ever deleted. Must never touch a machine that audits already.
  */
+import { existsSync } from "node:fs";
 import { fail, ok, type Result } from "#core/result.ts";
 import { runProgram } from "./programs.ts";
 
@@ -45,7 +46,7 @@ export function parseAuditRules(text: string): string[] {
 }
 
 /** A new process is not prepared for auditing: auditd's mere having run makes every process slower until the next boot. */
-const UNTOUCHED = ["never,task"];
+const UNTOUCHED = "never,task";
 
 export async function readAuditState(auditctl: string): Promise<Result<AuditState, string>> {
 	const read = await runProgram([auditctl, "-s"]);
@@ -54,7 +55,7 @@ export async function readAuditState(auditctl: string): Promise<Result<AuditStat
 	return state === null ? fail("audit_unreadable", `${auditctl} -s cannot be read`) : ok(state);
 }
 
-/** Deletes our rules, also those of a bench that was killed, and the one that leaves new processes alone. */
+/** Deletes the rules that bear our key, also those of a bench that was killed. */
 export async function dropOwnRules(auditctl: string): Promise<Result<void, string>> {
 	const listed = await runProgram([auditctl, "-l"]);
 	if (!listed.ok) return listed;
@@ -66,22 +67,31 @@ export async function dropOwnRules(auditctl: string): Promise<Result<void, strin
 	return ok(undefined);
 }
 
+export interface AuditBefore {
+	readonly state: AuditState;
+	/** New processes were left alone already: by an administrator, or by a bench that was killed. */
+	readonly isLeftAlone: boolean;
+}
+
 /** The state before us, or why auditd cannot be a yardstick here. */
-export async function takeAudit(auditctl: string): Promise<Result<AuditState, string>> {
+export async function takeAudit(auditctl: string): Promise<Result<AuditBefore, string>> {
 	const dropped = await dropOwnRules(auditctl);
 	if (!dropped.ok) return dropped;
 	const listed = await runProgram([auditctl, "-l"]);
 	if (!listed.ok) return listed;
 	const state = await readAuditState(auditctl);
 	if (!state.ok) return state;
-	if (state.value.daemonPid !== 0 || parseAuditRules(listed.value).length > 0)
+	const rules = parseAuditRules(listed.value);
+	// A daemon that was killed stays the kernel's reader until the next record.
+	const hasReader = state.value.daemonPid !== 0 && existsSync(`/proc/${state.value.daemonPid}`);
+	if (hasReader || rules.some((rule) => rule !== `-a ${UNTOUCHED}`))
 		return fail("audit_in_use", "this machine audits already: the bench does not change that. Stop auditd first");
-	return state;
+	return ok({ state: state.value, isLeftAlone: rules.length > 0 });
 }
 
 /** New processes are left alone by the audit system (`true`), or as the kernel does it (`false`). */
 export async function leaveProcessesAlone(auditctl: string, isLeft: boolean): Promise<Result<void, string>> {
-	const changed = await runProgram([auditctl, isLeft ? "-a" : "-d", ...UNTOUCHED]);
+	const changed = await runProgram([auditctl, isLeft ? "-a" : "-d", UNTOUCHED]);
 	return changed.ok ? ok(undefined) : changed;
 }
 

@@ -9,7 +9,7 @@ import { fail, ok, type Result } from "#core/result.ts";
 import { lastLine } from "../../demo/spawning.ts";
 import {
 	AUDIT_KEY,
-	type AuditState,
+	type AuditBefore,
 	dropOwnRules,
 	leaveProcessesAlone,
 	readAuditState,
@@ -66,14 +66,15 @@ export function countAudited(log: string, name: string): number {
 class Auditd implements Watcher {
 	readonly name = "auditd";
 	readonly #files: { readonly auditd: string; readonly auditctl: string; readonly directory: string };
-	readonly #before: AuditState;
+	readonly #before: AuditBefore;
 	#daemon: Program | null = null;
 	#isTouched = false;
-	#isLeftAlone = false;
+	#isLeftAlone: boolean;
 
-	constructor(files: { auditd: string; auditctl: string; directory: string }, before: AuditState) {
+	constructor(files: { auditd: string; auditctl: string; directory: string }, before: AuditBefore) {
 		this.#files = files;
 		this.#before = before;
+		this.#isLeftAlone = before.isLeftAlone;
 	}
 
 	async start(signal: AbortSignal): Promise<Result<void, string>> {
@@ -148,8 +149,9 @@ class Auditd implements Watcher {
 		this.#isTouched = false;
 		const { auditctl } = this.#files;
 		if (this.#daemon !== null) await this.#stop();
-		if (this.#isLeftAlone) await leaveProcessesAlone(auditctl, false);
-		await restoreAudit(auditctl, this.#before);
+		const { state, isLeftAlone } = this.#before;
+		if (this.#isLeftAlone !== isLeftAlone) await leaveProcessesAlone(auditctl, isLeftAlone);
+		await restoreAudit(auditctl, state);
 	}
 }
 
