@@ -2,7 +2,7 @@
  * A throw-away enclave for one measurement: real sqld, signer, Security Center and proxy in a temporary directory on free ports.
  * Guarantees that `close` leaves no process and no file, also after a start that failed half-way.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ok, type Result } from "#core/result.ts";
@@ -75,6 +75,8 @@ export async function openBox(
 	agents: readonly AgentOptions[] = [],
 ): Promise<Result<Box, string>> {
 	const directory = mkdtempSync(join(tmpdir(), "daemoneye-bench-"));
+	// The agent runs as a user of its own, who must pass through; everything below is private.
+	chmodSync(directory, 0o711);
 	const dataDir = join(directory, "data");
 	const remove = () => rmSync(directory, { recursive: true, force: true });
 	const started = await startEnclave({

@@ -170,6 +170,9 @@ export async function measureEndpointGaps(
 				stepMs: CAPTURE_LIMITS.gapStepMs.endpoint,
 			});
 			if (!paced.ok) return paced;
+			const isThere = () =>
+				countForksAndExits(box.store, mark) + lossSince(box.store, mark).count >= paced.value.events;
+			await until(isThere, { maxMs: CAPTURE_LIMITS.drainMsMax, signal });
 			await waitForQuiet(box.store, signal);
 			if (signal.aborted) return fail("interrupted", "interrupted while events were made");
 			const loss = lossSince(box.store, mark);

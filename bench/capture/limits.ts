@@ -15,7 +15,7 @@ export const CAPTURE_LIMITS = {
 	/** What a yardstick has not written by then, it has lost. */
 	yardstickDrainMsMax: 5000,
 	/** Programs of a storm that are not stored by then are lost. */
-	drainMsMax: 30_000,
+	drainMsMax: 60_000,
 	/** An endpoint, an auditd or a bpftrace that has not started by then will not. */
 	startMsMax: 30_000,
 	/** After its first batch the endpoint still reads who runs, and the store still works. */
