@@ -63,7 +63,8 @@ export const CAPTURE_LIMITS = {
 	wireConnectsPerSecond: 50,
 
 	churnMinutes: 60,
-	churnPerSecond: 200,
+	/** An hour of it is a million events: more would measure the store, not the endpoint. */
+	churnPerSecond: 50,
 	/** Heaps, caches and the look-back fill before growth means anything. */
 	churnWarmUpMs: 60_000,
 	churnSamplesPerMinute: 12,
