@@ -5,6 +5,7 @@
 import { type ConnectionEvent, type ForkEvent, STITCH_LIMITS, type StitchInput } from "#core/stitch/hop.ts";
 import { type Client, column, type Row } from "./client.ts";
 
+const TCP = 6;
 const CONNECTS_MAX = 500;
 const ACCEPTS_MAX = 2000;
 const FORKS_MAX = 4000;
@@ -14,10 +15,12 @@ const CONNECTION = `
 	coalesce(e.name, p.name, '') AS name, e.wall_time_ms, CAST(e.kernel_time_ns AS TEXT) AS ns,
 	e.local_address, e.local_port, e.remote_address, e.remote_port`;
 
+/** Connections that came to be: a datagram socket's connect makes none, and a refused one leads nowhere. */
 const CONNECTS = `
 	SELECT ${CONNECTION} FROM events e JOIN nodes n ON n.id = e.agent_row LEFT JOIN processes p ON p.id = e.process_row
 	WHERE e.trace_row = (SELECT id FROM traces WHERE trace_id = ?1) AND e.kind = 'connect'
 		AND e.local_address IS NOT NULL AND e.remote_address IS NOT NULL AND e.local_port > 0
+		AND coalesce(e.result, 0) = 0 AND coalesce(e.details ->> 'protocol', ${TCP}) = ${TCP}
 	ORDER BY e.id LIMIT ${CONNECTS_MAX}`;
 
 /** ?2 widens the window by what the clocks of two hosts may differ. */
