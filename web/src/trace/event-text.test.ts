@@ -47,6 +47,8 @@ test("sockets, names, ids and hashes say what happened in one line", () => {
 	assert.equal(text("file_hash", { sha256: "ab".repeat(32) }, { path: "/tmp/x" }), "/tmp/x abababababab…");
 	assert.equal(text("file_hash", {}, { path: "/tmp/x", cause: "too_large" }), "/tmp/x no hash: too_large");
 	assert.equal(text("fidelity", { fidelityLevel: 2 }, { cause: "psi_memory" }), "level 2: psi_memory");
+	const unix = { local: null, remote: null, path: "/run/nscd/socket", result: -2 };
+	assert.equal(text("connect", { family: 1 }, unix), "/run/nscd/socket failed (-2)");
 	assert.equal(text("socket", { family: 17 }), "packet socket");
 });
 

@@ -127,6 +127,9 @@ export function eventText(event: EventRow): string {
 		case "exit":
 			return exitText(event);
 		case "connect":
+			// A unix socket has a path, and no addresses.
+			if (event.remote === null && event.path !== null)
+				return `${event.path}${event.result ? ` failed (${event.result})` : ""}`;
 			return `${event.local ?? "?"} → ${event.remote ?? "?"}${event.result ? ` failed (${event.result})` : ""}`;
 		case "accept":
 			return `${event.local ?? "?"} ← ${event.remote ?? "?"}`;

@@ -80,4 +80,9 @@ test("a host's trace starts after the last event from its memory, and where it t
 		for (const event of own) assert.equal(event.alignedTimeMs < startMs, isBefore(event), `${agent} ${event.row}`);
 	}
 	assert.equal(traceStarts(events.filter((event) => !isBefore(event))).size, 0);
+	// Nothing happened for a while before somebody looked: the line stands where he looked.
+	const [one] = lineage.events.filter((event) => event.pid !== null && !isBefore(event));
+	assert.ok(one);
+	const memory = { ...one, alignedTimeMs: one.alignedTimeMs - 5000, details: { marks: ["look_back" as const] } };
+	assert.equal(traceStarts([memory, one]).get(one.agent), one.alignedTimeMs);
 });

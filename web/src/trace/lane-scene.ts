@@ -43,15 +43,20 @@ export interface LaneScene {
 }
 
 /**
- * When the trace of each host began, where the host told what was before: just after the last event from its memory, by its own
- * clock. An answer to the command would come later by what the way to the Security Center took.
+ * When the trace of each host began, where the host told what was before: with its first event that is not from memory, by its
+ * own clock (the lineage as it stood). An answer to the command would come later by what the way to the Security Center took.
  */
 export function traceStarts(events: readonly EventRow[]): ReadonlyMap<string, number> {
-	const starts = new Map<string, number>();
-	for (const event of events)
-		if (isLookBack(event))
-			starts.set(event.agent, Math.max(starts.get(event.agent) ?? -Infinity, event.alignedTimeMs + 1));
-	return starts;
+	const afterMemory = new Map<string, number>();
+	const firstSeen = new Map<string, number>();
+	for (const event of events) {
+		const { agent, alignedTimeMs } = event;
+		if (isLookBack(event)) afterMemory.set(agent, Math.max(afterMemory.get(agent) ?? -Infinity, alignedTimeMs + 1));
+		else if (event.pid !== null && !firstSeen.has(agent)) firstSeen.set(agent, alignedTimeMs);
+	}
+	return new Map(
+		[...afterMemory].map(([agent, ms]) => [agent, Math.max(ms, firstSeen.get(agent) ?? -Infinity)] as const),
+	);
 }
 
 /** Index of the first event at or after a moment; events are in order of time. */
