@@ -12,7 +12,13 @@ import { commandOf, createLab, type Lab, signCommand } from "./testing/lab.ts";
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
 const BUILD = fileURLToPath(new URL("./procmond/build/", import.meta.url));
 /** As the host side starts it. */
-const NODE_FLAGS = ["--max-old-space-size=96", "--max-semi-space-size=1", "--optimize-for-size"];
+const NODE_FLAGS = [
+	"--max-old-space-size=64",
+	"--max-semi-space-size=1",
+	"--optimize-for-size",
+	"--single-threaded-gc",
+	"--v8-pool-size=1",
+];
 
 function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
 	return spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8" });
