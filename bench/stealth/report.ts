@@ -27,10 +27,26 @@ export function reportLines(report: StealthReport): string[] {
 			);
 			lines.push(`${call} ${percentile}: ${without} ns untraced, ${during} ns traced`);
 		}
+	for (const process of ["agentMs", "procmondMs"] as const) {
+		const [without, during] = [report.cpuUntraced, report.cpuTraced].map((all) =>
+			median(all.map((cpu) => cpu[process])),
+		);
+		lines.push(
+			`CPU of ${process.slice(0, -2)} while the target made its calls: ${without} ms untraced, ${during} ms traced`,
+		);
+	}
 	return lines;
 }
 
 export function reportTimings(report: StealthReport, context: BenchContext): void {
+	for (const process of ["agentMs", "procmondMs"] as const)
+		context.report({
+			metric: `visible_cpu_of_${process.slice(0, -2)}_traced`,
+			unit: "ms",
+			goal: null,
+			runs: report.cpuTraced.map((cpu) => cpu[process]),
+			yardstick: { what: "the same calls, untraced", unit: "ms", runs: report.cpuUntraced.map((cpu) => cpu[process]) },
+		});
 	for (const call of callsOf(report.traced))
 		for (const percentile of PERCENTILES)
 			context.report({

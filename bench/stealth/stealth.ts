@@ -38,10 +38,19 @@ export interface CallTimes {
 	readonly p99: number;
 }
 
+/** CPU time of the endpoint's processes that anybody may read, spent while the target made its calls, in ms. */
+export interface VisibleCpu {
+	readonly agentMs: number;
+	readonly procmondMs: number;
+}
+
 export interface StealthReport {
 	readonly differences: Readonly<Record<Looker, readonly Difference[]>>;
 	readonly untraced: readonly CallTimes[];
 	readonly traced: readonly CallTimes[];
+	/** What an active probe sees: a burst of calls, and what the sensor's counters say of it. */
+	readonly cpuUntraced: readonly VisibleCpu[];
+	readonly cpuTraced: readonly VisibleCpu[];
 	/** Lines that each looker saw: a look that saw nothing proves nothing. */
 	readonly itemsSeen: Readonly<Record<Looker, number>>;
 	/** Times at which a trace ran when it was looked at. */
@@ -54,6 +63,8 @@ export interface StealthOptions {
 }
 
 const KTHREADD = 2;
+/** Of /proc/PID/stat. */
+const MS_PER_TICK = 10;
 
 type Shell = ReturnType<WatchedBox["lineage"]["spawn"]>;
 
@@ -190,8 +201,18 @@ async function stopTrace(stage: Stage, traceId: string): Promise<Result<unknown,
 	return commandTogether(alone, { traceId, target: aim, reason: "looked at", act: "stop" });
 }
 
-async function timeCalls(stage: Stage, timer: string): Promise<CallTimes[]> {
+/** The files are open to every user unless /proc is mounted with hidepid. */
+function cpuMsOf(pid: number): number {
+	const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+	return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+}
+
+async function timeCalls(stage: Stage, timer: string, cpu: VisibleCpu[]): Promise<CallTimes[]> {
+	const [agent = 0, procmond = 0] = stage.endpointPids;
+	const before = { agentMs: cpuMsOf(agent), procmondMs: cpuMsOf(procmond) };
 	const text = await stage.target.run(`${timer} ${STEALTH_LIMITS.callsPerTiming}`);
+	await sleep(STEALTH_LIMITS.settleMs);
+	cpu.push({ agentMs: cpuMsOf(agent) - before.agentMs, procmondMs: cpuMsOf(procmond) - before.procmondMs });
 	return text
 		.trim()
 		.split("\n")
@@ -206,6 +227,8 @@ interface Gathered {
 	readonly traced: Record<Looker, Round>[];
 	readonly untracedTimes: CallTimes[];
 	readonly tracedTimes: CallTimes[];
+	readonly cpuUntraced: VisibleCpu[];
+	readonly cpuTraced: VisibleCpu[];
 	tracesRun: number;
 }
 
@@ -220,8 +243,7 @@ async function idleRound(stage: Stage, timer: string, into: Gathered): Promise<R
 	const before = await lookAround(stage);
 	if (!before.ok) return before;
 	await stage.target.run(WORK);
-	into.untracedTimes.push(...(await timeCalls(stage, timer)));
-	await sleep(STEALTH_LIMITS.settleMs);
+	into.untracedTimes.push(...(await timeCalls(stage, timer, into.cpuUntraced)));
 	const after = await lookAround(stage);
 	if (!after.ok) return after;
 	into.idle.push(roundsOf(before.value, after.value));
@@ -237,8 +259,7 @@ async function tracedRound(stage: Stage, timer: string, into: Gathered): Promise
 	if (!started.ok) return started;
 	options.atTraceStart?.({ pid: target.pid, agentPid: box.agentPid });
 	await target.run(WORK);
-	into.tracedTimes.push(...(await timeCalls(stage, timer)));
-	await sleep(STEALTH_LIMITS.settleMs);
+	into.tracedTimes.push(...(await timeCalls(stage, timer, into.cpuTraced)));
 	const after = await lookAround(stage);
 	if (!after.ok) return after;
 	const stopped = await stopTrace(stage, traceId);
@@ -262,6 +283,8 @@ function reportOf(stage: Stage, gathered: Gathered): StealthReport {
 		differences: { nobody: of("nobody"), root: of("root") },
 		untraced: gathered.untracedTimes,
 		traced: gathered.tracedTimes,
+		cpuUntraced: gathered.cpuUntraced,
+		cpuTraced: gathered.cpuTraced,
 		itemsSeen: { nobody: seen("nobody"), root: seen("root") },
 		tracesRun: gathered.tracesRun,
 	};
@@ -289,7 +312,15 @@ export async function measureStealth(
 	const endpointPids = [box.agentPid, collector.value];
 	const stage: Stage = { box, context, options, marker, endpointPids, session: session.value, target: target.value };
 	const timer = buildTimer(box.directory);
-	const gathered: Gathered = { idle: [], traced: [], untracedTimes: [], tracedTimes: [], tracesRun: 0 };
+	const gathered: Gathered = {
+		idle: [],
+		traced: [],
+		untracedTimes: [],
+		tracedTimes: [],
+		cpuUntraced: [],
+		cpuTraced: [],
+		tracesRun: 0,
+	};
 	await sleep(STEALTH_LIMITS.settleMs);
 	try {
 		for (let round = 1; round <= STEALTH_LIMITS.idleRounds + STEALTH_LIMITS.tracedRounds; round++) {
