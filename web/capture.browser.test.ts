@@ -104,7 +104,7 @@ consoleTest("what was before the trace stands apart from it, in rows and on the 
 	await idle(page);
 	assert.match(
 		await text(page, at("drawer")),
-		/Trace starts12:31:06\.\d+\d+ events before it, told from the agent's memory/,
+		/Trace starts12:31:11\.\d+\d+ events before it, told from the agent's memory/,
 	);
 	await press(page, "/");
 	await page.keyboard.type("tool --listen");
