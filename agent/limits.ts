@@ -1,6 +1,6 @@
 /**
  * The limits of the agent, each with its reason. Hitting one is counted or becomes an event: loss is data. The agent runs on a
- * heap of 48 MiB beside other people's work, so every list has its bound here.
+ * heap of 96 MiB beside other people's work, so every list has its bound here.
  */
 
 const MIB = 1024 * 1024;
@@ -28,10 +28,15 @@ export const AGENT_LIMITS = {
 	/** Frames to procmond that its socket has not taken: it stopped reading, and the link is dropped. */
 	collectorBacklogBytesMax: MIB,
 
-	/** Processes in the table, live and dead: about 1 KiB each on a 48 MiB heap, twice the size of a busy host. */
+	/** Processes in the table, live and dead: about 1 KiB each on a 96 MiB heap, twice the size of a busy host. */
 	processesMax: 24_576,
-	/** Dead processes without living descendants that are still remembered, so that a late event finds its process. */
+	/**
+	 * Dead processes with at most one entry below them that are still remembered, so that a late event finds its process and a
+	 * trace shows them. Those with more are fewer than the living and these together: 10,240 living fit the table at the worst.
+	 */
 	deadProcessesMax: 2048,
+	/** Links that are walked upwards to see that no process becomes its own ancestor; a deeper lineage is not joined then. */
+	ancestryWalkMax: 4096,
 	/** Cgroups whose path is known: a dense host runs a few hundred containers of a few units each; about 300 bytes each. */
 	cgroupsMax: 4096,
 	/** Distinct programs, names and terminals that processes share one copy of. */
@@ -48,8 +53,10 @@ export const AGENT_LIMITS = {
 	rateGapMs: 1000,
 	/** A lineage without a living process is over after this long; a child may still be on its way through the ring. */
 	lineageGoneMs: 10_000,
-	/** Members of one trace, living and dead, that the agent remembers; beyond it new children are counted as cut. */
+	/** Members of one trace: the oldest dead makes room for a new child; when all live, children are cut, told in a gap record. */
 	traceMembersMax: 8192,
+	/** How often cut children become a gap record. */
+	traceCutGapMs: 1000,
 	/** Command ids remembered until they expire (30 minutes) and a day longer: a flood of signed commands comes from nobody. */
 	seenCommandsMax: 4096,
 	/** Kept beyond expiry, so that a clock set back does not open the door again. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { processKeyOf } from "#core/model/ids.ts";
-import { markPartial, ProcessTable, partialCausesOf } from "./process-table.ts";
+import { markPartial, type ProcessEntry, ProcessTable, partialCausesOf } from "./process-table.ts";
 
 const HOST = { machineId: "m", bootId: "b" };
 const p = (tgid: number, start = tgid) => ({ tgid, startTicks: BigInt(start) });
@@ -48,22 +48,126 @@ test("an exec that overtook its fork loses nothing when the fork comes", () => {
 	assert.equal(table.find(p(1))?.childCount, 0);
 });
 
-test("ancestry of the living is never forgotten, however many die around it", () => {
+const depthBelow = (table: ProcessTable, root: ProcessEntry | undefined, tgid: number) => {
+	assert.ok(root);
+	return [...table.descendants(root, Number.POSITIVE_INFINITY)].find(({ entry }) => entry.tgid === tgid)?.depth ?? null;
+};
+
+test("how far the living stand from each other is never forgotten, however many die between and around them", () => {
 	const table = new ProcessTable(HOST, { processesMax: 200, deadMax: 10 });
-	table.observe(p(1));
+	const first = table.observe(p(1));
 	for (let pid = 2; pid <= 50; pid++) {
 		table.fork(p(pid), p(pid - 1));
-		table.exit(p(pid - 1));
+		if (pid !== 2 && pid !== 30) table.exit(p(pid - 1));
 	}
 	for (let pid = 1000; pid < 3000; pid++) {
 		table.fork(p(pid), p(50));
 		table.exit(p(pid));
 	}
-	let depth = 0;
-	for (let at = table.byTgid(50)?.ancestor ?? null; at !== null; at = at.ancestor) depth++;
-	assert.equal(depth, 49);
-	assert.equal(table.size, 50 + 10);
+	assert.equal(depthBelow(table, first, 29), 28);
+	assert.equal(depthBelow(table, first, 50), 49);
+	assert.equal(depthBelow(table, table.byTgid(29), 50), 21);
+	assert.equal(depthBelow(table, table.byTgid(50), 29), null);
+	assert.deepEqual(
+		[...table.descendants(first, 28)].map(({ entry }) => entry.tgid),
+		[1, 29],
+		"what stands deeper is not walked",
+	);
+	const last = table.byTgid(50);
+	assert.deepEqual(last?.creator, { id: "49:49", tgid: 49, key: processKeyOf({ ...HOST, ...p(49) }) });
+	assert.equal(table.find(p(49)), undefined, "the dead between them are forgotten");
+	assert.equal(table.size, 3 + 10);
 	assert.equal(table.refusedCount, 0);
+});
+
+test("a dead process that two lineages meet in stays until one of them is gone", () => {
+	const table = new ProcessTable(HOST, { processesMax: 100, deadMax: 2 });
+	const root = table.observe(p(1));
+	table.fork(p(2), p(1));
+	table.fork(p(3), p(2));
+	table.fork(p(4), p(2));
+	table.exit(p(2));
+	for (let pid = 100; pid < 110; pid++) table.exit(p(pid));
+	assert.equal(table.byTgid(3)?.ancestor?.tgid, 2);
+	table.exit(p(3));
+	for (let pid = 110; pid < 120; pid++) table.exit(p(pid));
+	assert.equal(table.find(p(2)), undefined);
+	assert.equal(table.byTgid(4)?.ancestor, root);
+	assert.equal(depthBelow(table, root, 4), 2);
+	assert.equal(root.childCount, 1);
+});
+
+test("chains of dead ancestors take no room: a few living processes cannot fill the table", () => {
+	const limits = { processesMax: 400, deadMax: 50 };
+	const table = new ProcessTable(HOST, limits);
+	table.observe(p(1));
+	let next = 2;
+	const tips: number[] = [];
+	for (let chain = 0; chain < 95; chain++) {
+		let at = 1;
+		for (let i = 0; i < 100; i++) {
+			table.fork(p(next), p(at), true);
+			if (at !== 1) table.exit(p(at));
+			at = next++;
+		}
+		tips.push(at);
+	}
+	assert.equal(table.refusedCount, 0);
+	assert.ok(table.size <= 2 * (96 + limits.deadMax), `${table.size} entries`);
+	for (const tip of tips) assert.equal(depthBelow(table, table.byTgid(1), tip), 100);
+});
+
+test("dead processes with a living child each are bounded by the living as well", () => {
+	const table = new ProcessTable(HOST, { processesMax: 1000, deadMax: 20 });
+	table.observe(p(1));
+	// A comb: each dead process of a chain keeps one living tooth.
+	for (let pid = 2; pid <= 100; pid++) {
+		table.fork(p(pid), p(pid - 1));
+		table.fork(p(1000 + pid), p(pid));
+		if (pid > 2) table.exit(p(pid - 1));
+	}
+	assert.equal(depthBelow(table, table.byTgid(1), 1100), 100);
+	for (let pid = 2; pid <= 98; pid++) table.exit(p(1000 + pid));
+	for (let pid = 5000; pid < 5100; pid++) table.exit(p(pid));
+	assert.equal(depthBelow(table, table.byTgid(1), 1100), 100);
+	assert.ok(table.size <= 2 * (5 + 20), `${table.size} entries`);
+});
+
+/** Counts how often a link of an entry is followed. */
+function countReads(entry: ProcessEntry, link: "ancestor" | "firstChild"): () => number {
+	let reads = 0;
+	let value = entry[link];
+	const get = () => {
+		reads++;
+		return value;
+	};
+	const set = (next: ProcessEntry | null) => {
+		value = next;
+	};
+	Object.defineProperty(entry, link, { get, set });
+	return () => reads;
+}
+
+test("a fork below a deep lineage walks none of it, and a trace's start only down to its depth", () => {
+	const table = new ProcessTable(HOST);
+	table.observe(p(1));
+	for (let pid = 2; pid <= 20_000; pid++) table.fork(p(pid), p(pid - 1), true);
+	const middle = table.byTgid(19_990);
+	const below = table.byTgid(6);
+	assert.ok(middle && below);
+	const upwards = countReads(middle, "ancestor");
+	const downwards = countReads(below, "firstChild");
+	for (let pid = 30_000; pid < 30_100; pid++) {
+		table.fork(p(pid), p(20_000), true);
+		table.exit(p(pid));
+	}
+	assert.equal([...table.descendants(table.byTgid(2) as ProcessEntry, 3)].length, 4);
+	assert.deepEqual([upwards(), downwards()], [0, 0]);
+	table.fork(p(40_001), p(40_000), true);
+	table.fork(p(40_000), p(20_000), true);
+	assert.equal(upwards(), 1, "who has children already is looked for above its creator");
+	assert.equal(table.byTgid(40_000)?.ancestor, null, "and a walk too long to end joins nothing");
+	assert.equal(table.byTgid(40_000)?.creator?.tgid, 20_000);
 });
 
 test("when the last of a lineage dies the lineage becomes remainder and goes", () => {
@@ -108,9 +212,9 @@ test("a foreign frame cannot make a process its own ancestor", () => {
 	table.fork(p(1), p(2));
 	table.fork(p(2), p(1));
 	table.fork(p(3), p(3));
-	const one = table.byTgid(1);
-	assert.ok(one);
-	assert.equal(table.distance(one, table.byTgid(3) as typeof one), null);
+	assert.equal(depthBelow(table, table.byTgid(2), 1), 1);
+	assert.equal(depthBelow(table, table.byTgid(1), 2), null);
+	assert.equal(depthBelow(table, table.byTgid(3), 3), 0);
 });
 
 test("session, terminal and cgroup go from a process to its children, and an own word stands against them", () => {

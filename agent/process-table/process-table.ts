@@ -1,25 +1,33 @@
 /**
  * The process table: who is running, who started whom, and since which exec. Keyed by process id and start ticks, so a reused
- * pid is another process. Guarantees: the ancestry of a living process is never forgotten; the dead without living descendants
- * are remembered up to a bound; at the cap a new process still gets its key and its event, but is not remembered (counted as
- * `refusedCount`). Must never guess a creator: only a fork says who created whom.
+ * pid is another process. Guarantees: how far a living process stands below another, living or still remembered, is never
+ * forgotten, nor who created it; the dead with at most one entry below them are remembered up to a bound, so a chain of dead
+ * takes no room however long it grows, and entries are at most twice the living and that bound; at the cap a new process still
+ * gets its key and its event, but is not remembered (counted as `refusedCount`). Not kept: names and programs of dead ancestors
+ * beyond that bound. Must never guess a creator: only a fork says who created whom.
  */
 import { type ProcessIdentity, processKeyOf } from "#core/model/ids.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import { type Cgroup, CgroupTable } from "./cgroups.ts";
+import { attach, descendantsOf, detach, type KinLinks, mayStandAbove, takeOut } from "./kin.ts";
 import { TextPool } from "./text-pool.ts";
 
-export interface ProcessEntry {
+/** A process by name, which may have been forgotten. */
+export interface ProcessReference {
+	readonly id: string;
+	readonly tgid: number;
+	readonly key: Uint8Array;
+}
+
+export interface ProcessEntry extends KinLinks<ProcessEntry> {
 	/** `tgid:ticks`. */
 	readonly id: string;
 	readonly tgid: number;
 	readonly startTicks: bigint;
 	/** The 16-byte process key. */
 	readonly key: Uint8Array;
-	/** Who forked it, when the fork was seen. */
-	creator: ProcessEntry | null;
-	/** Who holds its ancestry in the table: the creator, or the parent it had when it was first seen. */
-	ancestor: ProcessEntry | null;
+	/** Who forked it, when the fork was seen; it stays when the table forgets that process. */
+	creator: ProcessReference | null;
 	/** Current parent by the last event that named it. */
 	parent: { readonly tgid: number; readonly key: Uint8Array } | null;
 	/** Execs since its fork; null when the fork was not seen. */
@@ -43,8 +51,6 @@ export interface ProcessEntry {
 	diedAt: number;
 	/** Named as a parent only, never seen itself. */
 	isInferred: boolean;
-	/** Entries in the table whose ancestor this is. */
-	childCount: number;
 }
 
 export interface ProcessName {
@@ -79,7 +85,7 @@ export class ProcessTable {
 	readonly #byId = new Map<string, ProcessEntry>();
 	/** The newest process of each pid. */
 	readonly #byTgid = new Map<number, ProcessEntry>();
-	/** Dead without entries below them, oldest first. */
+	/** Dead with at most one entry below them, oldest first: they can go without a distance being lost. */
 	readonly #remainder = new Map<string, ProcessEntry>();
 	#deaths = 0;
 	/** Processes that the full table did not take. */
@@ -128,8 +134,8 @@ export class ProcessTable {
 		const creator = this.find(creatorName) ?? this.#create(creatorName, true);
 		const entry = this.observe(child);
 		if (isForkSeenOnce && entry.creator !== null) this.#share(entry);
-		entry.creator = creator;
-		entry.parent = { tgid: creator.tgid, key: creator.key };
+		entry.creator = { id: creator.id, tgid: creator.tgid, key: creator.key };
+		entry.parent = entry.creator;
 		// An exec may have overtaken the fork on another CPU: what it told stays.
 		entry.execCount ??= 0;
 		entry.exe ??= creator.exe;
@@ -175,12 +181,12 @@ export class ProcessTable {
 		for (const entry of this.#byId.values()) if (entry.isInferred) this.#bury(entry);
 	}
 
-	/** Whether `ancestor` stands above the process or is it, and how far; null when not. */
-	distance(entry: ProcessEntry, ancestor: ProcessEntry): number | null {
-		let at: ProcessEntry | null = entry;
-		// The chain has no cycle (see #setAncestor), so it ends.
-		for (let depth = 0; at !== null; depth++, at = at.ancestor) if (at === ancestor) return depth;
-		return null;
+	/** The process and who stands below it in the table, to a depth; the work grows with them and not with the table. */
+	descendants(
+		root: ProcessEntry,
+		depthMax: number,
+	): Iterable<{ readonly entry: ProcessEntry; readonly depth: number }> {
+		return descendantsOf(root, depthMax);
 	}
 
 	/** The key of a process, whether it is in the table or not. */
@@ -200,7 +206,6 @@ export class ProcessTable {
 			startTicks: name.startTicks,
 			key: this.#keyOf(name),
 			creator: null,
-			ancestor: null,
 			parent: null,
 			execCount: null,
 			exe: null,
@@ -216,7 +221,12 @@ export class ProcessTable {
 			isAlive: true,
 			diedAt: 0,
 			isInferred,
+			ancestor: null,
+			ancestorSteps: 1,
 			childCount: 0,
+			firstChild: null,
+			nextSibling: null,
+			previousSibling: null,
 		};
 		if (this.#byId.size >= this.#processesMax && !this.#forgetOldest()) {
 			this.refusedCount++;
@@ -234,14 +244,20 @@ export class ProcessTable {
 	}
 
 	#setAncestor(entry: ProcessEntry, ancestor: ProcessEntry): void {
-		if (entry.ancestor === ancestor || this.distance(ancestor, entry) !== null) return;
+		if (entry === ancestor) return;
+		const old = entry.ancestor;
+		if (old === ancestor) {
+			entry.ancestorSteps = 1;
+			return;
+		}
 		// An entry that the full table refused must not hold one that is kept.
 		if (!this.#byId.has(entry.id) || !this.#byId.has(ancestor.id)) return;
-		const old = entry.ancestor;
-		entry.ancestor = ancestor;
-		ancestor.childCount++;
-		this.#remainder.delete(ancestor.id);
-		if (old !== null) this.#release(old);
+		// Only who has children can stand above another: a new process costs no walk, however deep its creator stands.
+		if (entry.childCount > 0 && mayStandAbove(entry, ancestor, AGENT_LIMITS.ancestryWalkMax)) return;
+		detach(entry);
+		attach(entry, ancestor, 1);
+		if (ancestor.childCount > 1) this.#remainder.delete(ancestor.id);
+		if (old !== null) this.#rememberIfBare(old);
 	}
 
 	#bury(entry: ProcessEntry): void {
@@ -252,33 +268,21 @@ export class ProcessTable {
 	}
 
 	#rememberIfBare(entry: ProcessEntry): void {
-		if (entry.isAlive || entry.childCount > 0) return;
+		if (entry.isAlive || entry.childCount > 1 || this.#remainder.has(entry.id)) return;
 		this.#remainder.set(entry.id, entry);
 		while (this.#remainder.size > this.#deadMax) this.#forgetOldest();
 	}
 
-	/** Forgets the oldest of the remainder, and with it the ancestors that it alone kept and that died before it. */
+	/** Forgets the oldest of the remainder. What stands below it moves up, at the same distance to all others. */
 	#forgetOldest(): boolean {
-		let entry = this.#remainder.values().next().value;
+		const entry = this.#remainder.values().next().value;
 		if (entry === undefined) return false;
-		for (;;) {
-			this.#remainder.delete(entry.id);
-			this.#byId.delete(entry.id);
-			if (this.#byTgid.get(entry.tgid) === entry) this.#byTgid.delete(entry.tgid);
-			const ancestor: ProcessEntry | null = entry.ancestor;
-			if (ancestor === null) return true;
-			ancestor.childCount--;
-			if (ancestor.isAlive || ancestor.childCount > 0) return true;
-			if (ancestor.diedAt > entry.diedAt) {
-				this.#remainder.set(ancestor.id, ancestor);
-				return true;
-			}
-			entry = ancestor;
-		}
-	}
-
-	#release(ancestor: ProcessEntry): void {
-		ancestor.childCount--;
-		this.#rememberIfBare(ancestor);
+		this.#remainder.delete(entry.id);
+		this.#byId.delete(entry.id);
+		if (this.#byTgid.get(entry.tgid) === entry) this.#byTgid.delete(entry.tgid);
+		const { ancestor } = entry;
+		takeOut(entry);
+		if (ancestor !== null) this.#rememberIfBare(ancestor);
+		return true;
 	}
 }

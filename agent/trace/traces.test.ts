@@ -12,11 +12,11 @@ import { type Collects, type TraceRoot, Traces } from "./traces.ts";
 
 const TRACE = "T-20261122-abc123";
 
-function stage(eventsPerSecMax = 1e9) {
+function stage(eventsPerSecMax = 1e9, limits?: { processesMax: number; deadMax: number }) {
 	let nowMs = 0;
 	const events: EventDraft[] = [];
 	const removed: number[] = [];
-	const table = new ProcessTable({ machineId: "m", bootId: "b" });
+	const table = new ProcessTable({ machineId: "m", bootId: "b" }, limits);
 	const lookBack = new LookBack({ bytesMax: 65_536, maxAgeMs: 30_000 });
 	const traces = new Traces({
 		caps: { eventsPerSecMax, bytesMax: 1000 },
@@ -114,13 +114,127 @@ test("children beyond the depth are not followed, nor their children", () => {
 	);
 });
 
-test("members beyond the limit are counted in the seal", () => {
+test("living members beyond the limit are told at once, then each second, and counted in the seal", () => {
 	const at = stage();
 	at.fork(10, 1);
 	at.open(10);
-	for (let pid = 100; pid < 100 + AGENT_LIMITS.traceMembersMax + 5; pid++) at.fork(pid, 10);
+	const gaps = () =>
+		at.events.flatMap(({ kind, payload, traceId }) =>
+			kind === "gap" ? [[payload.gapScope, payload.gapTo, payload.cause, traceId]] : [],
+		);
+	for (let pid = 100; pid < 99 + AGENT_LIMITS.traceMembersMax; pid++) at.fork(pid, 10);
+	assert.deepEqual(gaps(), []);
+	const cut = at.fork(20_000, 10);
+	assert.deepEqual(gaps(), [["count", 1n, "trace_members_full", TRACE]]);
+	assert.equal(at.traces.route(cut, draftOf(20_000)), false);
+	for (let pid = 20_001; pid < 20_005; pid++) at.fork(pid, 10);
+	assert.equal(gaps().length, 1);
+	at.advance(1000);
+	assert.deepEqual(gaps().at(-1), ["count", 4n, "trace_members_full", TRACE]);
+	at.fork(20_005, 10);
 	at.traces.endAll("agent_stopped");
+	assert.deepEqual(gaps().at(-1), ["count", 1n, "trace_members_full", TRACE]);
+	assert.equal(gaps().length, 3);
 	assert.equal(at.seal()?.gapCount, 6);
+	assert.equal(at.events.at(-1)?.kind, "trace_seal");
+});
+
+test("a process cannot leave its trace behind any number of short children", () => {
+	const at = stage();
+	at.fork(10, 1);
+	const trace = at.open(10);
+	const { traceMembersMax } = AGENT_LIMITS;
+	for (let i = 0; i < 2 * traceMembersMax; i++) {
+		at.fork(100 + i, 10);
+		at.exit(100 + i);
+	}
+	const next = at.fork(90_000, 10);
+	assert.equal(at.traces.route(next, { ...draftOf(90_000), kind: "file_open" }), true);
+	assert.equal(trace.memberCount, traceMembersMax);
+	assert.equal(trace.dead.size, traceMembersMax - 2);
+	assert.equal(trace.liveCount, 2);
+	assert.equal(
+		at.events.some(({ kind }) => kind === "gap"),
+		false,
+	);
+	// The last of the dead are still members, for what comes late of them.
+	const late = at.table.observe({ tgid: 99 + 2 * traceMembersMax, startTicks: BigInt(99 + 2 * traceMembersMax) });
+	assert.equal(at.traces.route(late, draftOf(late.tgid)), true);
+});
+
+test("a second process of a dead member's key is alive in the trace again", () => {
+	const at = stage();
+	at.fork(10, 1);
+	const trace = at.open(10);
+	at.fork(11, 10);
+	at.exit(11);
+	at.exit(11);
+	assert.equal(trace.liveCount, 1, "one death counts once");
+	const second = at.table.fork({ tgid: 11, startTicks: 11n }, { tgid: 10, startTicks: 10n }, true);
+	at.traces.inherit(second);
+	assert.equal(second.isKeyShared, true);
+	assert.deepEqual([trace.liveCount, trace.dead.size], [2, 0]);
+});
+
+test("one root that was refused takes its own members with it, and no others", () => {
+	const at = stage();
+	at.fork(10, 1);
+	at.fork(20, 1);
+	at.open(10);
+	const trace = at.open(20);
+	at.fork(11, 10);
+	at.fork(21, 20);
+	at.exit(21);
+	assert.deepEqual([trace.memberCount, trace.liveCount, trace.dead.size], [4, 3, 1]);
+	at.traces.dropRoot(trace, trace.roots[1] as TraceRoot, "collector_refused");
+	assert.deepEqual([trace.memberCount, trace.liveCount, trace.dead.size], [2, 2, 0]);
+	at.exit(10);
+	at.exit(11);
+	at.advance(AGENT_LIMITS.lineageGoneMs);
+	assert.equal(at.seal()?.cause, "lineage_ended");
+});
+
+test("a child of a traced process is a member when the process table has no room for it, and so are its children", () => {
+	const at = stage(1e9, { processesMax: 3, deadMax: 3 });
+	at.fork(10, 1);
+	at.fork(11, 10);
+	const trace = at.open(10);
+	const child = at.fork(12, 10);
+	const grandchild = at.fork(13, 12);
+	const foreign = at.fork(14, 1);
+	assert.equal(at.table.byTgid(12), undefined);
+	assert.ok(at.table.refusedCount > 0);
+	assert.equal(at.traces.route(child, draftOf(12)), true);
+	assert.equal(at.traces.route(at.table.observe({ tgid: 13, startTicks: 13n }), draftOf(13)), true);
+	assert.equal(at.events.at(-1)?.payload.depth, 2);
+	assert.equal(at.traces.route(grandchild, draftOf(13)), true);
+	assert.equal(at.traces.route(foreign, draftOf(14)), false);
+	assert.equal(trace.liveCount, 4);
+	at.exit(13);
+	assert.equal(trace.liveCount, 3);
+});
+
+test("a traced process that hides behind a chain of dead stays in its trace, and a later trace finds how deep it stands", () => {
+	const at = stage(1e9, { processesMax: 100, deadMax: 5 });
+	at.fork(10, 1);
+	at.fork(11, 10);
+	at.open(11, { depth: 255 });
+	for (let pid = 12; pid <= 60; pid++) {
+		at.fork(pid, pid - 1);
+		at.exit(pid - 1);
+	}
+	assert.equal(at.table.find({ tgid: 11, startTicks: 11n }), undefined, "the dead root need not be remembered");
+	at.open(10, { depth: 50 });
+	const tip = at.fork(61, 60);
+	at.events.length = 0;
+	assert.equal(at.traces.route(tip, draftOf(61)), true);
+	assert.equal(at.events[0]?.payload.depth, 50, "below the first root");
+	at.traces.endAll("agent_stopped");
+	at.events.length = 0;
+	at.open(10, { depth: 50 });
+	const depths = at.events.flatMap(({ kind, payload }) => (kind === "snapshot" ? [[payload.pid, payload.depth]] : []));
+	assert.deepEqual(depths.at(-1), [60, 50]);
+	assert.equal(at.traces.route(tip, draftOf(61)), false, "51 levels below");
 });
 
 test("every slot can be used and the next is refused", () => {

@@ -1,7 +1,8 @@
 /**
  * Running traces: which processes belong to which, and what goes into the trace lane. A member's child is a member before its
- * first event, up to the trace's depth; an event of two traces is told in both. Guarantees: each trace ends, with a cause and
- * its counts; what a trace was told not to collect is not in its events. Must never start anything: commands.ts decides that.
+ * first event, up to the trace's depth, whether the process table has room for it or not; an event of two traces is told in
+ * both. Guarantees: each trace ends, with a cause and its counts; a child that it cannot follow is told by a gap record at once;
+ * what a trace was told not to collect is not in its events. Must never start anything: commands.ts decides that.
  */
 import type { EventKind, EventPayload } from "#core/model/event.ts";
 import type { HostClock } from "../clock.ts";
@@ -41,8 +42,15 @@ export interface Trace {
 	liveCount: number;
 	emptySinceMs: number | null;
 	memberCount: number;
-	/** Children beyond `traceMembersMax`. */
+	/** Ids of dead members, the longest dead first: kept for late events until a new child needs the place. */
+	readonly dead: Set<string>;
+	/** Children that found `traceMembersMax` living members. */
 	cutCount: number;
+	/** Of them, how many a gap record has told. */
+	cutToldCount: number;
+	/** When the first of the others was cut. */
+	cutSinceMs: number;
+	cutToldAtMs: number;
 	/** Encoded bytes of its events that are in the outbox. */
 	storedBytes: number;
 	readonly rate: RateCap;
@@ -86,13 +94,6 @@ export interface TracesOptions {
 interface LineageMember {
 	readonly entry: ProcessEntry;
 	readonly depth: number;
-}
-
-function* lineageOf(root: TraceRoot, table: ProcessTable): Iterable<LineageMember> {
-	for (const entry of table.entries()) {
-		const depth = table.distance(entry, root.entry);
-		if (depth !== null && depth <= root.depth) yield { entry, depth };
-	}
 }
 
 const NETWORK: ReadonlySet<EventKind> = new Set([
@@ -154,7 +155,11 @@ export class Traces {
 			liveCount: 0,
 			emptySinceMs: null,
 			memberCount: 0,
+			dead: new Set(),
 			cutCount: 0,
+			cutToldCount: 0,
+			cutSinceMs: 0,
+			cutToldAtMs: Number.NEGATIVE_INFINITY,
 			storedBytes: 0,
 			rate: new RateCap(this.#options.caps.eventsPerSecMax, nowMs),
 		};
@@ -162,7 +167,7 @@ export class Traces {
 		trace.endsAtMs = Math.max(trace.endsAtMs, endsAtMs);
 		this.#traces.set(traceId, trace);
 		this.#slots.add(root.slot);
-		const lineage = [...lineageOf(root, table)];
+		const lineage = [...table.descendants(root.entry, root.depth)];
 		this.#tellLookBack(trace, root, lineage);
 		for (const { entry, depth } of lineage) {
 			const isAncestry = !entry.isAlive && entry.childCount > 0;
@@ -200,28 +205,71 @@ export class Traces {
 
 	#join(entry: ProcessEntry, membership: Membership): boolean {
 		const { trace, root } = membership;
+		if (!this.#traces.has(trace.traceId)) return false;
 		const mine = this.#members.get(entry.id) ?? [];
-		if (mine.some((each) => each.root === root)) return false;
-		if (trace.memberCount >= AGENT_LIMITS.traceMembersMax) {
-			trace.cutCount++;
+		if (mine.some((each) => each.root === root)) {
+			// A second process of one key lives where the first has died.
+			if (entry.isAlive && trace.dead.delete(entry.id)) this.#countLiving(trace);
+			return false;
+		}
+		if (trace.memberCount >= AGENT_LIMITS.traceMembersMax && !this.#forgetLongestDead(trace, entry.id)) {
+			this.#cut(trace);
 			return false;
 		}
 		const isKnownToTrace = mine.some((each) => each.trace === trace);
 		mine.push(membership);
 		this.#members.set(entry.id, mine);
 		trace.memberCount++;
-		if (entry.isAlive && !isKnownToTrace) {
-			trace.liveCount++;
-			trace.emptySinceMs = null;
-		}
+		if (!entry.isAlive) trace.dead.add(entry.id);
+		else if (!isKnownToTrace) this.#countLiving(trace);
 		return !isKnownToTrace;
 	}
 
-	/** A process appeared or its creator became known: it belongs where its ancestor belongs. */
+	#countLiving(trace: Trace): void {
+		trace.liveCount++;
+		trace.emptySinceMs = null;
+	}
+
+	/**
+	 * Makes room in a trace. Its children are members by now and theirs follow from them, so a dead member is needed by its own
+	 * late events only.
+	 */
+	#forgetLongestDead(trace: Trace, exceptId: string): boolean {
+		for (const id of trace.dead) {
+			if (id === exceptId) continue;
+			this.#leave(id, (each) => each.trace === trace);
+			return true;
+		}
+		return false;
+	}
+
+	#cut(trace: Trace): void {
+		const nowMs = this.#options.clock.monotonicMs();
+		if (trace.cutCount === trace.cutToldCount) trace.cutSinceMs = nowMs;
+		trace.cutCount++;
+		if (nowMs - trace.cutToldAtMs >= AGENT_LIMITS.traceCutGapMs) this.#tellCut(trace);
+	}
+
+	#tellCut(trace: Trace): void {
+		const { clock } = this.#options;
+		const count = trace.cutCount - trace.cutToldCount;
+		if (count === 0) return;
+		const nowMs = clock.monotonicMs();
+		const agoMs = nowMs - trace.cutSinceMs;
+		trace.cutToldCount = trace.cutCount;
+		trace.cutToldAtMs = nowMs;
+		this.#tell(trace, countGap(clock, { count, agoMs, cause: "trace_members_full" }));
+	}
+
+	/** A process appeared or its creator became known: it belongs where its creator, else its ancestor, belongs. */
 	inherit(entry: ProcessEntry): void {
-		if (this.#members.size === 0 || entry.ancestor === null) return;
-		for (const above of this.#members.get(entry.ancestor.id) ?? []) {
-			if (above.depth < above.root.depth) this.#join(entry, { ...above, depth: above.depth + 1 });
+		if (this.#members.size === 0) return;
+		const aboveId = entry.creator?.id ?? entry.ancestor?.id;
+		if (aboveId === undefined) return;
+		const steps = entry.creator === null ? entry.ancestorSteps : 1;
+		for (const above of this.#members.get(aboveId) ?? []) {
+			const depth = above.depth + steps;
+			if (depth <= above.root.depth) this.#join(entry, { ...above, depth });
 		}
 	}
 
@@ -242,14 +290,15 @@ export class Traces {
 			if (trace.rate.admits(draft.kind, this.#options.clock.monotonicMs()))
 				this.#tell(trace, { ...draft, payload: { ...payload, depth } });
 		}
-		if (draft.kind === "exit") this.#exited(memberships);
+		if (draft.kind === "exit") this.#exited(entry.id, memberships);
 		return isTold;
 	}
 
-	#exited(memberships: readonly Membership[]): void {
+	#exited(id: string, memberships: readonly Membership[]): void {
 		for (const trace of new Set(memberships.map((each) => each.trace))) {
-			trace.liveCount = Math.max(0, trace.liveCount - 1);
-			if (trace.liveCount === 0) trace.emptySinceMs = this.#options.clock.monotonicMs();
+			if (trace.dead.has(id)) continue;
+			trace.dead.add(id);
+			this.#countGone(trace);
 		}
 	}
 
@@ -285,6 +334,7 @@ export class Traces {
 		const nowMs = this.#options.clock.monotonicMs();
 		for (const trace of this.running()) {
 			this.#tellRefused(trace);
+			this.#tellCut(trace);
 			if (nowMs >= trace.endsAtMs) this.end(trace, "duration_reached");
 			else if (trace.storedBytes >= this.#options.caps.bytesMax) this.end(trace, "byte_limit");
 			else if (trace.emptySinceMs !== null && nowMs - trace.emptySinceMs >= AGENT_LIMITS.lineageGoneMs)
@@ -308,6 +358,7 @@ export class Traces {
 	end(trace: Trace, cause: TraceEnd): void {
 		if (!this.#traces.has(trace.traceId)) return;
 		this.#tellRefused(trace);
+		this.#tellCut(trace);
 		if (!this.#traces.delete(trace.traceId)) return;
 		for (const { slot } of trace.roots) {
 			this.#slots.delete(slot);
@@ -327,10 +378,24 @@ export class Traces {
 	}
 
 	#forget(isGone: (membership: Membership) => boolean): void {
-		for (const [id, memberships] of this.#members) {
-			const kept = memberships.filter((each) => !isGone(each));
-			if (kept.length === 0) this.#members.delete(id);
-			else if (kept.length < memberships.length) this.#members.set(id, kept);
-		}
+		for (const id of this.#members.keys()) this.#leave(id, isGone);
+	}
+
+	/** Takes memberships from a process; a trace that it is in no more does not count it any longer, dead or living. */
+	#leave(id: string, isGone: (membership: Membership) => boolean): void {
+		const all = this.#members.get(id) ?? [];
+		const kept = all.filter((each) => !isGone(each));
+		if (kept.length === all.length) return;
+		if (kept.length === 0) this.#members.delete(id);
+		else this.#members.set(id, kept);
+		for (const { trace } of all) trace.memberCount--;
+		for (const { trace } of kept) trace.memberCount++;
+		for (const trace of new Set(all.map((each) => each.trace)))
+			if (!kept.some((each) => each.trace === trace) && !trace.dead.delete(id)) this.#countGone(trace);
+	}
+
+	#countGone(trace: Trace): void {
+		trace.liveCount = Math.max(0, trace.liveCount - 1);
+		if (trace.liveCount === 0) trace.emptySinceMs = this.#options.clock.monotonicMs();
 	}
 }
