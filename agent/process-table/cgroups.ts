@@ -1,7 +1,8 @@
 /**
  * What a cgroup says of the processes in it: its path, the container and the systemd unit that the path shows. procmond tells a
  * path once per cgroup, processes point at one record. Guarantees a bound; a record that is forgotten stays with the processes
- * that have it, and with their children. Must never ask a container runtime: a path is what everybody on the host can check.
+ * that have it, and with their children. The unit is the one that the host's systemd made; names further in belong to whoever the
+ * tree was delegated to, and are claims. Must never ask a container runtime: a path is what everybody on the host can check.
  */
 import { AGENT_LIMITS } from "../limits.ts";
 
@@ -32,6 +33,12 @@ const CONTAINER_NAMES: readonly RegExp[] = [
 	// machine-NAME.scope is nspawn's and machined's; a qemu one holds the emulator, whose guest is no container of this kernel.
 	/^machine-(?!qemu-)(.+)\.scope$/,
 ];
+/** A user names everything below this as they like; a rootless container of podman lies there, so only its form is taken. */
+const USER_MANAGER = /^user@.+\.service$/;
+const ROOTLESS_NAMES: readonly RegExp[] = [/^(?:libpod|podman)-([0-9a-f]{12,64})\.scope$/];
+/** Units that may hold processes, besides slices. */
+const UNIT = /^.+\.(?:service|scope|socket|mount|swap)$/;
+const SLICE = /^.+\.slice$/;
 /** `/lxc/NAME` and `/lxc.payload/NAME`: the name stands one level below. */
 const LXC_PARENT = /^lxc(?:\.payload)?$/;
 
@@ -44,13 +51,19 @@ function unescaped(name: string): string {
 	});
 }
 
-/** The innermost container that a cgroup path names, or null. */
+/**
+ * The innermost container that a cgroup path names, or null. Below a user's manager only podman's form counts, and that is the
+ * user's own claim; a container that holds a nested tree can claim names in it as well.
+ */
 export function containerIdOf(path: string): string | null {
 	const names = path.split("/").map(unescaped);
+	const manager = names.findIndex((name) => USER_MANAGER.test(name));
 	for (let i = names.length - 1; i > 0; i--) {
 		const name = names[i] as string;
-		if (LXC_PARENT.test(names[i - 1] as string) && name !== "") return name.slice(0, CONTAINER_ID_LENGTH_MAX);
-		for (const pattern of CONTAINER_NAMES) {
+		const isOfUser = manager !== -1 && i > manager;
+		if (!isOfUser && LXC_PARENT.test(names[i - 1] as string) && name !== "")
+			return name.slice(0, CONTAINER_ID_LENGTH_MAX);
+		for (const pattern of isOfUser ? ROOTLESS_NAMES : CONTAINER_NAMES) {
 			const id = pattern.exec(name)?.[1];
 			if (id !== undefined) return id.slice(0, CONTAINER_ID_LENGTH_MAX);
 		}
@@ -58,12 +71,13 @@ export function containerIdOf(path: string): string | null {
 	return null;
 }
 
-/** The innermost service or scope, else the innermost slice: where systemd would look for the unit. Null without any. */
+/** The first name after the leading slices when it is a unit (as systemd's `cg_path_get_unit`), else the last of them, or null. */
 export function systemdUnitOf(path: string): string | null {
-	const names = path.split("/").map(unescaped);
-	const unit =
-		names.findLast((name) => /^.+\.(?:service|scope)$/.test(name)) ??
-		names.findLast((name) => /^.+\.slice$/.test(name));
+	const names = path.split("/").slice(1).map(unescaped);
+	const end = names.findIndex((name) => !SLICE.test(name));
+	const slices = end === -1 ? names : names.slice(0, end);
+	const first = names[slices.length];
+	const unit = first !== undefined && UNIT.test(first) ? first : slices.at(-1);
 	return unit === undefined ? null : unit.slice(0, UNIT_LENGTH_MAX);
 }
 

@@ -334,7 +334,7 @@ test("a trace without command lines has no environment either", () => {
 test("a trace opens with who its processes are, and says what their view already lacks", () => {
 	const at = stage();
 	const entry = at.fork(10, 1);
-	at.table.cgroups.learn(5n, "/lxc/web/x.service");
+	at.table.cgroups.learn(5n, "/system.slice/x.service/lxc/web");
 	Object.assign(entry, { sid: 4, tty: "pts/0", uid: 1000, gid: 0, euid: 0, cgroup: at.table.cgroups.of(5n) });
 	markPartial(entry, "io_uring");
 	at.open(10);
@@ -345,7 +345,7 @@ test("a trace opens with who its processes are, and says what their view already
 	assert.deepEqual([payload.uid, payload.gid, payload.euid], [1000, 0, 0]);
 	assert.deepEqual(
 		[payload.cgroupId, payload.cgroupPath, payload.containerId, payload.systemdUnit],
-		[5n, "/lxc/web/x.service", "web", "x.service"],
+		[5n, "/system.slice/x.service/lxc/web", "web", "x.service"],
 	);
 	assert.deepEqual(payload.absent, ["view: partial (io_uring)"]);
 });
