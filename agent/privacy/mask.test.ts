@@ -22,6 +22,26 @@ test("what only looks like an option is a value", () => {
 	}
 });
 
+test("after the separator everything is a value, also what looks like an option", () => {
+	assert.deepEqual(maskCmdline(["git", "--quiet", "--", "--name", "-p", "-", "--", "--a=b", "x"]), [
+		"git",
+		"--quiet",
+		"--",
+		...Array.from({ length: 6 }, () => "***"),
+	]);
+	assert.deepEqual(maskCmdline(["--", "-v"]), ["--", "-v"], "a program's own name separates nothing");
+});
+
+test("a key behind two hyphens is a value, an option's name is not", () => {
+	const hex = "3f8a1c0d";
+	for (const key of [hex.repeat(8), hex.repeat(4), `${hex}${hex}`, "f3a81c0d5", "1234", "a".repeat(33), "x-12345"]) {
+		assert.deepEqual(maskCmdline(["p", `--${key}`, `--${key}=v`]), ["p", "***", "***"], key);
+	}
+	const names = ["a".repeat(32), "sha512", "ipv6", "x509-cert", "utf-8", "max-http2-streams", "iso-8859", "V"];
+	for (const name of names)
+		assert.deepEqual(maskCmdline(["p", `--${name}`, `--${name}=v`]), ["p", `--${name}`, `--${name}=***`]);
+});
+
 test("a value keeps not even its length", () => {
 	assert.equal(maskCmdline(["p", "a"])[1], maskCmdline(["p", "a".repeat(5000)])[1]);
 	assert.deepEqual(maskCmdline(["p", ""]), ["p", "***"]);
