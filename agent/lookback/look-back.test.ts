@@ -44,6 +44,28 @@ test("a lineage is the root and whom it forked, also those who died before anybo
 	assert.deepEqual(found[0]?.draft, draftOf("exec", 10));
 });
 
+/** The same 53 bits that the ring looks up by, another process. */
+const twinOf = (key: Uint8Array) => key.map((byte, at) => (at >= 8 ? byte ^ 0xff : byte));
+
+test("another process of the same index is not told, nor whom it forked", () => {
+	const at = ring();
+	const draft = draftOf("exec", 10);
+	fill(at, { ...draft, process: twinOf(draft.process) });
+	const fork = draftOf("fork", 11);
+	fill(at, { ...fork, payload: { ...fork.payload, creatorParent: twinOf(keyOf(10)) } });
+	fill(at, draftOf("exec", 11));
+	fill(at, draftOf("exec", 10));
+	const members = [{ key: keyOf(10), depth: 0 }];
+	assert.deepEqual(told(at.lineage(members, 3, 0)), [["exec", 10, 0]]);
+	const both = [...members, { key: twinOf(keyOf(10)), depth: 2 }];
+	assert.deepEqual(told(at.lineage(both, 3, 0)), [
+		["exec", 10, 2],
+		["fork", 11, 3],
+		["exec", 11, 3],
+		["exec", 10, 0],
+	]);
+});
+
 test("what is older than its age is not told, and what is exactly that old is", () => {
 	const at = ring(65_536, 1000);
 	fill(at, draftOf("exec", 10), 0);

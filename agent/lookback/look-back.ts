@@ -19,16 +19,46 @@ export interface Remembered {
 	readonly depth: number;
 }
 
+/** A process that the table knows in the lineage, and how many forks below the root. */
+export interface LineageMember {
+	readonly key: Uint8Array;
+	readonly depth: number;
+}
+
 /** Encoded events are hardly smaller; more slots would never be used. */
 const BYTES_PER_SLOT = 128;
 const NO_PARENT = 0;
 
 const KINDS: ReadonlySet<string> = new Set(PROCESS_EVENT_KINDS);
 
-/** 53 bits of a process key, which is a hash: the index of the ring. The whole key is compared before anything is told. */
+/** 53 bits of a process key, which is a hash: the index of the ring. `lineage` compares the whole key before it tells anything. */
 function indexOf(key: Uint8Array): number {
 	const view = new DataView(key.buffer, key.byteOffset, key.length);
 	return 1 + (view.getUint32(0) & 0xf_ffff) * 2 ** 32 + view.getUint32(4);
+}
+
+/** Members of a lineage by index, each with its whole key: two processes of one index are not taken for each other. */
+class KnownMembers {
+	readonly #byIndex = new Map<number, LineageMember[]>();
+
+	constructor(members: readonly LineageMember[]) {
+		for (const member of members) this.add(member);
+	}
+
+	hasIndex(index: number): boolean {
+		return this.#byIndex.has(index);
+	}
+
+	depthOf(key: Uint8Array): number | undefined {
+		return this.#byIndex.get(indexOf(key))?.find((member) => equalBytes(member.key, key))?.depth;
+	}
+
+	/** Takes one more; of a known one the first depth stands. */
+	add(member: LineageMember): void {
+		if (this.depthOf(member.key) !== undefined) return;
+		const index = indexOf(member.key);
+		this.#byIndex.set(index, [...(this.#byIndex.get(index) ?? []), member]);
+	}
 }
 
 export class LookBack {
@@ -110,18 +140,20 @@ export class LookBack {
 	 * What the root and its descendants did, oldest first. `members` are the processes that the table knows below the root with
 	 * their depth; descendants that died and were forgotten are found by the forks in the ring.
 	 */
-	lineage(members: readonly { key: Uint8Array; depth: number }[], depthMax: number, nowMs: number): Remembered[] {
+	lineage(members: readonly LineageMember[], depthMax: number, nowMs: number): Remembered[] {
 		this.#forgetOld(nowMs);
-		const depths = new Map(members.map(({ key, depth }) => [indexOf(key), depth]));
+		const known = new KnownMembers(members);
 		const found: Remembered[] = [];
 		for (let number = this.#first; number < this.#next; number++) {
 			const slot = number % this.#slots;
 			const process = this.#processes[slot] as number;
-			const above = depths.get(this.#creators[slot] as number);
-			if (above !== undefined && above < depthMax && !depths.has(process)) depths.set(process, above + 1);
-			const depth = depths.get(process);
-			if (depth === undefined || depth > depthMax) continue;
+			if (!known.hasIndex(process) && !known.hasIndex(this.#creators[slot] as number)) continue;
 			const draft = this.#read(slot);
+			const { creatorParent } = draft.payload;
+			const above = draft.kind === "fork" && creatorParent !== undefined ? known.depthOf(creatorParent) : undefined;
+			if (above !== undefined && above < depthMax) known.add({ key: draft.process, depth: above + 1 });
+			const depth = known.depthOf(draft.process);
+			if (depth === undefined || depth > depthMax) continue;
 			const twin = found.at(-1);
 			// One event of two traces was encoded twice, one after the other.
 			if (twin !== undefined && isSame(twin.draft, draft)) continue;
