@@ -109,6 +109,6 @@ export const AGENT_LIMITS = {
 	rewindsMax: 5,
 	/** Clocks that differ by more are worth a log line; the hop may refuse the hello. */
 	clockSkewMsMax: 10 * 60_000,
-	/** On SIGTERM: sealing and the last fsync get this long before the process ends. */
-	stopGraceMs: 3000,
+	/** After a stop, which seals and syncs before it returns: what the link still holds gets this long to leave the socket. */
+	stopGraceMs: 200,
 } as const;

@@ -30,12 +30,36 @@ async function lab(t: TestContext): Promise<Lab> {
 	return made;
 }
 
+function exampleOf(help: string): string {
+	return /\n( {2}agent:\n(?: {4}.*\n)+)/.exec(help)?.[1]?.replace(/^ {2}/gm, "") ?? "";
+}
+
+test("help shows every key that the parser knows", () => {
+	const lines = exampleOf(run("--help").stdout).trimEnd().split("\n");
+	const groups = lines.flatMap((line, at) => (/^ *\w+:$/.test(line) ? [at] : []));
+	assert.ok(groups.length >= 8);
+	for (const at of groups) {
+		const indent = " ".repeat((lines[at] as string).search(/\w/) + 2);
+		// The parser's refusal of a foreign key names all that it knows in its place.
+		const refused = parseConfig(lines.toSpliced(at + 1, 0, `${indent}zzzzzzzzzzzz: 1`).join("\n"), "/agent.yaml");
+		assert.ok(!refused.ok);
+		const known = /known here: ([\w, ]+)/.exec(refused.detail)?.[1]?.split(", ") ?? [];
+		assert.ok(known.length > 0, refused.detail);
+		const end = lines.findIndex((line, below) => below > at && !line.startsWith(indent));
+		const shown = lines.slice(at + 1, end === -1 ? undefined : end).flatMap((line) => {
+			const key = /^( *)(\w+):/.exec(line);
+			return key?.[1] === indent ? [key[2]] : [];
+		});
+		assert.deepEqual(shown.toSorted(), known.toSorted(), lines[at]);
+	}
+});
+
 test("help shows an example that the parser accepts, and a good configuration passes the check", async (t) => {
 	const { config } = await lab(t);
 	const help = run("--help");
 	assert.equal(help.status, 0);
 	assert.match(help.stdout, /Exit codes/);
-	const example = /\n( {2}agent:\n(?: {4}.*\n)+)/.exec(help.stdout)?.[1]?.replace(/^ {2}/gm, "") ?? "";
+	const example = exampleOf(help.stdout);
 	assert.ok(parseConfig(example, "/etc/daemoneye/agent.yaml").ok, example);
 	const good = run("--config", config(7443), "--check");
 	assert.equal(good.status, 0, good.stderr);

@@ -49,9 +49,15 @@ Example of FILE (relative paths are relative to it; the agent's id is in its cer
     stream:
       batch_max_events: 2000
       batch_max_ms: 250
+      events_per_sec_max: 10000          # of the baseline; what is above becomes a gap record
     trace:
       default_depth: 6                   # for commands that name no depth
       privacy_mask_args: true            # false only where the trust document allows it
+      events_per_sec_max: 2000           # of one trace
+      bytes_max: 536870912               # of one trace in the outbox; then it is sealed
+    look_back:
+      secs: 30                           # what a trace tells of the time before it, from memory
+      bytes_max: 4194304
     outbox:
       bytes_max: 268435456
     capture:
@@ -164,7 +170,7 @@ function run(prepared: Prepared): Promise<ExitName> {
 				say(sentenceOf(failed, error as Error));
 				return resolve(failed);
 			}
-			setTimeout(() => resolve(name), Math.min(200, AGENT_LIMITS.stopGraceMs));
+			setTimeout(() => resolve(name), AGENT_LIMITS.stopGraceMs);
 		};
 		const onFatal = (kind: "capture" | "fault", error: Error) => {
 			const name = exitOf(kind, error);
