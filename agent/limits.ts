@@ -1,6 +1,6 @@
 /**
  * The limits of the agent, each with its reason. Hitting one is counted or becomes an event: loss is data. The agent runs on a
- * heap of 96 MiB beside other people's work, so every list has its bound here.
+ * heap of 64 MiB beside other people's work, so every list has its bound here.
  */
 
 const MIB = 1024 * 1024;
@@ -28,7 +28,7 @@ export const AGENT_LIMITS = {
 	/** Frames to procmond that its socket has not taken: it stopped reading, and the link is dropped. */
 	collectorBacklogBytesMax: MIB,
 
-	/** Processes in the table, live and dead: about 1 KiB each on a 96 MiB heap, twice the size of a busy host. */
+	/** Processes in the table, live and dead: about 1 KiB each on a 64 MiB heap, twice the size of a busy host. */
 	processesMax: 24_576,
 	/**
 	 * Dead processes with at most one entry below them that are still remembered, so that a late event finds its process and a

@@ -11,7 +11,7 @@ import { isEventFrame, translate } from "../events/translate.ts";
 import { ProcessTable } from "./process-table.ts";
 
 const PROCESSES = 10_000;
-/** A host of 10,000 processes must leave most of a 96 MiB heap to everything else. */
+/** A host of 10,000 processes must leave most of a 64 MiB heap to everything else. */
 const ENTRY_BYTES_MAX = 1024;
 
 setFlagsFromString("--expose-gc");
