@@ -282,6 +282,18 @@ test("a hash that comes later has the file's identity, and one that does not com
 	assert.equal(wrong.sha256, undefined);
 });
 
+test("a hash that comes long after its process was forgotten names it and takes no place in the table", () => {
+	const { table, payload, take } = stage();
+	const before = table.size;
+	const hash = { SHA256: new Uint8Array(32), BLAKE3: new Uint8Array(32) };
+	const late = take({ kind: "file_hash", tgid: 777, startTicks: 5n, tags: hash });
+	assert.deepEqual(late.draft.process, table.keyOf({ tgid: 777, startTicks: 5n }));
+	assert.equal(payload({ kind: "memory_header", tgid: 778, tags: {} }).pid, 778);
+	assert.equal(table.size, before);
+	const known = table.observe({ tgid: 779, startTicks: 5n });
+	assert.equal(take({ kind: "file_hash", tgid: 779, startTicks: 5n, tags: hash }).entry, known);
+});
+
 test("a memory header is told with the hash of its own bytes, and only where the policy allows it", () => {
 	const CONTENT = utf8("\x7fELF");
 	const header = (tags: OutgoingFrame["tags"], allowsMemoryHeaders = true) =>

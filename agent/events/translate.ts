@@ -52,6 +52,8 @@ function place(frame: EventFrame, table: ProcessTable): ProcessEntry {
 	// Only the programs in the kernel tell each fork once; a poll may name one process twice.
 	if (frame.kind === "fork" && parent !== null) return table.fork(frame, parent, frame.tier === "ebpf");
 	if (frame.kind === "exit") return table.exit(frame);
+	// procmond reads files at its own pace: of whom it tells then, the exit may be long past.
+	if (frame.kind === "file_hash" || frame.kind === "memory_header") return table.mention(frame);
 	const entry = table.observe(frame);
 	const isImage = frame.kind === "exec" || frame.kind === "snapshot";
 	if (isImage && parent !== null) table.setParent(entry, parent);

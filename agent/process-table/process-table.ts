@@ -127,6 +127,14 @@ export class ProcessTable {
 	}
 
 	/**
+	 * A process that something is told of long after it was done. One that the table does not know may have ended and been
+	 * forgotten, and no exit will come of it: it gets its key and takes no place.
+	 */
+	mention(name: ProcessName): ProcessEntry {
+		return this.find(name) ?? this.#unplaced(name, true);
+	}
+
+	/**
 	 * A child came: its creator is now known, and it has not executed anything yet. Where the collector sees each fork once, a
 	 * second fork of one name is a second process that the key cannot tell from the first: the entry is marked and starts anew.
 	 */
@@ -199,8 +207,8 @@ export class ProcessTable {
 		return processKeyOf({ ...this.#host, ...name }).slice();
 	}
 
-	#create(name: ProcessName, isInferred: boolean): ProcessEntry {
-		const entry: ProcessEntry = {
+	#unplaced(name: ProcessName, isInferred: boolean): ProcessEntry {
+		return {
 			id: `${name.tgid}:${name.startTicks}`,
 			tgid: name.tgid,
 			startTicks: name.startTicks,
@@ -228,6 +236,10 @@ export class ProcessTable {
 			nextSibling: null,
 			previousSibling: null,
 		};
+	}
+
+	#create(name: ProcessName, isInferred: boolean): ProcessEntry {
+		const entry = this.#unplaced(name, isInferred);
 		if (this.#byId.size >= this.#processesMax && !this.#forgetOldest()) {
 			this.refusedCount++;
 			return entry;
