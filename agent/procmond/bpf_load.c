@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "comma_list.h"
 #include "procmond.h"
 #include "procmond.skel.h"
 
@@ -108,21 +109,6 @@ static unsigned usable_rows(uint64_t scope_cgroup_id)
 	return usable;
 }
 
-static void append(char *list, const char *name)
-{
-	size_t used = strlen(list);
-
-	snprintf(list + used, SOURCE_TEXT_BYTES - used, "%s%s", used ? "," : "", name);
-}
-
-static bool listed(const char *list, const char *name)
-{
-	const char *at = strstr(list, name);
-	size_t length = strlen(name);
-
-	return at && (at[length] == ',' || !at[length]);
-}
-
 /* The skeleton owns the link from here on and detaches it when it is destroyed. */
 static void keep_link(struct procmond_bpf *skeleton, const char *name, struct bpf_link *link)
 {
@@ -159,14 +145,14 @@ static bool attach_rows(struct procmond_bpf *skeleton, unsigned loaded,
 		const struct bpf_row *row = &bpf_rows[i];
 
 		if (loaded & 1u << i && put_to_work(skeleton, row))
-			append(report->programs, row->public_name);
+			comma_list_add(report->programs, SOURCE_TEXT_BYTES, row->public_name);
 	}
 	for (int i = 0; i < bpf_rows_count; i++) {
 		const struct bpf_row *row = &bpf_rows[i];
 
-		if (row->spare || listed(report->programs, row->public_name))
+		if (row->spare || comma_list_has(report->programs, row->public_name))
 			continue;
-		append(report->missing, row->public_name);
+		comma_list_add(report->missing, SOURCE_TEXT_BYTES, row->public_name);
 		complete &= !row->required;
 	}
 	return complete;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comma_list.h"
 #include "event_frame.h"
 #include "proc_read.h"
 
@@ -57,10 +58,8 @@ size_t event_process_filter_env(const uint8_t *env, size_t bytes, char *out, siz
 
 static void add_absent(char *text, bool is_absent, const char *entry)
 {
-	size_t used = strlen(text);
-
 	if (is_absent)
-		snprintf(text + used, ABSENT_BYTES_MAX - used, "%s%s", used ? "," : "", entry);
+		comma_list_add(text, ABSENT_BYTES_MAX, entry);
 }
 
 static void send_env(struct frame_writer *writer, const struct pm_long *event, const uint8_t *env,

@@ -5,8 +5,7 @@
  */
 #include "fidelity.h"
 
-#include <stdio.h>
-#include <string.h>
+#include "comma_list.h"
 
 struct bounds {
 	const char *name;
@@ -70,19 +69,12 @@ uint64_t fidelity_mask(uint32_t level)
 	return (1ull << level) - 1;
 }
 
-static void append(char *text, size_t bytes, const char *name)
-{
-	size_t used = strlen(text);
-
-	snprintf(text + used, bytes - used, "%s%s", used ? "," : "", name);
-}
-
 void fidelity_name_high(const struct fidelity_signals *signals, char *text, size_t bytes)
 {
 	text[0] = 0;
 	for (int i = 0; i < FIDELITY_SIGNAL_COUNT; i++)
 		if (is_high(signals, i))
-			append(text, bytes, bounds[i].name);
+			comma_list_add(text, bytes, bounds[i].name);
 }
 
 void fidelity_name_absent(const struct fidelity_signals *signals, char *text, size_t bytes)
@@ -90,5 +82,5 @@ void fidelity_name_absent(const struct fidelity_signals *signals, char *text, si
 	text[0] = 0;
 	for (int i = 0; i < FIDELITY_SIGNAL_COUNT; i++)
 		if (signals->value[i] == FIDELITY_ABSENT)
-			append(text, bytes, bounds[i].name);
+			comma_list_add(text, bytes, bounds[i].name);
 }

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "comma_list.h"
 #include "command.h"
 #include "event_frame.h"
 #include "frame_read.h"
@@ -462,6 +463,26 @@ static void test_replay_marks_frames_and_leaves_answers_out(void)
 	close(fd);
 }
 
+static void test_a_list_holds_whole_entries_only(void)
+{
+	char list[16] = "";
+
+	comma_list_add(list, sizeof(list), "sys_exit");
+	CHECK(comma_list_has(list, "sys_exit"));
+	/* The end of another name, its beginning, and what is none at all. */
+	CHECK(!comma_list_has(list, "exit"));
+	CHECK(!comma_list_has(list, "sys"));
+	CHECK(!comma_list_has(list, ""));
+	comma_list_add(list, sizeof(list), "exit");
+	CHECK(!strcmp(list, "sys_exit,exit"));
+	CHECK(comma_list_has(list, "exit"));
+	CHECK(!comma_list_has("", "exit"));
+	/* Full: cut, and nothing written behind it. */
+	comma_list_add(list, sizeof(list), "more");
+	CHECK(!strcmp(list, "sys_exit,exit,m"));
+	CHECK(!comma_list_has(list, "more"));
+}
+
 int main(void)
 {
 	test_good_commands_decode();
@@ -476,6 +497,7 @@ int main(void)
 	test_paths_are_joined_from_leaf_first_components();
 	test_replay_accepts_whole_recordings_only();
 	test_replay_marks_frames_and_leaves_answers_out();
+	test_a_list_holds_whole_entries_only();
 	printf("unit tests: %d checks, %d failed\n", checks, failures);
 	return failures != 0;
 }
