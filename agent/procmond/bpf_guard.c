@@ -1,11 +1,12 @@
 /*
  * Compares the kernel's own description of our objects with what was attached, see bpf_guard.h. It
- * must never act on another process; it puts back its own handler where one was taken out.
+ * must never act on another process; it puts back its own handlers and globals.
  */
 #include "bpf_guard.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +27,7 @@ struct guarded {
 
 struct bpf_guard {
 	struct procmond_bpf *skeleton;
-	uint32_t own_tgids[PM_OWN_TGIDS];
-	bool pids_told;
+	struct procmond_bpf__bss globals;
 	uint32_t handlers[PM_HANDLERS]; /* program ids; 0 = none was put there */
 	int handler_fds[PM_HANDLERS];
 	int count;
@@ -108,7 +108,7 @@ struct bpf_guard *bpf_guard_open(struct procmond_bpf *skeleton)
 	bpf_object__for_each_map(map, skeleton->obj)
 		add(guard, bpf_map__name(map), bpf_map__fd(map), PM_OBJECT_MAP);
 	add_handlers(guard);
-	guard->own_tgids[0] = skeleton->bss->own_tgids[0];
+	guard->globals = *skeleton->bss;
 	return guard;
 }
 
@@ -119,8 +119,13 @@ void bpf_guard_close(struct bpf_guard *guard)
 
 void bpf_guard_set_agent(struct bpf_guard *guard, uint32_t tgid)
 {
-	guard->own_tgids[1] = tgid;
+	guard->globals.own_tgids[1] = tgid;
 	guard->skeleton->bss->own_tgids[1] = tgid;
+}
+
+struct procmond_bpf__bss *bpf_guard_globals(struct bpf_guard *guard)
+{
+	return &guard->globals;
 }
 
 static void send_detach(struct bpf_guard *guard, struct frame_writer *writer, const char *what,
@@ -129,12 +134,12 @@ static void send_detach(struct bpf_guard *guard, struct frame_writer *writer, co
 	struct frame_header header = frame_own_header(FRAME_KIND_TAMPER, FRAME_TIER_EBPF);
 	char cause[64];
 
-	header.tgid = guard->own_tgids[0];
+	header.tgid = guard->globals.own_tgids[0];
 	snprintf(cause, sizeof(cause), "%s:%s", what, name);
 	frame_begin(writer, &header);
 	frame_text(writer, FRAME_TAG_CALL, "detach");
 	frame_text(writer, FRAME_TAG_CAUSE, cause);
-	frame_u32(writer, FRAME_TAG_TARGET_TGID, guard->own_tgids[0]);
+	frame_u32(writer, FRAME_TAG_TARGET_TGID, guard->globals.own_tgids[0]);
 	frame_end(writer);
 }
 
@@ -157,10 +162,30 @@ static void check_handlers(struct bpf_guard *guard, struct frame_writer *writer)
 	}
 }
 
+static bool put_back(struct bpf_guard *guard, size_t from, size_t to)
+{
+	char *now = (char *)guard->skeleton->bss + from;
+	const char *set = (const char *)&guard->globals + from;
+
+	if (!memcmp(now, set, to - from))
+		return true;
+	memcpy(now, set, to - from);
+	return false;
+}
+
+/* All but the one that the programs write themselves. */
+static bool put_back_globals(struct bpf_guard *guard)
+{
+	size_t hole = offsetof(struct procmond_bpf__bss, dns_descriptors);
+	size_t after = hole + sizeof(guard->globals.dns_descriptors);
+	bool same = put_back(guard, 0, hole);
+
+	return put_back(guard, after, sizeof(guard->globals)) && same;
+}
+
 void bpf_guard_check(struct bpf_guard *guard, struct frame_writer *writer)
 {
 	static const char *const kinds[] = {"", "program", "map", "link"};
-	bool same_pids = true;
 
 	for (int i = 0; i < guard->count; i++) {
 		struct guarded *object = &guard->objects[i];
@@ -172,10 +197,8 @@ void bpf_guard_check(struct bpf_guard *guard, struct frame_writer *writer)
 			send_detach(guard, writer, kinds[object->kind], object->name);
 		object->told = !same;
 	}
-	for (int i = 0; i < PM_OWN_TGIDS; i++)
-		same_pids &= guard->skeleton->bss->own_tgids[i] == guard->own_tgids[i];
-	if (!same_pids && !guard->pids_told)
-		send_detach(guard, writer, "map", "own_tgids");
-	guard->pids_told = !same_pids;
+	/* As with handlers, told each time. */
+	if (!put_back_globals(guard))
+		send_detach(guard, writer, "map", "bss");
 	check_handlers(guard, writer);
 }

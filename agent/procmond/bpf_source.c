@@ -158,37 +158,40 @@ static bool put(void *context, uint32_t tgid, uint64_t start_ticks, uint32_t slo
 static void slot_open(void *context, uint32_t slot, uint32_t collect)
 {
 	struct bpf_source *self = context;
+	struct procmond_bpf__bss *set = bpf_guard_globals(self->guard);
 	uint64_t bit = 1ull << slot;
 
 	if (collect & FRAME_COLLECT_FILE)
-		self->skeleton->bss->file_slots |= bit;
+		self->skeleton->bss->file_slots = set->file_slots |= bit;
 	else
-		self->skeleton->bss->file_slots &= ~bit;
-	self->skeleton->bss->active_slots |= bit;
+		self->skeleton->bss->file_slots = set->file_slots &= ~bit;
+	self->skeleton->bss->active_slots = set->active_slots |= bit;
 }
 
 static void slot_close(void *context, uint32_t slot)
 {
 	struct bpf_source *self = context;
+	struct procmond_bpf__bss *set = bpf_guard_globals(self->guard);
 	uint64_t bit = 1ull << slot;
 
 	/* The kernel stops looking at the slot before its rows go. */
-	self->skeleton->bss->active_slots &= ~bit;
-	self->skeleton->bss->file_slots &= ~bit;
+	self->skeleton->bss->active_slots = set->active_slots &= ~bit;
+	self->skeleton->bss->file_slots = set->file_slots &= ~bit;
 	bpf_trace_clear(bpf_map__fd(self->skeleton->maps.traced), slot);
 }
 
 static bool set_policy(void *context, const struct policy *policy)
 {
 	struct bpf_source *self = context;
+	struct procmond_bpf__bss *set = bpf_guard_globals(self->guard);
 
 	/* The names before the first environment arrives; it is read no more before they go. */
 	if (!policy->env_count)
-		self->skeleton->bss->env_is_read = 0;
+		self->skeleton->bss->env_is_read = set->env_is_read = 0;
 	event_process_set_env_names(policy);
 	if (policy->env_count)
-		self->skeleton->bss->env_is_read = 1;
-	return bpf_watch_set(self->skeleton, policy);
+		self->skeleton->bss->env_is_read = set->env_is_read = 1;
+	return bpf_watch_set(self->skeleton, set, policy);
 }
 
 static void set_agent(void *context, uint32_t tgid)
@@ -253,14 +256,14 @@ static uint64_t slots_of(void *context, uint32_t tgid, uint64_t start_ticks)
 	if (bpf_map_lookup_elem(bpf_map__fd(self->skeleton->maps.traced), &tgid, &row) ||
 	    row.start_ticks != start_ticks)
 		return 0;
-	return row.slots & self->skeleton->bss->active_slots;
+	return row.slots & bpf_guard_globals(self->guard)->active_slots;
 }
 
 static void set_shed(void *context, uint64_t classes)
 {
 	struct bpf_source *self = context;
 
-	self->skeleton->bss->shed_mask = classes;
+	self->skeleton->bss->shed_mask = bpf_guard_globals(self->guard)->shed_mask = classes;
 }
 
 static void shed_totals(void *context, uint64_t totals[FRAME_SHED_CLASS_COUNT])

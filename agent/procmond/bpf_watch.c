@@ -128,7 +128,8 @@ static bool turn(int pointer_fd, int fd)
 	return !bpf_map_update_elem(pointer_fd, &zero, &fd, BPF_ANY);
 }
 
-bool bpf_watch_set(struct procmond_bpf *skeleton, const struct policy *policy)
+bool bpf_watch_set(struct procmond_bpf *skeleton, struct procmond_bpf__bss *set,
+		   const struct policy *policy)
 {
 	int paths_pointer = bpf_map__fd(skeleton->maps.watch_paths);
 	int credentials_pointer = bpf_map__fd(skeleton->maps.credentials);
@@ -143,12 +144,12 @@ bool bpf_watch_set(struct procmond_bpf *skeleton, const struct policy *policy)
 		return false;
 	/* Wider than either list first: what is only skipped by these must not skip during the turn. */
 	for (int i = 0; i < PM_LEAF_WORDS; i++)
-		skeleton->bss->credential_leaves[i] |= globals.leaves[i];
-	skeleton->bss->watch_on |= globals.on;
+		skeleton->bss->credential_leaves[i] = set->credential_leaves[i] |= globals.leaves[i];
+	skeleton->bss->watch_on = set->watch_on |= globals.on;
 	if (!turn(paths_pointer, paths) || !turn(credentials_pointer, rows))
 		return false;
-	skeleton->bss->watch_on = globals.on;
+	skeleton->bss->watch_on = set->watch_on = globals.on;
 	for (int i = 0; i < PM_LEAF_WORDS; i++)
-		skeleton->bss->credential_leaves[i] = globals.leaves[i];
+		skeleton->bss->credential_leaves[i] = set->credential_leaves[i] = globals.leaves[i];
 	return true;
 }

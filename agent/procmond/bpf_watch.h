@@ -11,8 +11,13 @@
 #include "policy.h"
 
 struct procmond_bpf;
+struct procmond_bpf__bss;
 
-/* False when the kernel has no memory for it; the lists before are then still in force. */
-bool bpf_watch_set(struct procmond_bpf *skeleton, const struct policy *policy);
+/*
+ * False when the kernel has no memory for it; the lists before are then still in force. What it sets is
+ * noted in `set`, see bpf_guard_globals.
+ */
+bool bpf_watch_set(struct procmond_bpf *skeleton, struct procmond_bpf__bss *set,
+		   const struct policy *policy);
 
 #endif
