@@ -54,14 +54,23 @@ static int no_print(enum libbpf_print_level level, const char *format, va_list a
 #define CALL_NUMBER(x86, arm64) (arm64)
 #endif
 #define FILL_CALL_ROW(call_name, handler_name, x86, arm64) \
-	if (CALL_NUMBER(x86, arm64) >= 0) \
-		rows[CALL_NUMBER(x86, arm64)] = (struct pm_call_row){.call = PM_CALL_##call_name, \
-			.handler = PM_HANDLER_##handler_name};
+	if (CALL_NUMBER(x86, arm64) >= 0) { \
+		rows[CALL_NUMBER(x86, arm64)].call = PM_CALL_##call_name; \
+		rows[CALL_NUMBER(x86, arm64)].handler = PM_HANDLER_##handler_name; \
+	}
+
+/* Leads to the one program that looks at 32-bit calls, whatever the number means otherwise. */
+#define FILL_COMPAT_ROW(call_name, number) \
+	rows[number].compat_call = PM_CALL_##call_name; \
+	rows[number].handler = PM_HANDLER_PROCESS;
 
 static void fill_call_rows(struct procmond_bpf *skeleton)
 {
 	struct pm_call_row *rows = (struct pm_call_row *)skeleton->rodata->call_rows;
 
+#if defined(__x86_64__)
+	PM_COMPAT_CALLS(FILL_COMPAT_ROW)
+#endif
 	PM_CALLS(FILL_CALL_ROW)
 }
 

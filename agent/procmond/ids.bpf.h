@@ -57,7 +57,7 @@ static __always_inline void mark_partial(struct task_struct *task, __u32 cause)
 	known = bpf_map_lookup_elem(&partial, &tgid);
 	if (known && known->start_ticks == row.start_ticks)
 		row = *known;
-	/* Every call of a 32-bit process comes here while there is a trace: most leave here. */
+	/* Every use of io_uring, and while there is a trace every 32-bit call: most leave here. */
 	if ((is_traced ? row.told : row.seen) & cause)
 		return;
 	row.seen |= cause;

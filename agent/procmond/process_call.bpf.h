@@ -1,8 +1,8 @@
 /*
  * System calls by which a process changes what it is or reaches into another one: set*id, ptrace and
  * its kin, io_uring, and what could be turned against the collector. All at the exit of the call. It
- * guarantees that a change of ids is told only when they changed, and that a debugger's loop is told
- * once. It must never look at what is read or written in the other process.
+ * guarantees that a change of ids is told only when they changed, that a debugger's loop is told once,
+ * and that what the kernel refused to a user is told once, whoever of his processes tried. It must never look at what is read or written in the other process.
  */
 #ifndef PROCMOND_PROCESS_CALL_BPF_H
 #define PROCMOND_PROCESS_CALL_BPF_H
@@ -121,9 +121,15 @@ static __always_inline bool is_due(struct pm_act *event, __u32 request, __u64 qu
 								 : event->target_pid,
 				    .request = request,
 				    .call = event->call};
-	struct pm_repeat *known = bpf_map_lookup_elem(&repeats, &key);
-	struct pm_repeat row = {.told_at_ns = bpf_ktime_get_boot_ns()};
+	struct pm_repeat row = {.told_at_ns = bpf_ktime_get_boot_ns()}, *known;
 
+	/* Anybody can be refused, by as many children as he likes: of those his user is told once. */
+	if (event->result < 0 && event->head.euid) {
+		key.start_ticks = 0;
+		key.tgid = event->head.uid;
+		key.request = 0;
+	}
+	known = bpf_map_lookup_elem(&repeats, &key);
 	event->count = 1;
 	if (known) {
 		__u32 count = __sync_fetch_and_add(&known->count, 1) + 1;
@@ -170,11 +176,19 @@ static __always_inline enum ptrace_class class_of(__u64 request)
 	}
 }
 
-static __always_inline void send_ptrace(struct task_struct *task, enum pm_call call,
-					struct pt_regs *regs, long ret)
+/* A call as its handler needs it, of either width. */
+struct process_call {
+	enum pm_call call;
+	long ret;
+	__u64 first;
+	__u64 second;
+};
+
+static __always_inline void send_ptrace(struct task_struct *task, const struct process_call *made)
 {
-	struct pm_act event = {.call = call, .result = ret};
-	__u64 first = PT_REGS_PARM1_CORE_SYSCALL(regs);
+	enum pm_call call = made->call;
+	struct pm_act event = {.call = call, .result = made->ret};
+	__u64 first = made->first;
 	__u32 class = PTRACE_CLASS_READ;
 	__u64 quiet_ns;
 
@@ -192,7 +206,7 @@ static __always_inline void send_ptrace(struct task_struct *task, enum pm_call c
 		find_init_target(&event, pid_of_pidfd(task, first));
 	else
 		find_target(task, &event,
-			    call == PM_CALL_PTRACE ? PT_REGS_PARM2_CORE_SYSCALL(regs) : first);
+			    call == PM_CALL_PTRACE ? made->second : first);
 	/* An attempt on us counts, also a refused one. */
 	if (is_own(event.target_tgid) && !is_own(event.head.tgid)) {
 		send_tamper(task, &event, PM_TAMPER_OWN_PROCESS);
@@ -200,7 +214,7 @@ static __always_inline void send_ptrace(struct task_struct *task, enum pm_call c
 	}
 	/* A debugger reads and writes all day; that it attached anew is news. */
 	quiet_ns = class == PTRACE_CLASS_ATTACH ? PM_REPEAT_QUIET_NS : 0;
-	if (ret < 0 || !in_scope(task) || !is_due(&event, class, quiet_ns) ||
+	if (made->ret < 0 || !in_scope(task) || !is_due(&event, class, quiet_ns) ||
 	    is_shed(FRAME_SHED_PROCESS_DETAIL))
 		return;
 	flag_traced(&event.head);
@@ -226,10 +240,10 @@ static __always_inline __u32 object_kind_of(__u64 command)
  * Our objects are nowhere in the file system, so whoever wants to change one needs a descriptor of it
  * by its number first: that is what is looked for. Other work on maps passes by.
  */
-static __always_inline void send_bpf(struct task_struct *task, struct pt_regs *regs)
+static __always_inline void send_bpf(struct task_struct *task, const struct process_call *made)
 {
 	struct pm_act event = {.call = PM_CALL_BPF};
-	__u64 command = PT_REGS_PARM1_CORE_SYSCALL(regs), key;
+	__u64 command = made->first, key;
 	__u32 kind = object_kind_of(command), id = 0;
 
 	if (is_own(task->tgid))
@@ -240,7 +254,7 @@ static __always_inline void send_bpf(struct task_struct *task, struct pt_regs *r
 		send_tamper(task, &event, PM_TAMPER_CODE);
 		return;
 	}
-	if (!kind || bpf_probe_read_user(&id, sizeof(id), (void *)PT_REGS_PARM2_CORE_SYSCALL(regs)))
+	if (!kind || bpf_probe_read_user(&id, sizeof(id), (void *)made->second))
 		return;
 	key = (__u64)kind << 32 | id;
 	if (!bpf_map_lookup_elem(&own_objects, &key))
@@ -266,36 +280,47 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_process_call, struct pt_regs *regs, long ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	enum pm_call call;
+	struct process_call made = {.ret = ret};
 
 	if (is_compat(task)) {
-		mark_partial(task, PM_PARTIAL_COMPAT32);
-		return 0;
+		if (active_slots)
+			mark_partial(task, PM_PARTIAL_COMPAT32);
+		made.call = compat_call_of(regs);
+		made.first = compat_parm1(regs);
+		made.second = compat_parm2(regs);
+	} else {
+		made.call = call_of(regs);
+		made.first = PT_REGS_PARM1_CORE_SYSCALL(regs);
+		made.second = PT_REGS_PARM2_CORE_SYSCALL(regs);
 	}
-	call = call_of(regs);
-	switch (call) {
+	switch (made.call) {
+	case PM_CALL_NONE:
+		break;
 	case PM_CALL_PTRACE:
 	case PM_CALL_PROCESS_VM_READV:
 	case PM_CALL_PROCESS_VM_WRITEV:
 	case PM_CALL_PIDFD_GETFD:
-		send_ptrace(task, call, regs, ret);
+		send_ptrace(task, &made);
 		break;
 	case PM_CALL_BPF:
 		if (ret >= 0)
-			send_bpf(task, regs);
+			send_bpf(task, &made);
 		break;
 	case PM_CALL_INIT_MODULE:
 	case PM_CALL_FINIT_MODULE:
 	case PM_CALL_DELETE_MODULE:
-		send_module(task, call, ret);
+		send_module(task, made.call, ret);
 		break;
 	case PM_CALL_IO_URING_SETUP:
+	/* Of a ring that another process made and passed on. */
+	case PM_CALL_IO_URING_ENTER:
+	case PM_CALL_IO_URING_REGISTER:
 		if (ret >= 0)
 			mark_partial(task, PM_PARTIAL_IO_URING);
 		break;
 	default:
 		if (ret >= 0)
-			send_set_id(task, call);
+			send_set_id(task, made.call);
 	}
 	return 0;
 }
@@ -304,8 +329,10 @@ int BPF_PROG(on_process_call, struct pt_regs *regs, long ret)
 /* Default-ignored ones and SIGCONT: SIGCHLD, SIGCONT, SIGURG, SIGWINCH. */
 #define HARMLESS_SIGNALS (SIGNAL_BIT(17) | SIGNAL_BIT(18) | SIGNAL_BIT(23) | SIGNAL_BIT(28))
 #define SENT_BY_KERNEL 1ul
-#define SI_TIMER -2
 #define SIGNAL_KILL 9
+/* Comes for a descriptor that somebody aimed at us (F_SETOWN), and ends who does not await it. */
+#define SIGNAL_IO 29
+#define SIGNALS_MAX 64
 
 SEC("tp_btf/signal_generate")
 int BPF_PROG(on_signal, int sig, struct kernel_siginfo *info, struct task_struct *target, int group,
@@ -314,22 +341,19 @@ int BPF_PROG(on_signal, int sig, struct kernel_siginfo *info, struct task_struct
 	struct task_struct *task;
 	struct pm_act event = {.request = sig, .result = 0};
 	bool by_kernel = (unsigned long)info == SENT_BY_KERNEL;
-	__s32 code = 0;
 
-	if (!is_own(target->tgid) || sig < 1 || sig > 63 || HARMLESS_SIGNALS & SIGNAL_BIT(sig))
+	if (!is_own(target->tgid) || sig < 1 || sig > SIGNALS_MAX ||
+	    (sig < SIGNALS_MAX && HARMLESS_SIGNALS & SIGNAL_BIT(sig)))
 		return 0;
+	/* The si_code says nothing: the sender may have written it. A fault is its own process's act. */
 	task = bpf_get_current_task_btf();
-	if (is_own(task->tgid) || (by_kernel && sig != SIGNAL_KILL))
-		return 0;
-	if (!by_kernel && info)
-		bpf_core_read(&code, sizeof(code), &info->si_code);
-	/* Above zero: a fault of the process itself, or its own timer. */
-	if (code > 0 || code == SI_TIMER)
+	if (is_own(task->tgid) || (by_kernel && sig != SIGNAL_KILL && sig != SIGNAL_IO))
 		return 0;
 	fill_event(&event.head, FRAME_KIND_TAMPER, task);
 	event.target_tgid = target->tgid;
 	event.target_ticks = ticks_of(target);
-	send_tamper(task, &event, by_kernel ? PM_TAMPER_KERNEL_SIGNAL : PM_TAMPER_OWN_PROCESS);
+	send_tamper(task, &event, by_kernel && sig == SIGNAL_KILL ? PM_TAMPER_KERNEL_SIGNAL
+								  : PM_TAMPER_OWN_PROCESS);
 	return 0;
 }
 

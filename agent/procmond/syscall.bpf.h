@@ -2,7 +2,7 @@
  * The one program on the exit of system calls. It is attached always, so nothing new appears on the
  * machine when a trace starts. It guarantees that a call nobody looks at costs one look-up, and that
  * a handler the kernel refused costs only itself: the jump to it then simply returns. It must never
- * interpret the number of a 32-bit call: those are other calls.
+ * interpret the number of a 32-bit call as that of another one: those have a column of their own.
  */
 #ifndef PROCMOND_SYSCALL_BPF_H
 #define PROCMOND_SYSCALL_BPF_H
@@ -30,6 +30,16 @@ static __always_inline bool is_compat(struct task_struct *task)
 {
 	return task->thread_info.status & TS_COMPAT;
 }
+
+static __always_inline __u64 compat_parm1(struct pt_regs *regs)
+{
+	return (__u32)regs->bx;
+}
+
+static __always_inline __u64 compat_parm2(struct pt_regs *regs)
+{
+	return (__u32)regs->cx;
+}
 #elif defined(__TARGET_ARCH_arm64)
 static __always_inline __u64 call_number(struct pt_regs *regs)
 {
@@ -40,6 +50,17 @@ static __always_inline bool is_compat(struct task_struct *task)
 {
 	return task->thread_info.flags & TIF_32BIT_MASK;
 }
+
+/* Whose 32-bit calls have no rows. */
+static __always_inline __u64 compat_parm1(struct pt_regs *regs)
+{
+	return 0;
+}
+
+static __always_inline __u64 compat_parm2(struct pt_regs *regs)
+{
+	return 0;
+}
 #else
 #error "system call numbers are known for x86_64 and arm64 only: build with make proc-only"
 #endif
@@ -49,6 +70,13 @@ static __always_inline enum pm_call call_of(struct pt_regs *regs)
 	__u64 number = call_number(regs);
 
 	return number < PM_CALLS_MAX ? call_rows[number].call : PM_CALL_NONE;
+}
+
+static __always_inline enum pm_call compat_call_of(struct pt_regs *regs)
+{
+	__u64 number = call_number(regs);
+
+	return number < PM_CALLS_MAX ? call_rows[number].compat_call : PM_CALL_NONE;
 }
 
 /*
@@ -162,7 +190,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		if (ret < 0 || (plain && !is_dns_descriptor(fd)) || !find_datagram_socket(task, fd))
 			return 0;
 	}
-	if (is_compat(task))
+	if (is_compat(task) && handler != PM_HANDLER_PROCESS)
 		return 0;
 	bpf_tail_call(ctx, &handlers, handler);
 	return 0;

@@ -1,7 +1,7 @@
 /*
  * Which system calls are looked at, by what program: the one list. User space turns it into the table
  * that the kernel side reads. It guarantees that a call not named here costs one look-up. It must
- * never hold a 32-bit number: those are other calls.
+ * never mix 32-bit numbers with the others: those are other calls, with a list of their own.
  */
 #ifndef PROCMOND_SYSCALL_H
 #define PROCMOND_SYSCALL_H
@@ -40,6 +40,7 @@ enum pm_handler {
 	X(PROCESS_VM_WRITEV, PROCESS, 311, 271) X(PIDFD_GETFD, PROCESS, 438, 438) \
 	X(BPF, PROCESS, 321, 280) X(INIT_MODULE, PROCESS, 175, 105) X(FINIT_MODULE, PROCESS, 313, 273) \
 	X(DELETE_MODULE, PROCESS, 176, 106) X(IO_URING_SETUP, PROCESS, 425, 425) \
+	X(IO_URING_ENTER, PROCESS, 426, 426) X(IO_URING_REGISTER, PROCESS, 427, 427) \
 	X(ACCEPT, NETWORK, 43, 202) X(ACCEPT4, NETWORK, 288, 242) X(SOCKET, NETWORK, 41, 198) \
 	X(BIND, NETWORK, 49, 200) X(LISTEN, NETWORK, 50, 201) X(CONNECT, NETWORK, 42, 203) \
 	X(SENDTO, SEND, 44, 206) X(SENDMSG, SEND, 46, 211) X(SENDMMSG, SEND, 307, 269) \
@@ -58,10 +59,20 @@ enum pm_handler {
 #define PM_CALL_ENUM(name, handler, x86, arm64) PM_CALL_##name,
 enum pm_call { PM_CALL_NONE = 0, PM_CALLS(PM_CALL_ENUM) };
 
+/*
+ * What could be turned against the collector, by its 32-bit number on x86, which any 64-bit program
+ * can use as well: looked at for every process. X(NAME, number)
+ */
+#define PM_COMPAT_CALLS(X) \
+	X(PTRACE, 26) X(INIT_MODULE, 128) X(DELETE_MODULE, 129) X(PROCESS_VM_READV, 347) \
+	X(PROCESS_VM_WRITEV, 348) X(FINIT_MODULE, 350) X(BPF, 357) X(PIDFD_GETFD, 438)
+
 /* One row of the table, by the kernel's number of the call. */
 struct pm_call_row {
 	__u8 call;
 	__u8 handler;
+	__u8 compat_call; /* what the number means as a 32-bit call */
+	__u8 reserved;
 };
 
 #endif

@@ -24,6 +24,15 @@ map_id_of() { # a pid, a map type: from the descriptors of that process
 			"$info" 2>/dev/null
 	done | sed -n 1p
 }
+offset_of() { # a global that user space shares with the programs
+	for object in "$build/procmond.bpf.o" "$build/../procmond.bpf.o"; do
+		[ -f "$object" ] && bpftool btf dump file "$object" |
+			sed -n "s/.*offset=\([0-9]*\) size=.*(VAR '$1').*/\1/p"
+	done | sed -n 1p
+}
+
+# The last signal would end the dump and procmond: what they inherit as ignored does not.
+trap '' 64
 
 echo "-- exec"
 mkdir "$dir/place"
@@ -98,6 +107,30 @@ check "stopping procmond is told" has tamper \
 kill -STOP "$dump_pid"; kill -CONT "$dump_pid"; settle
 check "stopping the agent is told" has tamper \
 	"\"CAUSE\":\"own_process\".*\"TARGET_TGID\":$dump_pid,.*\"REQUEST\":19,\"CALL\":\"signal\""
+pid=$("$actor" queue "$procmond" 19); kill -CONT "$procmond"; settle
+check "also with the si_code of a timer" has tamper \
+	"\"tgid\":$pid,.*\"CAUSE\":\"own_process\".*\"TARGET_TGID\":$procmond,.*\"REQUEST\":19,\"CALL\":\"signal\""
+pid=$("$actor" aim "$procmond" 19); kill -CONT "$procmond"; settle
+check "also from a descriptor that was aimed at it" has tamper \
+	"\"tgid\":$pid,.*\"CAUSE\":\"own_process\".*\"TARGET_TGID\":$procmond,.*\"REQUEST\":19,\"CALL\":\"signal\""
+kill -64 "$procmond"; settle
+check "the last signal is told" has tamper \
+	"\"CAUSE\":\"own_process\".*\"TARGET_TGID\":$procmond,.*\"REQUEST\":64,\"CALL\":\"signal\""
+cp "$actor" "$dir/tried"; chmod 755 "$dir" "$dir/tried"
+setpriv --reuid 65534 --regid 65534 --clear-groups "$dir/tried" refused "$procmond" 60 > /dev/null
+settle
+check "what 60 processes of a user are refused is told once" test \
+	"$(count_of tamper "\"uid\":65534,.*\"CAUSE\":\"own_process\".*\"CALL\":\"ptrace\"")" = 1
+pid=$("$actor" seize "$procmond"); settle
+check "and hides nothing of root" has tamper "\"tgid\":$pid,.*\"CAUSE\":\"own_process\".*\"CALL\":\"ptrace\""
+if [ "$(uname -m)" = x86_64 ]; then
+	pid=$(within "$actor" compat-module); settle
+	check "loading a module by a 32-bit call is told without a trace" has tamper \
+		"\"tgid\":$pid,.*\"CAUSE\":\"kernel_code\".*\"RESULT\":$result,.*\"CALL\":\"finit_module\""
+	pid=$("$actor" compat-map "$(map_id_of "$procmond" 3)"); settle
+	check "taking hold of one of our maps by a 32-bit call is told" has tamper \
+		"\"tgid\":$pid,.*\"CAUSE\":\"own_object\".*\"REQUEST\":14,\"CALL\":\"bpf\""
+fi
 check "letting it go on is not" not has tamper '"REQUEST":18,"CALL":"signal"'
 check "what procmond does to itself is not told" not has tamper "\"tgid\":$procmond,"
 if command -v bpftool > /dev/null; then
@@ -130,6 +163,27 @@ check "a trace that begins later marks what set up io_uring before" \
 echo ring >&7; echo ring >&7; settle
 check "io_uring in a trace is marked once" \
 	test "$(count_of view_partial "\"tgid\":$after,.*\"CAUSE\":\"io_uring\"")" = 1
+mkfifo "$dir/heir"
+within "$actor" inherit < "$dir/heir" > "$dir/heir.pid" & heir_job=$!
+exec 6> "$dir/heir"
+sleep 0.3
+heir=$(cat "$dir/heir.pid")
+echo "add 3 $heir $(ticks_of "$heir") 3 1" >&9; settle
+check "a ring of another process alone marks nobody" not has view_partial "\"tgid\":$heir,"
+echo use >&6; echo use >&6; settle
+check "using it is marked once" \
+	test "$(count_of view_partial "\"tgid\":$heir,.*\"CAUSE\":\"io_uring\"")" = 1
+if command -v bpftool > /dev/null; then
+	check "the globals are reached" test "$("$actor" poke "$procmond" "$(offset_of active_slots)")" = 8
+	settle_stats
+	check "a global of the programs that somebody changed is told" has tamper \
+		'"CAUSE":"map:bss".*"CALL":"detach"'
+	check "and is back" test "$("$actor" poke "$procmond" "$(offset_of active_slots)")" = 8
+	settle_stats
+	check "each time" test "$(count_of tamper '"CAUSE":"map:bss"')" = 2
+else
+	echo "SKIP changes to our globals: bpftool is not installed"
+fi
 if [ "$(uname -m)" = x86_64 ]; then
 	echo compat >&7; echo compat >&7; settle
 	check "32-bit calls of a traced process are marked once" \
@@ -143,7 +197,7 @@ if [ "$(uname -m)" = x86_64 ]; then
 		echo "SKIP 32-bit images: this compiler makes none"
 	fi
 fi
-echo quit >&8; echo quit >&7; exec 8>&- 7>&-; wait $before_job $after_job
+echo quit >&8; echo quit >&7; echo quit >&6; exec 8>&- 7>&- 6>&-; wait $before_job $after_job $heir_job
 
 echo "-- reused pids"
 pid=$(within "$actor" reuse); settle

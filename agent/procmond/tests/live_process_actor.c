@@ -163,8 +163,86 @@ static void call_32bit(void)
 #endif
 }
 
+/* finit_module of no descriptor, or bpf() for the descriptor of a map, as a 32-bit call. */
+static int act_compat(long number, unsigned command)
+{
+	long result = -ENOSYS;
+#ifdef __x86_64__
+	unsigned *low = mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	if (low == MAP_FAILED)
+		return 1;
+	low[0] = command;
+	__asm__ volatile("int $0x80"
+			 : "=a"(result)
+			 : "a"(number), "b"(command ? 14L : -1L), "c"(low), "d"(command ? 120L : 0L)
+			 : "memory", "r8", "r9", "r10", "r11");
+#endif
+	say_pid();
+	return result < 0 && command;
+}
+
+/* Signals that say they come from a timer, and from a descriptor that became ready. */
+static int act_signal(const char *how, pid_t pid, int number)
+{
+	siginfo_t info = {.si_signo = number, .si_code = SI_TIMER};
+	int ends[2];
+
+	say_pid();
+	if (!strcmp(how, "queue"))
+		return syscall(SYS_rt_sigqueueinfo, pid, number, &info) ? 1 : 0;
+	if (pipe2(ends, O_CLOEXEC) || fcntl(ends[0], F_SETOWN, pid) ||
+	    fcntl(ends[0], F_SETSIG, number) || fcntl(ends[0], F_SETFL, O_ASYNC))
+		return 1;
+	return write(ends[1], "x", 1) == 1 ? 0 : 1;
+}
+
+/* As many children as asked for try what the kernel refuses them. */
+static int act_refused(pid_t target, int count)
+{
+	say_pid();
+	for (int i = 0; i < count; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			ptrace(PTRACE_ATTACH, target, NULL, NULL);
+			ptrace(PTRACE_SEIZE, target, NULL, NULL);
+			_exit(0);
+		}
+		waitpid(child, NULL, 0);
+	}
+	return 0;
+}
+
+/* Zeroes eight bytes of the globals that a process shares with its kernel programs; prints the old. */
+static int act_poke(pid_t pid, unsigned long offset)
+{
+	char path[64], line[512];
+	unsigned long start, stop, old = 0, zero = 0;
+	FILE *maps;
+	int mem;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	mem = open(path, O_RDWR | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	maps = fopen(path, "re");
+	while (maps && fgets(line, sizeof(line), maps)) {
+		/* The ring's own page is the other mapping that can be written. */
+		if (!strstr(line, "bpf-map") || !strstr(line, " rw-s ") ||
+		    sscanf(line, "%lx-%lx", &start, &stop) != 2 || stop - start <= 4096)
+			continue;
+		if (pread(mem, &old, sizeof(old), (off_t)(start + offset)) != sizeof(old) ||
+		    pwrite(mem, &zero, sizeof(zero), (off_t)(start + offset)) != sizeof(zero))
+			return 1;
+		printf("%lu\n", old);
+		return 0;
+	}
+	return 1;
+}
+
 /* Each line on standard input is one act, so that a trace can begin before or after it. */
-static int act_by_line(void)
+static int act_by_line(int ring)
 {
 	char line[64];
 
@@ -172,10 +250,25 @@ static int act_by_line(void)
 	while (fgets(line, sizeof(line), stdin) && strncmp(line, "quit", 4)) {
 		if (!strncmp(line, "ring", 4) && set_up_ring())
 			return 1;
+		if (!strncmp(line, "use", 3) && syscall(SYS_io_uring_enter, ring, 0, 0, 0, NULL, 0))
+			return 1;
 		if (!strncmp(line, "compat", 6))
 			call_32bit();
 	}
 	return 0;
+}
+
+/* A child that uses the ring of its parent. */
+static int act_inherit(void)
+{
+	char parameters[256] = {0};
+	int ring = (int)syscall(SYS_io_uring_setup, 4, parameters), status = 1;
+	pid_t child = ring < 0 ? -1 : fork();
+
+	if (child == 0)
+		_exit(act_by_line(ring));
+	waitpid(child, &status, 0);
+	return status ? 1 : 0;
 }
 
 /* Children that sleep until this one ends: told apart by nothing but their pids. */
@@ -261,7 +354,19 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!strcmp(what, "lines"))
-		return act_by_line();
+		return act_by_line(-1);
+	if (!strcmp(what, "inherit"))
+		return act_inherit();
+	if (!strcmp(what, "compat-module"))
+		return act_compat(350, 0);
+	if (!strcmp(what, "compat-map") && argc > 2)
+		return act_compat(357, (unsigned)atoi(argv[2]));
+	if ((!strcmp(what, "queue") || !strcmp(what, "aim")) && argc > 3)
+		return act_signal(what, atoi(argv[2]), atoi(argv[3]));
+	if (!strcmp(what, "refused") && argc > 3)
+		return act_refused(atoi(argv[2]), atoi(argv[3]));
+	if (!strcmp(what, "poke") && argc > 3)
+		return act_poke(atoi(argv[2]), strtoul(argv[3], NULL, 10));
 	if (!strcmp(what, "crowd") && argc > 2)
 		return act_crowd(atoi(argv[2]));
 	if (!strcmp(what, "churn") && argc > 2)
@@ -269,6 +374,7 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "reuse"))
 		return act_reuse();
 	fprintf(stderr, "live_process_actor: ids|memory NAME|deleted PATH|trace|reach|seize PID|"
-			"load-program|module|lines|crowd N|churn N|reuse\n");
+			"load-program|module|lines|inherit|compat-module|compat-map ID|queue PID SIGNAL|"
+			"aim PID SIGNAL|refused PID N|poke PID OFFSET|crowd N|churn N|reuse\n");
 	return 2;
 }
