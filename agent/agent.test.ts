@@ -330,6 +330,28 @@ test("a flood of attacks on the collector has its own ceiling in the alert lane,
 	assert.equal(payload.gapTo, 500n - BigInt(told));
 });
 
+test("attempts that a user is refused leave room for an act that succeeded and for root's", async (t) => {
+	const at = await stage(t);
+	const { hop } = at;
+	const { collector } = await startAgent(at);
+	collector.ready();
+	const user = { uid: 1000, gid: 1000, euid: 1000 };
+	const refused = { CALL: "ptrace", REQUEST: 16n, RESULT: -1 };
+	for (let i = 0; i < 500; i++) collector.event({ kind: "tamper", tgid: 10, ...user, tags: refused });
+	collector.event({ kind: "tamper", tgid: 11, ...user, tags: { CALL: "signal", REQUEST: 19n, RESULT: 0 } });
+	collector.event({ kind: "tamper", tgid: 12, tags: refused });
+	await until("the gap", () => ofKind(hop, "gap").length > 0 && ofKind(hop, "tamper").length > 2);
+	const told = ofKind(hop, "tamper").map(({ payload: { euid, result } }) => [euid, result]);
+	assert.deepEqual(told.slice(-2), [
+		[1000, 0],
+		[0, -1],
+	]);
+	assert.ok(told.length < 50, `${told.length} were told`);
+	const { payload } = ofKind(hop, "gap")[0] as Event;
+	assert.match(payload.cause ?? "", /^refused_limit: process /);
+	assert.equal(payload.gapTo, 502n - BigInt(told.length));
+});
+
 test("what was shed is a fidelity event and a gap for each class, and running traces count it", async (t) => {
 	const at = await stage(t);
 	const { hop } = at;

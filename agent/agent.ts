@@ -23,7 +23,7 @@ import type { LoadedIdentity } from "./config/identity.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { SealedDisk } from "./disk-key/disk-key.ts";
 import type { SealedFile } from "./disk-key/sealed-files.ts";
-import { baselineLane, isAlert } from "./events/baseline.ts";
+import { baselineLane, isAlert, isRefusedToUser } from "./events/baseline.ts";
 import { agentEvent, countGap, cpuGap, cutText, type EventDraft } from "./events/draft.ts";
 import { fidelityDrafts } from "./events/sensor.ts";
 import { type EventFrame, isEventFrame, translate } from "./events/translate.ts";
@@ -96,6 +96,7 @@ export class Agent {
 	readonly #lookBack: LookBack;
 	readonly #rate: RateCap;
 	readonly #alertRate: RateCap;
+	readonly #refusedRate: RateCap;
 	readonly #window = new ReorderWindow(
 		{ windowMs: AGENT_LIMITS.reorderWindowMs, framesMax: AGENT_LIMITS.reorderFramesMax },
 		(frame, isLate) => this.#inOrder(frame, isLate),
@@ -134,6 +135,7 @@ export class Agent {
 		this.#lookBack = new LookBack(config.lookBack);
 		this.#rate = new RateCap(config.eventsPerSecMax, this.#clock.monotonicMs());
 		this.#alertRate = new RateCap(AGENT_LIMITS.tamperEventsPerSecMax, this.#clock.monotonicMs());
+		this.#refusedRate = new RateCap(AGENT_LIMITS.refusedTamperEventsPerSecMax, this.#clock.monotonicMs());
 		this.#lanes = new Lanes({
 			outbox: this.#outbox,
 			agent: identity.link.agent,
@@ -375,19 +377,24 @@ export class Agent {
 		if (entry !== null && !isAlert(draft.kind) && this.#traces.route(entry, draft)) return;
 		const lane = baselineLane(draft);
 		if (lane === null) this.#unaskedEvents++;
-		else if (this.#rateOf(lane).admits(draft.kind, this.#clock.monotonicMs())) this.#lanes.add(lane, draft);
+		else if (this.#rateOf(lane, draft).admits(draft.kind, this.#clock.monotonicMs())) this.#lanes.add(lane, draft);
 	}
 
-	/** The alert lane is shed last, so what others can make appear in it has a ceiling of its own. */
-	#rateOf(lane: Lane): RateCap {
-		return lane === "alert" ? this.#alertRate : this.#rate;
+	/**
+	 * The alert lane is shed last, so what others can make appear in it has a ceiling of its own; and what any user can make
+	 * appear has another, so that it never takes the place of an act that succeeded.
+	 */
+	#rateOf(lane: Lane, draft: EventDraft): RateCap {
+		if (lane !== "alert") return this.#rate;
+		return isRefusedToUser(draft) ? this.#refusedRate : this.#alertRate;
 	}
 
 	/** What was given up by count since the last call: by the ceilings, and by the process table. */
 	#tellCounts(): void {
 		for (const lost of this.#table === null ? [] : this.#tableLosses.take(this.#table))
 			this.#gap(countGap(this.#clock, { ...lost, agoMs: AGENT_LIMITS.rateGapMs }));
-		for (const [name, rate] of [["rate_limit", this.#rate] as const, ["alert_limit", this.#alertRate] as const]) {
+		const ceilings = { rate_limit: this.#rate, alert_limit: this.#alertRate, refused_limit: this.#refusedRate };
+		for (const [name, rate] of Object.entries(ceilings)) {
 			const refused = rate.takeRefused(this.#clock.monotonicMs());
 			if (refused === null) continue;
 			const { count, text, agoMs } = refused;

@@ -44,6 +44,8 @@ export const AGENT_LIMITS = {
 
 	/** Attacks on the collector that are told in a second: a loop of kill() must not push everything else off the disk. */
 	tamperEventsPerSecMax: 20,
+	/** The same of attempts that the kernel refused to a user, which any user can make; procmond tells each user's once a minute. */
+	refusedTamperEventsPerSecMax: 5,
 
 	/** Traces at a time over all roots: procmond has this many slots. */
 	traceSlotsMax: 64,

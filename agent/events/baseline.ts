@@ -26,6 +26,11 @@ export function isAlert(kind: EventKind): boolean {
 	return kind === "tamper";
 }
 
+/** An attempt that anybody can make as often as he likes, because the kernel refuses it; not what succeeded or is root's. */
+export function isRefusedToUser({ payload }: EventDraft): boolean {
+	return (payload.result ?? 0) < 0 && (payload.euid ?? 0) !== 0;
+}
+
 /** The lane of an event that no trace took; null when nobody asked for it. */
 export function baselineLane({ kind, payload }: EventDraft): Lane | null {
 	if (isAlert(kind)) return "alert";
