@@ -54,6 +54,9 @@
 #define READ_PROCESSES BIT(CAP_SYS_PTRACE)
 /* /proc/PID/fd is 0500 of its owner, and executables need not be readable to be hashed. */
 #define READ_FILES BIT(CAP_DAC_READ_SEARCH)
+/* O_NOATIME on files of others: hashing a new file must not show in its access time. What else the
+   capability allows (modes, owners, sticky folders) takes system calls that the filter refuses. */
+#define READ_UNSEEN BIT(CAP_FOWNER)
 /* Up to 5.18 every bpf() call wants it where unprivileged bpf is off: traces are map updates. */
 #define UPDATE_MAPS BIT(CAP_BPF)
 
@@ -61,10 +64,10 @@ uint64_t privilege_capabilities_of(uint16_t tier)
 {
 	switch (tier) {
 	/* CAP_PERFMON is for loading and attaching: the programs run without it. */
-	case FRAME_TIER_EBPF: return READ_PROCESSES | READ_FILES | UPDATE_MAPS;
+	case FRAME_TIER_EBPF: return READ_PROCESSES | READ_FILES | READ_UNSEEN | UPDATE_MAPS;
 	/* CAP_NET_ADMIN is for joining the proc connector: reading it afterwards is free. */
-	case FRAME_TIER_NETLINK: return READ_PROCESSES | READ_FILES;
-	case FRAME_TIER_PROC: return READ_PROCESSES | READ_FILES;
+	case FRAME_TIER_NETLINK: return READ_PROCESSES | READ_FILES | READ_UNSEEN;
+	case FRAME_TIER_PROC: return READ_PROCESSES | READ_FILES | READ_UNSEEN;
 	default: return 0;
 	}
 }
@@ -87,6 +90,9 @@ struct rule {
 };
 
 #define ALLOW(name) {__NR_##name, ANY, 0, 0}
+/* Commands whose numbers are below 64. No locks, leases, signals or owners: an intruder would hold up
+   others with the first two, and send signals with the rest. */
+#define DESCRIPTOR_WORK (1ull << F_GETFD | 1ull << F_SETFD | 1ull << F_GETFL | 1ull << F_SETFL)
 /* Reading is all that procmond opens files for. */
 #define WRITES (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)
 #define OWN_PID UINT64_MAX /* replaced when the filter is made */
@@ -119,7 +125,9 @@ static const struct rule rules[] = {
 	{__NR_open_by_handle_at, WITHOUT, 2, WRITES},
 	ALLOW(pread64), ALLOW(preadv), ALLOW(lseek), ALLOW(close), ALLOW(close_range),
 	ALLOW(getdents64), ALLOW(readlinkat), ALLOW(faccessat), ALLOW(statx), ALLOW(newfstatat),
-	ALLOW(fstat), ALLOW(statfs), ALLOW(fstatfs), ALLOW(name_to_handle_at), ALLOW(fcntl),
+	ALLOW(fstat), ALLOW(statfs), ALLOW(fstatfs), ALLOW(name_to_handle_at),
+	{__NR_fcntl, ONE_OF, 1, DESCRIPTOR_WORK},
+	{__NR_fcntl, EQUALS, 1, F_DUPFD_CLOEXEC},
 	ALLOW(dup), ALLOW(dup3), ALLOW(fadvise64), ALLOW(readahead),
 #ifdef __NR_faccessat2
 	ALLOW(faccessat2),

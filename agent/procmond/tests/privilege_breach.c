@@ -105,6 +105,12 @@ static void try_network_and_files(const char *writable)
 	refused(syscall(__NR_fchmodat, AT_FDCWD, writable, 0777), "chmod");
 	refused(syscall(__NR_mount, NULL, NULL, NULL, 0, NULL), "mount");
 	refused(syscall(__NR_open_by_handle_at, -1, NULL, O_RDWR), "a handle opened for writing");
+	refused(fcntl(0, F_SETOWN, getppid()), "signals of a descriptor sent to another process");
+	refused(fcntl(0, F_SETSIG, SIGKILL), "a signal chosen for a descriptor");
+	refused(fcntl(0, F_SETLEASE, F_RDLCK), "a lease");
+	refused(fcntl(0, F_SETLK, NULL), "a lock");
+	refused(fcntl(0, F_NOTIFY, 1), "a watch on a folder");
+	refused(fcntl(0, F_DUPFD, 0), "a descriptor for programs to inherit");
 	refused(syscall(__NR_memfd_create, "x", 0), "memfd_create");
 	refused(syscall(__NR_io_uring_setup, 1, NULL), "io_uring");
 }
@@ -170,15 +176,30 @@ static bool opens(pid_t pid, const char *name)
 	return fd >= 0;
 }
 
-/* `other` is a process of another user. */
-static void use_what_is_needed(int map_fd, pid_t other)
+/* The ways of the C library's opendir and of a loop that is not to wait. */
+static bool uses_descriptors(void)
+{
+	int fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
+	bool good = fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC && !fcntl(fd, F_SETFD, FD_CLOEXEC) &&
+		    fcntl(fd, F_GETFL) >= 0 && !fcntl(fd, F_SETFL, fcntl(fd, F_GETFL));
+
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+/* `other` is a process of another user, and so is the owner of `file`. */
+static void use_what_is_needed(int map_fd, pid_t other, const char *file)
 {
 	union bpf_attr attr;
 	uint32_t key = 0;
 	uint64_t value = 7;
 	bool done = false;
 	pthread_t thread;
+	int fd = open(file, O_RDONLY | O_NOATIME);
 
+	allowed(fd >= 0 && !close(fd), "reading a file of another user without a trace in its times");
+	allowed(uses_descriptors(), "duplicating and setting descriptors");
 	allowed(opens(other, "exe") && opens(other, "maps") && opens(other, "mem") &&
 		opens(other, "environ") && opens(other, "fd"), "reading a process of another user");
 	allowed(!pthread_create(&thread, NULL, in_thread, &done) && !pthread_join(thread, NULL) &&
@@ -197,7 +218,7 @@ int main(int argc, char **argv)
 	int map_fd = create_map();
 
 	if (argc != 3) {
-		fprintf(stderr, "privilege_breach: give a file that may be written and the pid of a "
+		fprintf(stderr, "privilege_breach: give a file of another user that may be written and the pid of a "
 				"process of another user.\n");
 		return 2;
 	}
@@ -209,6 +230,6 @@ int main(int argc, char **argv)
 	try_processes();
 	try_network_and_files(argv[1]);
 	try_kernel_and_memory(map_fd);
-	use_what_is_needed(map_fd, atoi(argv[2]));
+	use_what_is_needed(map_fd, atoi(argv[2]), argv[1]);
 	return failures != 0;
 }

@@ -80,12 +80,13 @@ setpriv --reuid 65534 --regid 65534 --clear-groups sleep 60 &
 other=$!
 sleep 0.2
 : > "$dir/writable"
+chown 65534 "$dir/writable"
 "$build/privilege_breach" "$dir/writable" "$other" || failed=1
 
-# CAP_BPF 39, CAP_SYS_PTRACE 19, CAP_DAC_READ_SEARCH 2.
+# CAP_BPF 39, CAP_SYS_PTRACE 19, CAP_FOWNER 3, CAP_DAC_READ_SEARCH 2.
 echo "-- procmond, tier ebpf"
 start_dump ""
-holds "$procmond" "ebpf" 0000008000080004
+holds "$procmond" "ebpf" 000000800008000c
 check "a system call filter is on" test "$(status_of "$procmond" Seccomp)" = 2
 check "it is not dumpable: /proc/PID/auxv is root's" \
 	not setpriv --reuid 65534 --clear-groups cat "/proc/$procmond/auxv"
@@ -104,7 +105,7 @@ stop_dump
 
 echo "-- procmond, tier proc"
 start_dump "" --source proc
-holds "$procmond" "proc" 0000000000080004
+holds "$procmond" "proc" 000000000008000c
 check "a system call filter is on" test "$(status_of "$procmond" Seccomp)" = 2
 stop_dump
 chmod 755 "$dir"
@@ -126,7 +127,7 @@ echo "-- procmond with the capabilities of its unit"
 start_dump "setpriv --no-new-privs --bounding-set=-all,$caps --inh-caps=-all"
 check "they are enough for every kernel program" \
 	grep -q '"kind":"ready","tier":1.*"MISSING":"","CAUSE":""' "$out"
-holds "$procmond" "unit" 0000008000080004
+holds "$procmond" "unit" 000000800008000c
 stop_dump
 
 echo "-- launcher, a pair"
