@@ -210,6 +210,11 @@ static void on_create(struct hash_desk *desk, const struct frame_view *view)
 	set_path(&row->job, &view->tlv[FRAME_TAG_PATH]);
 	row->job.bytes_max = desk->new_file_bytes_max;
 	row->job.not_before_ns = now.boot_ns + HASH_NEW_FILE_DELAY_NS;
+	row->job.made_known = frame_has(view, FRAME_TAG_DEV) && frame_has(view, FRAME_TAG_INO);
+	if (row->job.made_known) {
+		row->job.made_dev = frame_get_u64(view, FRAME_TAG_DEV);
+		row->job.made_ino = frame_get_u64(view, FRAME_TAG_INO);
+	}
 	row->job.made_wall_ns = now.wall_ns - (now.boot_ns - view->header.ktime_ns);
 }
 
@@ -337,13 +342,35 @@ static void on_result(struct hash_desk *desk, struct frame_writer *writer, struc
 		answer_waiting(desk, writer, &identity, result);
 }
 
+/* What happened just now goes before what ran already, and what is soon read before the rest. */
+enum turn { TURN_FIRST, TURN_LARGE, TURN_QUIET, TURNS };
+
+static bool is_large(const struct hash_row *row)
+{
+	return row->job.kind == HASH_KIND_EXECUTABLE && row->job.identity.size > HASH_LARGE_BYTES;
+}
+
+static enum turn turn_of(const struct hash_row *row)
+{
+	return row->quiet ? TURN_QUIET : is_large(row) ? TURN_LARGE : TURN_FIRST;
+}
+
+static bool is_large_running(const struct hash_desk *desk)
+{
+	for (size_t i = 0; i < HASH_JOBS_MAX; i++)
+		if (desk->rows[i].state == HASH_STATE_RUNNING && is_large(&desk->rows[i]))
+			return true;
+	return false;
+}
+
 /* Runs what may run of the row at the cursor; false when the thread takes no more. */
-static bool hand_row(struct hash_desk *desk, struct frame_writer *writer, uint64_t now_ns, bool quiet)
+static bool hand_row(struct hash_desk *desk, struct frame_writer *writer, uint64_t now_ns,
+		     enum turn turn)
 {
 	struct hash_row *row = &desk->rows[desk->cursor];
 	bool executable = row->job.kind == HASH_KIND_IDENTIFY || row->job.kind == HASH_KIND_EXECUTABLE;
 
-	if (row->state != HASH_STATE_READY || row->quiet != quiet || row->job.not_before_ns > now_ns)
+	if (row->state != HASH_STATE_READY || turn_of(row) != turn || row->job.not_before_ns > now_ns)
 		return true;
 	if (executable && !desk->hash_bytes_max) {
 		struct hash_result off = {.outcome = HASH_DISABLED};
@@ -352,8 +379,11 @@ static bool hand_row(struct hash_desk *desk, struct frame_writer *writer, uint64
 		free_row(desk, row);
 		return true;
 	}
-	/* Each may be a large file: at most one of them may lie before what happens next. */
-	if (quiet && row->job.kind == HASH_KIND_EXECUTABLE && !hash_worker_is_idle(&desk->worker))
+	/* At most one large file may lie before what happens next: a program that is gone by then
+	   is never hashed. */
+	if (turn == TURN_LARGE && is_large_running(desk))
+		return true;
+	if (turn == TURN_QUIET && row->job.kind == HASH_KIND_EXECUTABLE && !hash_worker_is_idle(&desk->worker))
 		return true;
 	if (!hash_worker_offer(&desk->worker, &row->job))
 		return false;
@@ -361,15 +391,12 @@ static bool hand_row(struct hash_desk *desk, struct frame_writer *writer, uint64
 	return true;
 }
 
-/*
- * Hands out what is due, beginning where the last round stopped. What happened just now goes before
- * what ran already.
- */
+/* Hands out what is due, beginning where the last round stopped. */
 static void hand_out(struct hash_desk *desk, struct frame_writer *writer, uint64_t now_ns)
 {
-	for (int quiet = 0; quiet < 2; quiet++)
+	for (enum turn turn = TURN_FIRST; turn < TURNS; turn++)
 		for (size_t i = 0; i < HASH_JOBS_MAX && desk->used; i++) {
-			if (!hand_row(desk, writer, now_ns, quiet))
+			if (!hand_row(desk, writer, now_ns, turn))
 				return;
 			desk->cursor = (desk->cursor + 1) % HASH_JOBS_MAX;
 		}

@@ -18,6 +18,8 @@
 #define HASH_JOBS_MAX 512
 /* Optional reading leaves this many rows to executables. */
 #define HASH_JOBS_FOR_EXECUTABLES 256
+/* Some seconds of the thread's share. A larger file waits until all smaller ones are handed out. */
+#define HASH_LARGE_BYTES (8ull << 20)
 /* Writers have mostly closed a small file by then. */
 #define HASH_NEW_FILE_DELAY_NS 2000000000ull
 /* The loader has mapped what it maps, and most packers have unpacked. */

@@ -208,6 +208,26 @@ static int open_executable(const struct hash_job *job, struct hash_result *resul
 	return -1;
 }
 
+/*
+ * Whether what lies at the path is what was made there, and not mounted or renamed over it since.
+ * Overlay shows stat another device, sometimes another number, than its inodes have, btrfs another
+ * device: there the path alone must do, and the result says so.
+ */
+static bool is_what_was_made(int fd, const struct file_identity *found, const struct hash_job *job,
+			     struct hash_result *result)
+{
+	struct statfs fs;
+	bool same_number = found->ino == job->made_ino;
+
+	if (same_number && found->dev == job->made_dev)
+		return true;
+	result->path_uncertain = true;
+	if (found->dev >> 20 || job->made_dev >> 20 || fstatfs(fd, &fs))
+		return false;
+	return (uint32_t)fs.f_type == OVERLAYFS_SUPER_MAGIC ||
+	       ((uint32_t)fs.f_type == BTRFS_SUPER_MAGIC && same_number);
+}
+
 /* After its process ended, the path in our own namespace, if what lies there is no older. */
 static int open_new_file(const struct hash_job *job, struct hash_result *result)
 {
@@ -217,8 +237,16 @@ static int open_new_file(const struct hash_job *job, struct hash_result *result)
 		       : open_below("/", job->path);
 
 	strcpy(result->path, job->path);
-	result->path_uncertain = !lives;
-	if (fd < 0 || (lives && is_process(&job->header)))
+	result->path_uncertain = !lives || !job->made_known;
+	if (fd < 0)
+		return fd;
+	if (job->made_known &&
+	    (!identify(fd, &found, &regular) || !is_what_was_made(fd, &found, job, result))) {
+		result->outcome = HASH_CHANGED_WHILE_READ;
+		close(fd);
+		return -1;
+	}
+	if (lives && is_process(&job->header))
 		return fd;
 	if (identify(fd, &found, &regular) && found.ctime_ns + CREATED_SLACK_NS >= job->made_wall_ns)
 		return fd;

@@ -30,7 +30,7 @@ struct file_identity {
 	X(OK, "") X(TOO_LARGE, "too_large") X(GONE, "gone") \
 	X(CHANGED_WHILE_READ, "changed_while_read") X(NOT_READABLE, "not_readable") \
 	X(NOT_REGULAR, "not_regular") X(REMOTE, "remote") X(QUEUE_FULL, "queue_full") \
-	X(DISABLED, "disabled") X(TOO_MANY, "too_many")
+	X(DISABLED, "disabled") X(TOO_MANY, "too_many") X(MAIN_NOT_FOUND, "main_not_found")
 #define HASH_ENUM_OUTCOME(name, text) HASH_##name,
 enum hash_outcome { HASH_OUTCOMES(HASH_ENUM_OUTCOME) };
 
@@ -51,6 +51,9 @@ struct hash_job {
 	uint64_t made_wall_ns; /* new file: when it was created */
 	struct frame_header header; /* the process; it heads the frame */
 	struct file_identity identity;
+	/* New file: the kernel's name for what was made. */
+	bool made_known;
+	uint64_t made_dev, made_ino;
 	char path[HASH_PATH_BYTES]; /* as the event says it, empty = not known */
 };
 
@@ -60,7 +63,7 @@ struct hash_result {
 	uint32_t slot;
 	bool last; /* of its job: only memory jobs have several results */
 	bool identity_known;
-	bool path_uncertain; /* found by its path after the process had ended */
+	bool path_uncertain; /* found by its path alone: process ended, or its inode proves nothing */
 	struct file_identity identity;
 	uint8_t sha256[HASH_BYTES];
 	uint8_t blake3[HASH_BYTES];

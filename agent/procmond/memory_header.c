@@ -4,9 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "proc_read.h"
@@ -22,8 +25,14 @@ struct memory_walk {
 	uint64_t arg_start; /* of the image; 0 = not read yet */
 	unsigned given;
 	bool main_seen;
+	bool full; /* as many as a process may have, which was told; only its executable is sought now */
+	bool cut; /* there is more of the list than is read */
+	bool unreadable;
 	bool stopped;
 	bool replaced; /* ended, or ran another program, while it was read */
+	/* The executable; ino 0 = not known. */
+	uint64_t exe_dev, exe_ino;
+	bool by_name; /* its filesystem shows another device to stat than to maps */
 	char exe[HASH_PATH_BYTES];
 };
 
@@ -58,6 +67,7 @@ static bool skip_field(const char **at, const char *end)
 bool memory_mapping_parse(const char *line, size_t length, struct memory_mapping *mapping)
 {
 	const char *at = line, *end = line + length;
+	uint64_t major, minor;
 	const char *inode;
 
 	memset(mapping, 0, sizeof(*mapping));
@@ -67,8 +77,10 @@ bool memory_mapping_parse(const char *line, size_t length, struct memory_mapping
 	memcpy(mapping->perms, at, 4);
 	at += HASH_PERMS_BYTES;
 	/* Offset and device; then the inode, which is last where there is no path. */
-	if (!skip_field(&at, end) || !skip_field(&at, end))
+	if (!skip_field(&at, end) || !parse_hex(&at, end, ':', &major) ||
+	    !parse_hex(&at, end, ' ', &minor))
 		return false;
+	mapping->dev = major << 20 | minor;
 	inode = at;
 	for (; at < end && *at >= '0' && *at <= '9'; at++)
 		mapping->inode = mapping->inode * 10 + (uint64_t)(*at - '0');
@@ -107,13 +119,17 @@ bool memory_mapping_is_foreign(const struct memory_mapping *mapping)
 static bool is_main(struct memory_walk *walk, const struct memory_mapping *mapping)
 {
 	size_t length = strlen(walk->exe);
+	bool same_number = walk->exe_ino && mapping->inode == walk->exe_ino;
 
-	/* The link and the mapping name the file alike, a deleted one with the same mark. */
-	if (walk->main_seen || !length || mapping->path_bytes != length ||
-	    memcmp(mapping->path, walk->exe, length))
+	if (walk->main_seen)
 		return false;
-	walk->main_seen = true;
-	return true;
+	/* Not by name where the inode tells it: a name is escaped in maps, and may be too long to hold. */
+	if (walk->by_name)
+		walk->main_seen = same_number || (length && mapping->path_bytes == length &&
+						  !memcmp(mapping->path, walk->exe, length));
+	else
+		walk->main_seen = same_number && mapping->dev == walk->exe_dev;
+	return walk->main_seen;
 }
 
 /* The argument address is random per exec: the same one means the same image. */
@@ -180,25 +196,31 @@ static bool take_line(struct memory_walk *walk, const char *line, size_t length)
 	main = is_main(walk, &mapping);
 	if (!main && !memory_mapping_is_foreign(&mapping))
 		return true;
-	if (walk->given == MEMORY_HEADERS_MAX) {
+	if (!main && walk->given >= MEMORY_HEADERS_MAX) {
 		struct hash_result more = {.outcome = HASH_TOO_MANY};
 
-		give(walk, &more, NULL);
-		return false;
+		if (!walk->full)
+			give(walk, &more, NULL);
+		walk->full = true;
+	} else {
+		read_mapping(walk, &mapping);
 	}
-	read_mapping(walk, &mapping);
-	return !walk->stopped && !walk->replaced;
+	return !walk->stopped && !walk->replaced && !(walk->full && walk->main_seen);
 }
 
 static void walk_maps(struct memory_walk *walk, int maps_fd)
 {
 	static char text[LINE_BYTES_MAX];
 	size_t used = 0, total = 0;
-	ssize_t n;
 
-	while (total < MEMORY_MAPS_BYTES_MAX &&
-	       (n = read(maps_fd, text + used, sizeof(text) - used)) > 0) {
+	while (!walk->cut) {
+		ssize_t n = read(maps_fd, text + used, sizeof(text) - used);
 		char *line = text, *end;
+
+		if (n <= 0) {
+			walk->unreadable = n < 0;
+			return;
+		}
 
 		total += (size_t)n;
 		used += (size_t)n;
@@ -209,9 +231,8 @@ static void walk_maps(struct memory_walk *walk, int maps_fd)
 		}
 		used -= (size_t)(line - text);
 		memmove(text, line, used);
-		/* No newline in a full buffer: not a line the kernel writes. */
-		if (used == sizeof(text))
-			return;
+		/* No newline in a full buffer is not a line the kernel writes. */
+		walk->cut = total >= MEMORY_MAPS_BYTES_MAX || used == sizeof(text);
 	}
 }
 
@@ -223,12 +244,49 @@ static int open_of(uint32_t tgid, const char *what)
 	return open(name, O_RDONLY | O_CLOEXEC);
 }
 
+/* The link leads to the file itself, whatever its name is by now. */
+static void find_exe(struct memory_walk *walk)
+{
+	char name[64];
+	struct statx st;
+	struct statfs fs;
+	ssize_t length;
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/%u/exe", walk->job->header.tgid);
+	fd = open(name, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (!statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &st) && !fstatfs(fd, &fs)) {
+		walk->exe_dev = (uint64_t)st.stx_dev_major << 20 | st.stx_dev_minor;
+		walk->exe_ino = st.stx_ino;
+		walk->by_name = (uint32_t)fs.f_type == OVERLAYFS_SUPER_MAGIC ||
+				(uint32_t)fs.f_type == BTRFS_SUPER_MAGIC;
+	}
+	close(fd);
+	length = readlink(name, walk->exe, sizeof(walk->exe));
+	/* A full buffer holds a cut name. */
+	walk->exe[length > 0 && (size_t)length < sizeof(walk->exe) ? length : 0] = 0;
+}
+
+/* What is to be said of the walk as a whole. */
+static enum hash_outcome outcome_of(struct memory_walk *walk)
+{
+	if (!walk->main_seen && !is_image(walk))
+		walk->replaced = true;
+	if (walk->replaced)
+		return HASH_CHANGED_WHILE_READ;
+	if (walk->unreadable)
+		return HASH_NOT_READABLE;
+	if (walk->cut)
+		return HASH_TOO_MANY;
+	return walk->main_seen ? HASH_OK : HASH_MAIN_NOT_FOUND;
+}
+
 static enum hash_outcome run(struct memory_walk *walk)
 {
 	uint32_t tgid = walk->job->header.tgid;
-	char name[64];
 	int maps_fd = open_of(tgid, "maps");
-	ssize_t length;
 
 	walk->mem_fd = open_of(tgid, "mem");
 	if (maps_fd < 0 || walk->mem_fd < 0) {
@@ -240,13 +298,11 @@ static enum hash_outcome run(struct memory_walk *walk)
 			close(walk->mem_fd);
 		return outcome;
 	}
-	snprintf(name, sizeof(name), "/proc/%u/exe", tgid);
-	length = readlink(name, walk->exe, sizeof(walk->exe) - 1);
-	walk->exe[length > 0 ? length : 0] = 0;
+	find_exe(walk);
 	walk_maps(walk, maps_fd);
 	close(maps_fd);
 	close(walk->mem_fd);
-	return HASH_OK;
+	return outcome_of(walk);
 }
 
 void memory_header_run(const struct hash_job *job, memory_give *give_result, void *context)
@@ -256,7 +312,5 @@ void memory_header_run(const struct hash_job *job, memory_give *give_result, voi
 
 	if (is_image(&walk))
 		end.outcome = run(&walk);
-	if (walk.replaced)
-		end.outcome = HASH_CHANGED_WHILE_READ;
 	give(&walk, &end, NULL);
 }

@@ -1,7 +1,8 @@
 /*
  * The first bytes of what a process executes: the first mapping of its main executable and its
  * anonymous, memfd and deleted executable mappings. It guarantees that all of it is one image of
- * one process: start time and argument address are compared before and after. It must never
+ * one process, compared by start time and argument address before and after, and that the last
+ * result says why when something was left out or no mapping of the executable was found. It must never
  * write to a process, stop it, or read more than the first page of a mapping.
  */
 #ifndef PROCMOND_MEMORY_HEADER_H
@@ -13,12 +14,13 @@
 
 /* Per process. A JIT has hundreds of such mappings; the first ones say what it is. */
 #define MEMORY_HEADERS_MAX 16
-/* Some 10,000 lines of /proc/PID/maps; the rest of a larger one is not looked at. */
+/* Some 10,000 lines of /proc/PID/maps; of a larger one the rest is not looked at, and said so. */
 #define MEMORY_MAPS_BYTES_MAX (1 << 20)
 
 struct memory_mapping {
 	uint64_t start;
 	uint64_t end;
+	uint64_t dev; /* major << 20 | minor */
 	uint64_t inode;
 	char perms[HASH_PERMS_BYTES];
 	const char *path; /* inside the line, not terminated; may be empty */

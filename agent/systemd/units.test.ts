@@ -62,8 +62,7 @@ test("the agent's unit has no capability, no other user and no way to a device",
 
 test("procmond's unit has what it loads with and no address on a network", () => {
 	const unit = readUnit(PROCMOND);
-	const capabilities =
-		"CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_SETPCAP";
+	const capabilities = "CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_SETPCAP";
 	holds(unit, {
 		CapabilityBoundingSet: capabilities,
 		RestrictAddressFamilies: "AF_UNIX AF_NETLINK",

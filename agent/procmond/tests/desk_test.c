@@ -1,5 +1,6 @@
 /*
- * Tests of what is added to frames: hashes and causes for exec frames, memory headers, cgroup paths.
+ * Tests of what is added to frames: hashes and causes for exec frames, memory headers, cgroup paths (how
+ * headers are found is tested in memory_test.c).
  * The thread, the files and the processes are real; only the source of events is played. Run under
  * AddressSanitizer and UBSan. It must never need privileges.
  */
@@ -7,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -18,7 +18,6 @@
 #include "clock.h"
 #include "enrich.h"
 #include "frame_read.h"
-#include "memory_header.h"
 #include "proc_read.h"
 
 static struct enrich enrich;
@@ -167,6 +166,11 @@ static void end_child(const struct child *child)
 	waitpid(child->pid, NULL, 0);
 }
 
+static uint64_t device_of(const struct stat *st)
+{
+	return (uint64_t)major(st->st_dev) << 20 | minor(st->st_dev);
+}
+
 static void send_exec(const struct child *child, bool with_identity)
 {
 	struct stat st;
@@ -175,7 +179,7 @@ static void send_exec(const struct child *child, bool with_identity)
 	frame_text(&writer, FRAME_TAG_EXE, child->exe);
 	frame_u32(&writer, FRAME_TAG_PARENT_TGID, (uint32_t)getpid());
 	if (with_identity && !stat(child->exe, &st)) {
-		frame_u64(&writer, FRAME_TAG_DEV, (uint64_t)major(st.st_dev) << 20 | minor(st.st_dev));
+		frame_u64(&writer, FRAME_TAG_DEV, device_of(&st));
 		frame_u64(&writer, FRAME_TAG_INO, st.st_ino);
 		frame_u64(&writer, FRAME_TAG_SIZE, (uint64_t)st.st_size);
 		frame_u64(&writer, FRAME_TAG_MTIME_NS,
@@ -343,12 +347,46 @@ static void test_each_cause_is_told(void)
 	end_child(&child);
 }
 
+static void send_exec_of_size(uint64_t ino, uint64_t size)
+{
+	struct frame_header header = {.kind = FRAME_KIND_EXEC, .tier = FRAME_TIER_PROC, .tgid = 1};
+
+	frame_begin(&writer, &header);
+	frame_u64(&writer, FRAME_TAG_DEV, 1);
+	frame_u64(&writer, FRAME_TAG_INO, ino);
+	frame_u64(&writer, FRAME_TAG_SIZE, size);
+	frame_u64(&writer, FRAME_TAG_MTIME_NS, 1);
+	frame_u64(&writer, FRAME_TAG_CTIME_NS, 1);
+	frame_end(&writer);
+}
+
+static void test_large_files_wait_for_small_ones(void)
+{
+	struct hash_worker *worker = &enrich.desk.worker;
+
+	begin_test();
+	hash_worker_close(worker);
+	for (uint64_t ino = 1; ino <= 3; ino++)
+		send_exec_of_size(ino, HASH_LARGE_BYTES + 1);
+	send_exec_of_size(4, HASH_LARGE_BYTES);
+	send_exec_of_size(5, 100);
+	hash_desk_pump(&enrich.desk, &writer, clock_boot_ns());
+	CHECK(worker->jobs[0].identity.ino == 4 && worker->jobs[1].identity.ino == 5);
+	/* One large file, so that only one lies before the next small one. */
+	CHECK(worker->jobs[2].identity.ino == 1 && atomic_load(&worker->jobs_in) == 3);
+	send_exec_of_size(6, 100);
+	hash_desk_pump(&enrich.desk, &writer, clock_boot_ns());
+	CHECK(worker->jobs[3].identity.ino == 6 && atomic_load(&worker->jobs_in) == 4);
+	end_test();
+}
+
 static void test_a_new_file_is_hashed_some_time_after_it_was_made(void)
 {
 	struct frame_header header = frame_own_header(FRAME_KIND_FILE_CREATE, FRAME_TIER_PROC);
 	struct proc_stat stat;
 	uint64_t began = clock_boot_ns();
 	char path[128];
+	struct stat st;
 	int fd;
 
 	begin_test();
@@ -357,10 +395,13 @@ static void test_a_new_file_is_hashed_some_time_after_it_was_made(void)
 	header.start_ticks = stat.start_ticks;
 	snprintf(path, sizeof(path), "%s/created", dir);
 	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	CHECK(!fstat(fd, &st));
 	for (int i = 0; i < 2; i++) {
 		header.flags = i ? FRAME_FLAG_TRACED : 0;
 		frame_begin(&writer, &header);
 		frame_text(&writer, FRAME_TAG_PATH, path);
+		frame_u64(&writer, FRAME_TAG_DEV, device_of(&st));
+		frame_u64(&writer, FRAME_TAG_INO, st.st_ino);
 		frame_end(&writer);
 		CHECK(enrich.desk.used == (size_t)i);
 	}
@@ -373,53 +414,6 @@ static void test_a_new_file_is_hashed_some_time_after_it_was_made(void)
 		      "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
 	CHECK(seen[FRAME_KIND_FILE_HASH].header.flags == FRAME_FLAG_TRACED);
 	end_test();
-}
-
-static void test_lines_of_maps_are_taken_apart(void)
-{
-	static const struct {
-		const char *line;
-		bool good, foreign;
-	} rows[] = {
-		{"55d0c0000000-55d0c0002000 r--p 00000000 fe:00 260875                     /usr/bin/sleep",
-		 true, false},
-		{"55d0c0002000-55d0c0003000 r-xp 00002000 fe:00 260875                     /usr/bin/sleep",
-		 true, false},
-		{"7f0000000000-7f0000001000 rwxp 00000000 00:00 0 ", true, true},
-		{"7f0000000000-7f0000001000 rwxp 00000000 00:00 0", true, true},
-		{"7f0000000000-7f0000001000 r-xp 00000000 00:01 12    /memfd:x (deleted)", true, true},
-		{"7f0000000000-7f0000001000 r-xp 00000000 fe:00 12    /tmp/a b (deleted)", true, true},
-		{"7ffc00000000-7ffc00002000 r-xp 00000000 00:00 0                          [vdso]", true,
-		 false},
-		{"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]", true,
-		 false},
-		{"7f0000000000-7f0000001000 rw-p 00000000 00:00 0  [heap]", true, false},
-		{"7f0000000000-7f0000001000 rwxp 00000000 00:00 0  [heap]", true, true},
-		{"7f0000001000-7f0000000000 rwxp 00000000 00:00 0", false, false},
-		{"", false, false}, {"-", false, false}, {"7f00 rwxp", false, false},
-		{"7f0000000000-7f0000001000 rwxp 00000000 00:00 x", false, false},
-		{"7f0000000000-7f0000001000 rwxp", false, false},
-		{"11112222333344445-11112222333344446 rwxp 0 0 0", false, false},
-	};
-	struct memory_mapping mapping;
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		size_t length = strlen(rows[i].line);
-
-		/* Each prefix in a block of its exact size, so that one byte too far is caught. */
-		for (size_t cut = 0; cut <= length; cut++) {
-			char *exact = malloc(cut ? cut : 1);
-			bool good;
-
-			memcpy(exact, rows[i].line, cut);
-			good = memory_mapping_parse(exact, cut, &mapping);
-			if (cut == length) {
-				CHECK(good == rows[i].good);
-				CHECK(!good || memory_mapping_is_foreign(&mapping) == rows[i].foreign);
-			}
-			free(exact);
-		}
-	}
 }
 
 static void test_memory_headers_of_a_lineage_are_read(void)
@@ -453,54 +447,6 @@ static void test_memory_headers_of_a_lineage_are_read(void)
 	send_exec(&child, false);
 	CHECK(!enrich.desk.used);
 	end_test();
-}
-
-struct collected {
-	struct hash_result results[MEMORY_HEADERS_MAX + 4];
-	uint8_t first[MEMORY_HEADERS_MAX + 4];
-	size_t used;
-};
-
-static bool collect(void *context, struct hash_result *result, const uint8_t *content)
-{
-	struct collected *all = context;
-
-	all->first[all->used] = content ? content[0] : 0;
-	all->results[all->used++] = *result;
-	return all->used < MEMORY_HEADERS_MAX + 4;
-}
-
-static void test_anonymous_code_is_found_and_bounded(void)
-{
-	static struct collected all;
-	struct hash_job job = {.kind = HASH_KIND_MEMORY,
-			       .header = frame_own_header(FRAME_KIND_EXEC, FRAME_TIER_PROC)};
-	struct proc_stat stat;
-	bool found = false;
-	uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	CHECK(proc_read_stat((uint32_t)getpid(), &stat));
-	job.header.start_ticks = stat.start_ticks;
-	code[0] = 0xc3;
-	memory_header_run(&job, collect, &all);
-	for (size_t i = 0; i < all.used; i++)
-		found = found || (all.results[i].address == (uintptr_t)code && all.first[i] == 0xc3 &&
-				  !strcmp(all.results[i].perms, "rwxp"));
-	CHECK(found && all.results[all.used - 1].last);
-	CHECK(all.results[all.used - 1].outcome == HASH_OK);
-	/* Mappings that cannot merge, because each second one has other rights. */
-	for (int i = 0; i < 2 * MEMORY_HEADERS_MAX; i++)
-		CHECK(mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_READ | PROT_EXEC,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
-	all.used = 0;
-	memory_header_run(&job, collect, &all);
-	CHECK(all.used == MEMORY_HEADERS_MAX + 2);
-	CHECK(all.results[MEMORY_HEADERS_MAX].outcome == HASH_TOO_MANY);
-	all.used = 0;
-	job.header.start_ticks++;
-	memory_header_run(&job, collect, &all);
-	CHECK(all.used == 1 && all.results[0].outcome == HASH_GONE);
 }
 
 static void send_frame_of(uint64_t cgroup_id, uint32_t tgid)
@@ -590,10 +536,9 @@ int main(void)
 	test_another_file_at_the_path_is_not_taken_for_it();
 	test_many_execs_of_one_file_read_it_once();
 	test_each_cause_is_told();
+	test_large_files_wait_for_small_ones();
 	test_a_new_file_is_hashed_some_time_after_it_was_made();
-	test_lines_of_maps_are_taken_apart();
 	test_memory_headers_of_a_lineage_are_read();
-	test_anonymous_code_is_found_and_bounded();
 	test_a_cgroup_is_named_once_before_its_first_frame();
 	test_the_table_of_cgroups_is_bounded_and_tells_again();
 	snprintf(command, sizeof(command), "rm -rf %s", dir);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Checks against the running kernel that executed files are hashed beside the event path: new, known,
-# deleted, too large, changed, and while a file of 2 GiB keeps the thread busy; and that new files,
+# deleted, too large, changed, replaced by a mount or a rename, of another user, and while a file of 2 GiB keeps the thread busy; and that new files,
 # memory headers and cgroup names arrive. Needs root. Prints PASS or FAIL per check; exits 1 when one
 # failed.
 set -u
@@ -113,6 +113,20 @@ check "the shell's header is read when the trace begins" \
 echo "echo abc > $dir/files/made" >&8
 check "a new file is hashed" hash_of "$dir/files/made" \
 	edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb
+chmod 711 "$dir"
+chmod 777 "$dir/files"
+echo "setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'echo abc > $dir/files/others'" >&8
+check "a new file of another user is hashed, after the privilege is given up" hash_of "$dir/files/others" \
+	edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb
+for over in mount rename; do
+	echo "echo abc > $dir/files/$over" >&8
+	wait_for "\"kind\":\"file_create\".*\"PATH\":\"$dir/files/$over\""
+	echo other > "$dir/other"
+	[ $over = mount ] && mount --bind "$dir/other" "$dir/files/mount" || mv "$dir/other" "$dir/files/rename"
+	check "what came over a new file by $over is not taken for it" wait_for \
+		"\"kind\":\"file_hash\".*\"CAUSE\":\"changed_while_read\".*\"PATH\":\"$dir/files/$over\"\|\"kind\":\"file_hash\".*\"PATH\":\"$dir/files/$over\".*\"CAUSE\":\"changed_while_read\""
+done
+umount "$dir/files/mount"
 echo "sleep 1" >&8
 check "the header of an executed program is read" \
 	wait_for '"kind":"memory_header".*"PATH":"/usr/bin/sleep".*"CONTENT":"7f454c46'

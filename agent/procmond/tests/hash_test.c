@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "blake3.h"
@@ -205,6 +206,40 @@ static bool append_once(void *path)
 	return true;
 }
 
+/* As if the file with that identity had been made at the path. */
+static struct hash_result run_made(const char *path, const struct stat *made)
+{
+	struct hash_job job = {.kind = HASH_KIND_NEW_FILE, .bytes_max = 1 << 20, .header = own_header(),
+			       .made_known = true,
+			       .made_dev = (uint64_t)major(made->st_dev) << 20 | minor(made->st_dev),
+			       .made_ino = made->st_ino};
+	struct hash_result result;
+
+	snprintf(job.path, sizeof(job.path), "%s", path);
+	hash_file_run(&job, &result, go_on, NULL);
+	return result;
+}
+
+static void test_what_was_renamed_over_a_new_file_is_not_taken_for_it(void)
+{
+	char path[128];
+	struct stat made, other;
+	struct hash_result result;
+
+	snprintf(path, sizeof(path), "%s", file_named("made", 100));
+	CHECK(!stat(path, &made));
+	result = run_made(path, &made);
+	CHECK(result.outcome == HASH_OK && !result.path_uncertain);
+	CHECK(!rename(file_named("better", 100), path) && !stat(path, &other));
+	result = run_made(path, &made);
+	CHECK(result.outcome == HASH_CHANGED_WHILE_READ && !strcmp(result.path, path));
+	/* The same number on another device. */
+	other.st_dev = makedev(major(other.st_dev) + 1, minor(other.st_dev));
+	CHECK(run_made(path, &other).outcome == HASH_CHANGED_WHILE_READ);
+	CHECK(!unlink(path));
+	CHECK(run_made(path, &made).outcome == HASH_GONE);
+}
+
 static struct hash_result run_file(const char *path, uint64_t bytes_max, hash_pause *pause)
 {
 	struct hash_job job = {.kind = HASH_KIND_NEW_FILE, .bytes_max = bytes_max,
@@ -302,6 +337,7 @@ int main(void)
 	test_the_budget_is_a_share_of_time();
 	test_the_cache_forgets_what_was_unused_longest();
 	test_a_file_is_hashed_only_as_it_was_found();
+	test_what_was_renamed_over_a_new_file_is_not_taken_for_it();
 	test_a_large_file_is_hashed_like_a_small_one();
 	test_reading_leaves_no_trace_in_the_file();
 	test_another_process_with_the_number_is_not_read();
