@@ -100,6 +100,8 @@ need libbpf-dev /usr/include/bpf/libbpf.h "no eBPF tier; procmond samples /proc"
 need libelf-dev /usr/include/libelf.h "no eBPF tier; procmond samples /proc"
 need zlib1g-dev /usr/include/zlib.h "no eBPF tier; procmond samples /proc"
 need bpftool bpftool "no eBPF tier; procmond samples /proc"
+runtime=$(clang -print-runtime-dir 2>/dev/null || true)
+need libclang-rt-dev "${runtime:-/no-clang}/libclang_rt.fuzzer-$(uname -m).a" "all works; fuzzing of procmond is blind to coverage"
 need openssl openssl "all works; the tests that ask openssl for its verdict are skipped"
 need iproute2 ip "all works; tests and demo with several network namespaces are skipped"
 need tcpdump tcpdump "all works; the test that nothing leaves the enclave is skipped"

@@ -9,7 +9,7 @@ import { relative } from "node:path";
 import { run } from "node:test";
 
 const HELP = `usage: npm test -- [SUITE...] [--json]
-Runs all suites, or the named ones. Suites: unit evidence procmond fuzz flows browser e2e.
+Runs all suites, or the named ones. Suites: unit evidence procmond fuzz fuzz-c flows browser e2e.
   example: npm test -- unit flows
 Exit 0 all passed, 1 a failure (or a skip while REQUIRE is set), 2 usage.
 `;
@@ -80,6 +80,12 @@ function suites(): Suite[] {
 			command: ["make", "-C", "agent/procmond", "--no-print-directory", "-s", "test"],
 		},
 		{ name: "fuzz", budgetSecs: 60, command: [process.execPath, "tools/fuzz.ts", "--seconds", "30"] },
+		{
+			name: "fuzz-c",
+			budgetSecs: 60,
+			// Four parsers, so 20 s; the binaries take as long to build the first time.
+			command: ["make", "-C", "agent/procmond", "--no-print-directory", "-s", "fuzz", "FUZZ_SECONDS=5"],
+		},
 		{ name: "flows", budgetSecs: 180, files: globSync("miniflare-tests/**/*.test.ts"), concurrency: 1 },
 		{ name: "browser", budgetSecs: 360, files: files.filter((file) => BROWSER.test(file)), concurrency: 1 },
 		{ name: "e2e", budgetSecs: 300, files: files.filter((file) => E2E.test(file)), concurrency: 1 },

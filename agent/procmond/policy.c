@@ -33,11 +33,13 @@ static bool is_env_name(const char *entry)
 static const char *decode_list(const struct frame_tlv *tlv, const struct list_rule *rule, char *rows,
 			       size_t *count)
 {
-	const uint8_t *at = tlv->bytes, *end = tlv->bytes + tlv->length;
+	const uint8_t *at = tlv->bytes, *end;
 
 	*count = 0;
+	/* An absent tag has no bytes to point behind. */
 	if (!tlv->length)
 		return NULL;
+	end = at + tlv->length;
 	for (;;) {
 		const uint8_t *stop = memchr(at, 0, (size_t)(end - at));
 		size_t length = (size_t)((stop ? stop : end) - at);
