@@ -83,6 +83,11 @@ static struct procmond_bpf *open_rows(uint64_t scope_cgroup_id, unsigned wanted)
 	if (!skeleton)
 		return NULL;
 	skeleton->rodata->scope_cgroup_id = scope_cgroup_id;
+#ifdef PROCMOND_TEST_BUILD
+	if (getenv("PROCMOND_TEST_TRACED"))
+		bpf_map__set_max_entries(skeleton->maps.traced,
+					 (uint32_t)atoi(getenv("PROCMOND_TEST_TRACED")));
+#endif
 	fill_call_rows(skeleton);
 	/* Before anything is attached, so that attaching is not told as somebody's act. */
 	skeleton->bss->own_tgids[0] = (uint32_t)getpid();

@@ -200,7 +200,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long id)
 	if (!(file_slots | watch_on))
 		return 0;
 	task = bpf_get_current_task_btf();
-	if (is_compat(task) || !args_of(call_rows[number].call, regs, &args) || !args.count)
+	if (is_compat(task, regs) || !args_of(call_rows[number].call, regs, &args) || !args.count)
 		return 0;
 	if (!in_scope(task) || (!watch_on && !is_file_traced(task)))
 		return 0;

@@ -35,8 +35,10 @@ static __always_inline void inherit_slots(__u32 parent_tgid, __u64 parent_ticks,
 		borrow &= ~parent->depth[i];
 	}
 	row.start_ticks = child->start_ticks;
-	/* A full table loses the lineage, not the process: the event still leaves, unflagged. */
-	if (!bpf_map_update_elem(&traced, &child->tgid, &row, BPF_ANY))
+	/* A full table loses the lineage, not the process: the event still leaves, and the loss counts. */
+	if (bpf_map_update_elem(&traced, &child->tgid, &row, BPF_ANY))
+		count_lost();
+	else
 		child->flags |= FRAME_FLAG_TRACED;
 }
 

@@ -282,7 +282,7 @@ int BPF_PROG(on_process_call, struct pt_regs *regs, long ret)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct process_call made = {.ret = ret};
 
-	if (is_compat(task)) {
+	if (is_compat(task, regs)) {
 		if (active_slots)
 			mark_partial(task, PM_PARTIAL_COMPAT32);
 		made.call = compat_call_of(regs);

@@ -9,6 +9,8 @@
 
 #define TS_COMPAT 0x0002
 #define TIF_32BIT_MASK (1ul << 22)
+#define X32_BIT 0x40000000u
+#define X32_CALLS_MAX 1024
 
 /* Filled before load, so the verifier knows it and the kernel reads it without a map. */
 const volatile struct pm_call_row call_rows[PM_CALLS_MAX];
@@ -26,9 +28,14 @@ static __always_inline __u64 call_number(struct pt_regs *regs)
 	return regs->orig_ax;
 }
 
-static __always_inline bool is_compat(struct task_struct *task)
+/*
+ * An x32 call comes in by the 64-bit entry with its own numbers. Not the bit alone: a call that a
+ * debugger or a filter took back has the number -1.
+ */
+static __always_inline bool is_compat(struct task_struct *task, struct pt_regs *regs)
 {
-	return task->thread_info.status & TS_COMPAT;
+	return task->thread_info.status & TS_COMPAT ||
+	       (__u32)call_number(regs) - X32_BIT < X32_CALLS_MAX;
 }
 
 static __always_inline __u64 compat_parm1(struct pt_regs *regs)
@@ -46,7 +53,7 @@ static __always_inline __u64 call_number(struct pt_regs *regs)
 	return (__u32)regs->syscallno;
 }
 
-static __always_inline bool is_compat(struct task_struct *task)
+static __always_inline bool is_compat(struct task_struct *task, struct pt_regs *regs)
 {
 	return task->thread_info.flags & TIF_32BIT_MASK;
 }
@@ -173,7 +180,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	__u32 handler;
 
 	/* That a traced process makes them is itself told, once. */
-	if (active_slots && is_compat(bpf_get_current_task_btf()))
+	if (active_slots && is_compat(bpf_get_current_task_btf(), regs))
 		bpf_tail_call(ctx, &handlers, PM_HANDLER_PROCESS);
 	if (number >= PM_CALLS_MAX)
 		return 0;
@@ -190,7 +197,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		if (ret < 0 || (plain && !is_dns_descriptor(fd)) || !find_datagram_socket(task, fd))
 			return 0;
 	}
-	if (is_compat(task) && handler != PM_HANDLER_PROCESS)
+	if (is_compat(task, regs) && handler != PM_HANDLER_PROCESS)
 		return 0;
 	bpf_tail_call(ctx, &handlers, handler);
 	return 0;

@@ -188,6 +188,10 @@ if [ "$(uname -m)" = x86_64 ]; then
 	echo compat >&7; echo compat >&7; settle
 	check "32-bit calls of a traced process are marked once" \
 		test "$(count_of view_partial "\"tgid\":$after,.*\"CAUSE\":\"compat32\"")" = 1
+	check "a process that made none is not" not has view_partial "\"tgid\":$before,.*\"CAUSE\":\"compat32\""
+	echo x32 >&8; echo x32 >&8; settle
+	check "x32 calls are marked as 32-bit ones" \
+		test "$(count_of view_partial "\"tgid\":$before,.*\"CAUSE\":\"compat32\"")" = 1
 	printf 'void _start(void) { __asm__ volatile("int $0x80" :: "a"(1), "b"(0)); }\n' > "$dir/32.c"
 	if cc -m32 -nostdlib -static -ffreestanding -o "$dir/image32" "$dir/32.c" 2>/dev/null; then
 		within "$dir/image32"; settle
@@ -244,5 +248,21 @@ check "a trace takes in all of them" has trace_state '"CAUSE":"","COUNT":501,"SL
 # The dump holds the crowd's input open as well.
 stop_dump
 exec 8>&-; wait $crowd_job
+
+echo "-- more children than the table of traced processes holds"
+export PROCMOND_TEST_TRACED=1
+start_dump --scope "$scope"
+unset PROCMOND_TEST_TRACED
+mkfifo "$dir/full"
+within "$actor" crowd-when-told 5 < "$dir/full" > "$dir/full.pid" & full_job=$!
+exec 8> "$dir/full"
+i=0; while [ ! -s "$dir/full.pid" ] && [ $i -lt 100 ]; do sleep 0.05; i=$((i + 1)); done
+full=$(cat "$dir/full.pid")
+echo "add 2 $full $(ticks_of "$full") 300 1" >&9; settle
+echo go >&8; settle_stats
+check "the children are there, outside of the trace" test "$(count_of fork "\"flags\":0,.*\"PARENT_TGID\":$full,")" = 5
+check "and each counts as a loss" holes_equal_drops 5 5
+stop_dump
+exec 8>&-; wait $full_job
 
 finish_test

@@ -241,6 +241,14 @@ static int act_poke(pid_t pid, unsigned long offset)
 	return 1;
 }
 
+/* By number only: whether this kernel has x32 at all makes no difference to who asks for it. */
+static void call_x32(void)
+{
+#ifdef __x86_64__
+	syscall(0x40000000L + SYS_getpid);
+#endif
+}
+
 /* Each line on standard input is one act, so that a trace can begin before or after it. */
 static int act_by_line(int ring)
 {
@@ -254,6 +262,8 @@ static int act_by_line(int ring)
 			return 1;
 		if (!strncmp(line, "compat", 6))
 			call_32bit();
+		if (!strncmp(line, "x32", 3))
+			call_x32();
 	}
 	return 0;
 }
@@ -272,8 +282,12 @@ static int act_inherit(void)
 }
 
 /* Children that sleep until this one ends: told apart by nothing but their pids. */
-static int act_crowd(int count)
+static int act_crowd(int count, int waits)
 {
+	if (waits) {
+		say_pid();
+		getchar();
+	}
 	for (int i = 0; i < count; i++) {
 		pid_t child = fork();
 
@@ -285,8 +299,11 @@ static int act_crowd(int count)
 				pause();
 		}
 	}
-	say_pid();
-	return getchar() == EOF ? 0 : 0;
+	if (!waits)
+		say_pid();
+	while (getchar() != EOF)
+		;
+	return 0;
 }
 
 /* Short lives, one after the other, so that pids come round where they are few. */
@@ -368,13 +385,16 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "poke") && argc > 3)
 		return act_poke(atoi(argv[2]), strtoul(argv[3], NULL, 10));
 	if (!strcmp(what, "crowd") && argc > 2)
-		return act_crowd(atoi(argv[2]));
+		return act_crowd(atoi(argv[2]), 0);
+	if (!strcmp(what, "crowd-when-told") && argc > 2)
+		return act_crowd(atoi(argv[2]), 1);
 	if (!strcmp(what, "churn") && argc > 2)
 		return act_churn(atoi(argv[2]));
 	if (!strcmp(what, "reuse"))
 		return act_reuse();
 	fprintf(stderr, "live_process_actor: ids|memory NAME|deleted PATH|trace|reach|seize PID|"
 			"load-program|module|lines|inherit|compat-module|compat-map ID|queue PID SIGNAL|"
-			"aim PID SIGNAL|refused PID N|poke PID OFFSET|crowd N|churn N|reuse\n");
+			"aim PID SIGNAL|refused PID N|poke PID OFFSET|crowd N|crowd-when-told N|"
+			"churn N|reuse\n");
 	return 2;
 }
