@@ -14,8 +14,18 @@
 #define O_CREAT_FLAGS (O_CREAT | 00000001 | O_TRUNC) /* what creat() means */
 #define O_TMPFILE_ONLY 020000000
 #define O_PATH 010000000
+/* What the kernel does not keep in a file's flags. */
+#define O_CREATION (O_CREAT | 00000200 | 00000400 | O_TRUNC) /* with O_EXCL and O_NOCTTY */
+/* What the kernel adds to them. */
+#if defined(__TARGET_ARCH_arm64)
+#define O_LARGEFILE 0400000
+#else
+#define O_LARGEFILE 0100000
+#endif
 #define FMODE_WRITE 0x2
 #define FMODE_CREATED 0x100000
+#define S_IFMT 0170000
+#define S_IFREG 0100000
 #define EPERM 1
 #define EACCES 13
 
@@ -83,16 +93,25 @@ static __noinline __u32 add_name(struct pm_long *event, __u32 pos, struct name_s
 	return pos + bytes;
 }
 
-static __always_inline __u32 open_flags(enum pm_call call, struct pt_regs *regs)
+/*
+ * The flags of a call; `file` is what it opened, or NULL. Registers are what the kernel itself used,
+ * but openat2 passes memory that another thread may have rewritten by now: what counts there is the
+ * file. Only the flags it does not keep are the caller's word.
+ */
+static __always_inline __u32 open_flags(enum pm_call call, struct pt_regs *regs, struct file *file)
 {
 	__u64 flags = 0;
 
 	switch (call) {
 	case PM_CALL_OPEN: return PT_REGS_PARM2_SYSCALL(regs);
-	case PM_CALL_OPENAT: return PT_REGS_PARM3_SYSCALL(regs);
+	case PM_CALL_OPENAT:
+	case PM_CALL_OPEN_BY_HANDLE_AT: return PT_REGS_PARM3_SYSCALL(regs);
 	case PM_CALL_OPENAT2:
 		/* The first field of struct open_how. */
 		bpf_probe_read_user(&flags, sizeof(flags), (void *)PT_REGS_PARM3_SYSCALL(regs));
+		if (file)
+			flags = (flags & O_CREATION) |
+				(BPF_CORE_READ(file, f_flags) & ~O_LARGEFILE);
 		return flags;
 	default: return O_CREAT_FLAGS;
 	}
@@ -150,7 +169,13 @@ static __noinline void send_opened(struct task_struct *task, struct file *file, 
 	if (lists) {
 		begin_rooted();
 		root_walked();
-		listed = match_rooted(lists);
+		listed = listed_as(event, lists);
+	}
+	/* Opened by a handle, and its name was never looked up: no list can rule it out. */
+	if (event->bytes[PM_SEG_WALK] && event->data[0] == '/') {
+		event->head.flags |= FRAME_FLAG_PATH_UNCERTAIN;
+		listed |= lists & PM_WATCH_PATHS ? FRAME_FLAG_WATCHED : 0;
+		listed |= lists & PM_WATCH_CREDENTIALS ? FRAME_FLAG_CREDENTIAL : 0;
 	}
 	if (!traced && !listed)
 		return;
@@ -168,7 +193,7 @@ static __noinline void send_refused(struct task_struct *task, enum pm_call call,
 {
 	struct pm_long *event = scratch_row(SCRATCH_FILE);
 	bool at = call == PM_CALL_OPENAT || call == PM_CALL_OPENAT2;
-	__u32 flags = open_flags(call, regs), listed, lists, pos;
+	__u32 flags = open_flags(call, regs, NULL), listed, lists, pos = 0;
 	struct name_source source = {.dir_fd = AT_FDCWD, .segment = PM_SEG_WALK};
 
 	if (!event || !in_scope(task))
@@ -180,25 +205,45 @@ static __noinline void send_refused(struct task_struct *task, enum pm_call call,
 		source.dir_fd = PT_REGS_PARM1_CORE_SYSCALL(regs);
 		source.user = (const char *)PT_REGS_PARM2_SYSCALL(regs);
 	}
-	pos = add_name(event, 0, &source);
+	/* A handle names nothing that could be on a list. */
+	if (call != PM_CALL_OPEN_BY_HANDLE_AT)
+		pos = add_name(event, 0, &source);
 	lists = flags & O_PATH ? 0 : PM_WATCH_CREDENTIALS;
 	if (flags & (O_ACCMODE | O_TRUNC | O_CREAT))
 		lists |= PM_WATCH_PATHS;
+	/* Without a file nothing tells what the flags in memory were when the kernel read them. */
+	if (call == PM_CALL_OPENAT2)
+		lists = PM_WATCH_PATHS | PM_WATCH_CREDENTIALS;
 	/* Only a refusal tells of an attempt; a file that is not there tells of nothing. */
-	listed = result == -EACCES || result == -EPERM ? match_rooted(lists) : 0;
+	listed = 0;
+	if (pos && (result == -EACCES || result == -EPERM))
+		listed = listed_as(event, lists);
 	event->open_flags = flags;
 	event->result = result;
 	event->file_has = PM_FILE_HAS_FLAGS | PM_FILE_HAS_RESULT;
 	send_file(task, event, FRAME_KIND_FILE_OPEN, listed | (traced ? FRAME_FLAG_TRACED : 0), pos);
 }
 
+/* Whether the file was opened for writing, made or emptied. */
+static __always_inline bool is_writing(struct file *file, enum pm_call call, __u32 flags)
+{
+	bool in_memory = call == PM_CALL_OPENAT2;
+
+	if (!in_memory && !(flags & (O_ACCMODE | O_TRUNC | O_CREAT)))
+		return false;
+	if (flags & O_TRUNC || BPF_CORE_READ(file, f_mode) & (FMODE_WRITE | FMODE_CREATED))
+		return true;
+	/* Whether openat2 emptied it is the caller's word: an empty file may be one that was. */
+	return in_memory && !(flags & O_PATH) && !BPF_CORE_READ(file, f_inode, i_size) &&
+	       (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFREG;
+}
+
 /* The lists that an opening can be on, before any path is known. */
-static __always_inline __u32 lists_of(struct file *file, __u32 flags)
+static __always_inline __u32 lists_of(struct file *file, enum pm_call call, __u32 flags)
 {
 	__u32 lists = 0;
 
-	if (watch_on & PM_WATCH_PATHS && flags & (O_ACCMODE | O_TRUNC | O_CREAT) &&
-	    (flags & O_TRUNC || BPF_CORE_READ(file, f_mode) & (FMODE_WRITE | FMODE_CREATED)))
+	if (watch_on & PM_WATCH_PATHS && is_writing(file, call, flags))
 		lists |= PM_WATCH_PATHS;
 	if (watch_on & PM_WATCH_CREDENTIALS && !(flags & O_PATH) && is_credential_leaf(file))
 		lists |= PM_WATCH_CREDENTIALS;
@@ -224,8 +269,8 @@ int BPF_PROG(on_file_call, struct pt_regs *regs, long ret)
 	file = file_of(task, ret);
 	if (!file)
 		return 0;
-	flags = open_flags(call, regs);
-	lists = watch_on ? lists_of(file, flags) : 0;
+	flags = open_flags(call, regs, file);
+	lists = watch_on ? lists_of(file, call, flags) : 0;
 	if (traced || lists)
 		send_opened(task, file, flags, lists, traced);
 	return 0;

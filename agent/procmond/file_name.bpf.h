@@ -8,8 +8,6 @@
 #ifndef PROCMOND_FILE_NAME_BPF_H
 #define PROCMOND_FILE_NAME_BPF_H
 
-#define S_IFMT 0170000
-#define S_IFREG 0100000
 #define S_IFDIR 0040000
 #define S_IXUGO 00111
 #define NAME_SIDES 2
@@ -275,11 +273,11 @@ static __noinline __u32 add_side(struct pm_long *event, struct kept_names *kept,
 
 		later.kept = NULL;
 		add_name(event, pos, &later);
-		event->head.flags |= match_rooted(PM_WATCH_PATHS | PM_WATCH_CREDENTIALS);
+		event->head.flags |= listed_as(event, PM_WATCH_PATHS | PM_WATCH_CREDENTIALS);
 	}
 	pos = add_name(event, pos, &source);
 	if (watch_on)
-		event->head.flags |= match_rooted(PM_WATCH_PATHS | PM_WATCH_CREDENTIALS);
+		event->head.flags |= listed_as(event, PM_WATCH_PATHS | PM_WATCH_CREDENTIALS);
 	/* Nobody honest hides a name from both readings: it is not taken for one that is not listed. */
 	if (watch_on & PM_WATCH_PATHS && !event->bytes[(source.segment + 1) & (PM_SEGMENTS - 1)])
 		event->head.flags |= FRAME_FLAG_WATCHED;
@@ -300,7 +298,7 @@ static __always_inline __u32 add_descriptor(struct task_struct *task, struct pm_
 	if (watch_on) {
 		begin_rooted();
 		root_walked();
-		event->head.flags |= match_rooted(PM_WATCH_PATHS | PM_WATCH_CREDENTIALS);
+		event->head.flags |= listed_as(event, PM_WATCH_PATHS | PM_WATCH_CREDENTIALS);
 	}
 	return pos;
 }

@@ -266,6 +266,19 @@ __noinline int match_rooted(__u32 lists)
 	return flags;
 }
 
+/*
+ * The same, of the walk of a file event. A path that was cut lost its end at the root, so no prefix
+ * can rule it out: it counts as watched. No credential path is that long.
+ */
+static __always_inline __u32 listed_as(struct pm_long *event, __u32 lists)
+{
+	__u32 flags = match_rooted(lists);
+
+	if (event->head.flags & FRAME_FLAG_PATH_CUT && lists & watch_on & PM_WATCH_PATHS)
+		flags |= FRAME_FLAG_WATCHED;
+	return flags;
+}
+
 /* Whether an opened file can be a listed one, by its last name: what an ordinary read pays. */
 static __always_inline bool is_credential_leaf(struct file *file)
 {
@@ -280,6 +293,9 @@ static __always_inline bool is_credential_leaf(struct file *file)
 		return true;
 	bpf_core_read(&name, sizeof(name), &dentry->d_name);
 	bpf_probe_read_kernel(&first, sizeof(first), name.name);
+	/* The root of a filesystem, or a file opened by a handle, whose name nobody looked up. */
+	if ((first & 0xff) == '/')
+		return true;
 	bit = pm_leaf_bit(first, name.len);
 	if (!(credential_leaves[bit / 64 & (PM_LEAF_WORDS - 1)] & 1ull << (bit & 63)))
 		return false;

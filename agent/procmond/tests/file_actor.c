@@ -53,6 +53,90 @@ static int act_fchmod(const char *path)
 	return opened(fd);
 }
 
+/* Opens by openat2 with these flags and nothing else. */
+static int act_openat2_as(const char *path, int flags)
+{
+	struct open_how how = {.flags = (unsigned)flags};
+
+	return opened((int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)));
+}
+
+static struct {
+	struct open_how how;
+	const char *path;
+	int lie;
+	int release;
+} rewrite;
+
+static void *rewrite_and_release(void *argument)
+{
+	(void)argument;
+	usleep(100000);
+	*(volatile unsigned long long *)&rewrite.how.flags = (unsigned)rewrite.lie;
+	opened(open(rewrite.path, rewrite.release));
+	return NULL;
+}
+
+/* Opens a FIFO by openat2, which waits for its other side while another thread rewrites the flags. */
+static int act_rewrite(const char *path, int flags, int lie)
+{
+	pthread_t thread;
+	int fd;
+
+	rewrite.how.flags = (unsigned)flags;
+	rewrite.path = path;
+	rewrite.lie = lie;
+	rewrite.release = (flags & O_ACCMODE) == O_RDONLY ? O_WRONLY : O_RDONLY;
+	pthread_create(&thread, NULL, rewrite_and_release, NULL);
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &rewrite.how, sizeof(rewrite.how));
+	pthread_join(thread, NULL);
+	return opened(fd);
+}
+
+struct handle_row {
+	struct file_handle handle;
+	unsigned char bytes[MAX_HANDLE_SZ];
+};
+
+/* Writes the handle of a file to standard output. */
+static int act_handle_of(const char *path)
+{
+	struct handle_row row = {.handle.handle_bytes = MAX_HANDLE_SZ};
+	int mount;
+
+	if (name_to_handle_at(AT_FDCWD, path, &row.handle, &mount, 0))
+		return opened(-1);
+	return write(1, &row, sizeof(row)) == sizeof(row) ? 0 : 1;
+}
+
+/* Opens what the handle on standard input says, in the filesystem of a directory. */
+static int act_by_handle(const char *directory, int flags)
+{
+	struct handle_row row;
+	int at = open(directory, O_RDONLY | O_DIRECTORY);
+
+	if (at < 0 || read(0, &row, sizeof(row)) != sizeof(row))
+		return opened(-1);
+	return opened(open_by_handle_at(at, &row.handle, flags));
+}
+
+/* Makes directories below each other until the path is longer than any string may be. */
+static int act_deep(const char *directory)
+{
+	char name[251];
+
+	memset(name, 'd', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	if (chdir(directory))
+		return opened(-1);
+	for (int i = 0; i < 20; i++)
+		if (mkdir(name, 0755) || chdir(name))
+			return opened(-1);
+	if (opened(creat("deep", 0600)))
+		return 1;
+	return rename("deep", "deeper") ? opened(-1) : 0;
+}
+
 static struct {
 	char *shared;
 	const char *names[2];
@@ -141,9 +225,20 @@ int main(int argc, char **argv)
 		return act_absent(argv[2]);
 	if (!strcmp(what, "tmpfile") && argc > 3)
 		return act_tmpfile(argv[2], argv[3]);
+	if (!strcmp(what, "openat2-as") && argc > 3)
+		return act_openat2_as(argv[2], atoi(argv[3]));
+	if (!strcmp(what, "rewrite") && argc > 4)
+		return act_rewrite(argv[2], atoi(argv[3]), atoi(argv[4]));
+	if (!strcmp(what, "handle-of"))
+		return act_handle_of(argv[2]);
+	if (!strcmp(what, "by-handle") && argc > 3)
+		return act_by_handle(argv[2], atoi(argv[3]));
+	if (!strcmp(what, "deep"))
+		return act_deep(argv[2]);
 	if (!strcmp(what, "swap") && argc > 4)
 		return act_swap(argv[2], argv[3], atoi(argv[4]));
-	fprintf(stderr, "file_actor: openat2|creat|open-path|read|fchmod|absent PATH | tmpfile DIR PATH |\n"
-			"            swap PATH PATH N\n");
+	fprintf(stderr, "file_actor: openat2|creat|open-path|read|fchmod|absent|handle-of|deep PATH |\n"
+			"            tmpfile DIR PATH | swap PATH PATH N | openat2-as PATH FLAGS |\n"
+			"            rewrite FIFO FLAGS LIE | by-handle DIR FLAGS\n");
 	return 2;
 }

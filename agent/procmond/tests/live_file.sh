@@ -114,6 +114,59 @@ check "a hard link to a credential file is told" has_flag file_link 7 "\"PATH\":
 check "moving one away is told" has_flag file_rename 7 "\"PATH\":\"$dir/secret\",\"PATH_TO\":\"$o/taken\""
 check "and moving one into place" has_flag file_rename 7 "\"PATH\":\"$o/taken\",\"PATH_TO\":\"$dir/secret\""
 
+echo "-- flags that are rewritten during the call"
+# Of OPEN_FLAGS here: 1 O_WRONLY, 512 O_TRUNC, 2048 O_NONBLOCK, 4096 O_DSYNC, 2097152 O_PATH (x86_64 and arm64).
+mkfifo "$w/fifo-w" "$dir/home/fifo-r"
+cp "$build/file_actor" "$dir/actor"; chmod 755 "$dir/actor" "$w"
+echo s > "$dir/home/held"; echo s > "$w/mine"; echo s > "$w/cut"; : > "$w/empty"; chmod 600 "$w/mine"; chmod 644 "$w/empty"
+policy watch "$w/" credential "$dir/home/held" credential "$dir/home/fifo-r"
+act rewrite "$w/fifo-w" 4097 0
+act rewrite "$dir/home/fifo-r" 4096 2097152
+act openat2-as "$w/cut" 512; act openat2-as "$w/empty" 0
+within setpriv --reuid 65534 --regid 65534 --clear-groups "$dir/actor" openat2-as "$w/mine" 0 2> /dev/null
+settle
+check "a writing that says afterwards it was a reading is told, with the file's own flags" \
+	has_flag file_open 6 "\"PATH\":\"$w/fifo-w\",\"OPEN_FLAGS\":4097,"
+check "a reading of a credential file that says it was none is told" \
+	has_flag file_open 7 "\"PATH\":\"$dir/home/fifo-r\",\"OPEN_FLAGS\":4096,"
+check "openat2 that empties a file is told" has_flag file_open 6 "\"PATH\":\"$w/cut\",\"OPEN_FLAGS\":512,"
+check "and one that may have, because the file is empty" has_flag file_open 6 "\"PATH\":\"$w/empty\""
+check "a refused openat2 is told whatever its flags say" has_flag file_open 6 "\"RESULT\":-13,\"PATH\":\"$w/mine\""
+
+echo "-- files opened by a handle"
+within "$build/file_actor" handle-of "$dir/home/held" > "$dir/handle"
+act by-handle "$dir" 2048 < "$dir/handle"
+within "$build/file_actor" handle-of "$w/old" > "$dir/handle"
+act by-handle "$dir" 2049 < "$dir/handle"
+settle
+check "a credential file opened by a handle is told, with its path" \
+	has_flag file_open 7 "\"PATH\":\"$dir/home/held\",\"OPEN_FLAGS\":2048,"
+check "so is one under a watched prefix" has_flag file_open 6 "\"PATH\":\"$w/old\",\"OPEN_FLAGS\":2049,"
+mkdir "$dir/disk"
+truncate -s 4M "$dir/image"
+if mkfs.ext4 -qF "$dir/image" 2> /dev/null && mount -o loop "$dir/image" "$dir/disk" 2> /dev/null; then
+	mkdir "$dir/disk/below"; echo s > "$dir/disk/below/file"
+	"$build/file_actor" handle-of "$dir/disk/below/file" > "$dir/handle"
+	umount "$dir/disk"; mount -o loop "$dir/image" "$dir/disk"
+	act by-handle "$dir/disk" 2049 < "$dir/handle"
+	settle
+	check "one whose name the kernel never looked up is on every list" \
+		has_flag file_open 6 "\"PATH\":\"/\",\"OPEN_FLAGS\":2049,"
+	check "also on that of credentials" has_flag file_open 7 "\"PATH\":\"/\",\"OPEN_FLAGS\":2049,"
+	check "and uncertain" has_flag file_open 2 "\"PATH\":\"/\",\"OPEN_FLAGS\":2049,"
+	umount "$dir/disk"
+else
+	echo "SKIP a handle without a name: no loop device, or no mkfs.ext4"
+fi
+
+echo "-- paths longer than a walk"
+mkdir "$w/long" "$o/long"
+act deep "$w/long"
+settle
+check "a file made below them counts as watched, its path as cut" has_flag file_create 6 '/deep"'
+check "so the flag says" has_flag file_create 3 '/deep"'
+check "a rename there too" has_flag file_rename 6 '/deep","PATH_TO":"[^"]*/deeper"'
+
 echo "-- the view of the process"
 mkdir -p "$dir/root/etc" "$dir/root/lib" && cp "$build/file_actor" "$dir/root/actor"
 for library in $(ldd "$build/file_actor" | grep -o '/[^ ]*'); do
