@@ -48,3 +48,12 @@ test("levels and classes beyond what is known stay within the event's shape", ()
 	const { fidelity, gaps } = drafts({ LEVEL: 4_000_000, SHED: shed(...Array.from({ length: 40 }, () => 1n)) });
 	assert.deepEqual([fidelity.payload.fidelityLevel, gaps.length], [16, 16]);
 });
+
+test("events that found no room at full fidelity are gaps, too", () => {
+	const { fidelity, gaps } = drafts({ LEVEL: 0, CAUSE: "ring_busy", SHED: shed(0n, 9n, 0n, 0n, 0n), SINCE_NS: 3n });
+	assert.equal(fidelity.payload.fidelityLevel, 0);
+	assert.deepEqual(
+		gaps.map(({ payload }) => [payload.cause, payload.gapTo, payload.sinceNs]),
+		[["shed: file_watched (ring_busy)", 9n, 3n]],
+	);
+});

@@ -29,6 +29,35 @@
 #define EPERM 1
 #define EACCES 13
 
+/*
+ * Until when a process has used up its share of watched events, in the time of boot: each one costs
+ * its part of a second. It bounds what one process can take from all others.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PM_WATCHED_SHARES);
+	__type(key, __u32);
+	__type(value, __u64);
+} watched_shares SEC(".maps");
+
+/* Takes one event from the share. Two CPUs at once may err by a few, never for long. */
+static __always_inline bool is_share_used_up(__u32 tgid)
+{
+	__u64 now = bpf_ktime_get_boot_ns(), first = now + PM_WATCHED_COST_NS;
+	__u64 *until = bpf_map_lookup_elem(&watched_shares, &tgid);
+
+	if (!until) {
+		bpf_map_update_elem(&watched_shares, &tgid, &first, BPF_ANY);
+		return false;
+	}
+	if (*until < now)
+		*until = now;
+	if (*until - now > PM_WATCHED_BURST * PM_WATCHED_COST_NS)
+		return true;
+	__sync_fetch_and_add(until, PM_WATCHED_COST_NS);
+	return false;
+}
+
 /* The directory a name is relative to; NULL when the name is absolute or there is none. */
 static __always_inline struct path *dir_of(struct task_struct *task, int dir_fd, char first)
 {
@@ -142,6 +171,11 @@ static __always_inline void send_file(struct task_struct *task, struct pm_long *
 	if (is_shed(flags & (FRAME_FLAG_WATCHED | FRAME_FLAG_CREDENTIAL) ? FRAME_SHED_FILE_WATCHED
 									 : FRAME_SHED_FILE_DETAIL))
 		return;
+	/* Somebody asked for the traced ones by name. */
+	if (!(flags & FRAME_FLAG_TRACED) && is_share_used_up(task->tgid)) {
+		count_shed(FRAME_SHED_FILE_WATCHED);
+		return;
+	}
 	fill_event(&event->head, kind, task);
 	event->head.flags = flags;
 	if (pos > PM_DATA_BYTES)

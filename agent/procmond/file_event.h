@@ -6,6 +6,14 @@
 #ifndef PROCMOND_FILE_EVENT_H
 #define PROCMOND_FILE_EVENT_H
 
+/*
+ * What a process that is not traced may tell of watched files: 2,000 a second after a burst of 4,000,
+ * which unpacking a package or a build under a watched path stays below; so many processes at once.
+ */
+#define PM_WATCHED_COST_NS 500000ull
+#define PM_WATCHED_BURST 4000
+#define PM_WATCHED_SHARES 2048
+
 enum pm_file_has {
 	PM_FILE_HAS_FLAGS = 1, /* open_flags */
 	PM_FILE_HAS_INODE = 2, /* dev, ino, size, mode */

@@ -1,8 +1,9 @@
 /*
  * Who did it, is it in scope, and how an event leaves the kernel: shared by all programs. It
- * guarantees that a per-CPU number is taken only for events that will be offered to the ring, and
- * that a full ring shows as a hole plus a drop count. It must never take a number before the
- * scope check: the agent reads every hole as loss.
+ * guarantees that a per-CPU number is taken only for events that will be offered to the ring, that a
+ * full ring shows as a hole plus a drop count, and that no class of events can take the last of the
+ * ring from one that matters more. It must never take a number before the scope check: the agent
+ * reads every hole as loss.
  */
 #ifndef PROCMOND_IDENTITY_BPF_H
 #define PROCMOND_IDENTITY_BPF_H
@@ -171,17 +172,41 @@ static __always_inline void submit(struct pm_event *event, __u32 bytes)
 		__sync_fetch_and_add(&state->drops, 1);
 }
 
-/* Whether events of this class are given up for now. Each one is counted, so the loss has a number. */
-static __always_inline bool is_shed(enum frame_shed_class class)
+/*
+ * How full the ring may be, in eighths, for an event of the class to enter it: what anyone can make
+ * without end stops first. Fork, exec and exit ask nobody and so always have an eighth left.
+ */
+static __always_inline __u64 ring_eighths_of(enum frame_shed_class class)
 {
-	struct pm_cpu_state *state;
-	__u32 zero = 0;
+	switch (class) {
+	case FRAME_SHED_FILE_DETAIL:
+	case FRAME_SHED_FILE_WATCHED: return 4;
+	case FRAME_SHED_NETWORK_DETAIL: return 5;
+	case FRAME_SHED_NETWORK: return 6;
+	default: return 7;
+	}
+}
 
-	if (!(shed_mask & (1ull << class)))
-		return false;
-	state = bpf_map_lookup_elem(&cpu_state, &zero);
+/* Each event that is given up is counted, so that the loss has a number. */
+static __always_inline void count_shed(enum frame_shed_class class)
+{
+	__u32 zero = 0;
+	struct pm_cpu_state *state = bpf_map_lookup_elem(&cpu_state, &zero);
+
 	if (state)
 		__sync_fetch_and_add(&state->shed[class], 1);
+}
+
+/*
+ * Whether events of this class are given up for now: by pressure, or because the ring is too full for
+ * them. To be asked before a number is taken.
+ */
+static __always_inline bool is_shed(enum frame_shed_class class)
+{
+	if (!(shed_mask & (1ull << class)) &&
+	    bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) <= PM_RING_BYTES / 8 * ring_eighths_of(class))
+		return false;
+	count_shed(class);
 	return true;
 }
 

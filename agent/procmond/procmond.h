@@ -111,7 +111,7 @@ struct pm_traced {
 
 /*
  * `head` is the last number given on this CPU, `drops` how many of those did not fit the ring, `shed`
- * how many events of each class were given up under pressure: those took no number.
+ * how many events of each class were given up, under pressure or for want of room: those took no number.
  */
 struct pm_cpu_state {
 	__u64 head;

@@ -1,8 +1,8 @@
 /*
  * Obeys the level, see shedding.h. The mask is set before the counts are read, so that a frame
  * never promises a class back while the kernel side still withholds it. It must never say that
- * nothing was given up while a total still moves: a program may be between its look at the mask
- * and its count, so the totals are compared once more at level 0.
+ * nothing was given up while a total still moves: the kernel side gives up events for want of room
+ * at any level, so the totals are compared at level 0, too.
  */
 #include "shedding.h"
 
@@ -38,6 +38,7 @@ static void send_fidelity(struct shedding *shedding, const struct source *source
 	shedding->said_at_ns = header.ktime_ns;
 }
 
+/* At level 0 only the kernel side gives up anything: a ring too full, or a process beyond its share. */
 static bool totals_moved(const struct shedding *shedding, const struct source *source)
 {
 	uint64_t total[FRAME_SHED_CLASS_COUNT] = {0};
@@ -81,12 +82,14 @@ void shedding_pump(struct shedding *shedding, struct source *source, struct fram
 		snprintf(cause, sizeof(cause), "eased");
 	if (level != before) {
 		source->set_shed(source->self, fidelity_mask(level));
-		/* Until now nothing was given up: the counts begin here. */
-		if (!before)
-			shedding->said_at_ns = 0;
 		send_fidelity(shedding, source, writer, cause);
-	} else if (level ? now_ns - shedding->said_at_ns >= FIDELITY_REPEAT_NS
-			 : totals_moved(shedding, source)) {
-		send_fidelity(shedding, source, writer, cause);
+	} else if (now_ns - shedding->said_at_ns >= FIDELITY_REPEAT_NS) {
+		if (level)
+			send_fidelity(shedding, source, writer, cause);
+		else if (totals_moved(shedding, source))
+			send_fidelity(shedding, source, writer, "ring_busy");
+		/* Nothing was given up until now: the next counts begin here. */
+		else
+			shedding->said_at_ns = now_ns;
 	}
 }

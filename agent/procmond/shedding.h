@@ -1,8 +1,8 @@
 /*
  * Gives up event classes under pressure and takes them back, and tells the agent each time. It
  * guarantees that what was not sent is counted: a `fidelity` frame at each change, every few
- * seconds in between, and a last one at the return to everything. It must never touch fork, exec
- * and exit.
+ * seconds in between, and at full fidelity whenever the kernel side had to give up events. It must
+ * never touch fork, exec and exit.
  */
 #ifndef PROCMOND_SHEDDING_H
 #define PROCMOND_SHEDDING_H

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks that pressure lowers fidelity in the stated order, that what is given up is counted, and
-# that everything comes back. Wants the procmond for tests, which reads pressure from a directory
+# Checks that pressure lowers fidelity in the stated order, that what is given up is counted, that
+# everything comes back, and that no storm of files takes the ring from process events. Wants the procmond for tests, which reads pressure from a directory
 # and waits in tenths of seconds. Needs root. Prints PASS or FAIL per check; exits 1 when one failed.
 set -u
 . "$(dirname "$0")/live_lib.sh"
@@ -87,6 +87,53 @@ check "what was given up took no number: no hole appears" holes_equal_drops 0 0
 echo exit >&8
 exec 8>&-
 wait $started
+stop_dump
+
+echo "-- room in the ring, at full fidelity"
+start_dump --scope "$scope"
+mkdir "$dir/watched"
+echo "policy watch $dir/watched/" >&9
+i=0
+until has file_create "$dir/watched/first" || [ $i -gt 100 ]; do
+	within sh -c "rm -f $dir/watched/first; : > $dir/watched/first"
+	i=$((i + 1))
+	sleep 0.03
+done
+write_watched() { # how often, and its name: one process of its own
+	within sh -c "i=0; while [ \$i -lt $1 ]; do : > $dir/watched/$2; i=\$((i + 1)); done"
+}
+told_of() { grep -c "\"PATH\":\"[^\"]*/watched/$1\"" "$out"; }
+before=$(shed_sum 2)
+write_watched 12000 greedy
+settle
+settle
+check "a process that is not traced has a share of watched events" \
+	test "$(told_of greedy)" -ge 4000 -a "$(told_of greedy)" -lt 12000
+check "what is beyond it is counted, exactly" \
+	test $(($(told_of greedy) + $(shed_sum 2) - before)) = 12000
+before=$(shed_sum 2)
+write_watched 100 modest
+settle
+check "and nobody else's" test "$(told_of modest)" = 100 -a "$(shed_sum 2)" = "$before"
+echo "pause 6" >&9
+settle
+writers=
+for n in 1 2 3 4; do
+	write_watched 12000 storm-$n &
+	writers="$writers $!"
+done
+wait $writers
+within sh -c 'i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i + 1)); done'
+sleep 5
+wait_for '"CAUSE":"ring_busy"'
+settle_stats
+told=0
+for n in 1 2 3 4; do told=$((told + $(told_of storm-$n))); done
+check "a storm on watched files while nobody reads takes no exec" \
+	test "$(grep -c '"kind":"exec".*"FILENAME":"/bin/true"' "$out")" = 300
+check "it takes no number either: no hole appears" holes_equal_drops 0 0
+check "each file event is told or counted" test $((told + $(shed_sum 2) - before)) = 48000
+check "with its cause, at level 0" has fidelity '"CAUSE":"ring_busy","LEVEL":0'
 stop_dump
 
 echo "-- fidelity, its own cgroup"
