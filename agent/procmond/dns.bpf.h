@@ -238,7 +238,8 @@ static __always_inline void plain_call(struct pt_regs *regs, long ret, __u32 sen
 	if (!open_endpoint(&end))
 		return;
 	message.buffer = PT_REGS_PARM2_SYSCALL(regs);
-	if (call == PM_CALL_READV || call == PM_CALL_WRITEV)
+	if (call == PM_CALL_READV || call == PM_CALL_WRITEV || call == PM_CALL_PREADV2 ||
+	    call == PM_CALL_PWRITEV2)
 		message.vectors = PT_REGS_PARM3_SYSCALL(regs);
 	if (sends)
 		on_sent(&end, &message);

@@ -4,7 +4,8 @@
  * SYN_SENT, the ports at ESTABLISHED. It guarantees one connect event per attempt, also for failed
  * ones, and one close event per connection of a process in scope, told of who connected or accepted.
  * It must never name a process from softirq context, where the current task is whoever happened to be
- * interrupted, and it keeps events on the stack there: a scratch row may be in use below it.
+ * interrupted, and it keeps events on the stack there: a scratch row may be in use below it. A user
+ * with thousands of connections that hang is told of by the end of the call instead, see socket_call.
  */
 #ifndef PROCMOND_NETWORK_BPF_H
 #define PROCMOND_NETWORK_BPF_H
@@ -21,6 +22,17 @@ struct {
 	__type(key, __u64);
 	__type(value, struct pm_net);
 } pending SEC(".maps");
+
+/* How many of them each user has, each counted where its number says. */
+__u32 pending_of[PM_PENDING_USERS];
+
+/* Sockets that found no room among them: the call that connects them tells what it sees at its end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PM_UNKEPT_MAX);
+	__type(key, __u64);
+	__type(value, __u8);
+} unkept SEC(".maps");
 
 /* Who connected or accepted, with what is to be told at the end. */
 struct owner {
@@ -85,16 +97,42 @@ static __always_inline bool is_tcp(const struct sock *sk)
 	       is_inet(BPF_CORE_READ(sk, __sk_common.skc_family));
 }
 
+static __always_inline __u32 *pending_count(__u32 uid)
+{
+	return &pending_of[uid & (PM_PENDING_USERS - 1)];
+}
+
+/* False when somebody else took it away before. */
+static __always_inline bool forget_pending(__u64 key, __u32 uid)
+{
+	if (bpf_map_delete_elem(&pending, &key))
+		return false;
+	__sync_fetch_and_add(pending_count(uid), -1);
+	return true;
+}
+
+static __always_inline bool keep_pending(__u64 key, const struct pm_net *event)
+{
+	__u32 *count = pending_count(event->head.uid);
+
+	if (__sync_fetch_and_add(count, 1) < PM_PENDING_USER_MAX &&
+	    !bpf_map_update_elem(&pending, &key, event, BPF_NOEXIST))
+		return true;
+	__sync_fetch_and_add(count, -1);
+	return false;
+}
+
 static __always_inline void begin_connect(const struct sock *sk, __u64 key)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pm_net event = {};
+	__u8 one = 1;
 
 	if (!in_scope(task))
 		return;
 	fill_event(&event.head, FRAME_KIND_CONNECT, task);
 	fill_tuple(&event, sk);
-	if (bpf_map_update_elem(&pending, &key, &event, BPF_ANY))
+	if (!keep_pending(key, &event) && bpf_map_update_elem(&unkept, &key, &one, BPF_ANY))
 		count_lost();
 }
 
@@ -154,7 +192,8 @@ static __noinline int end_connect(const struct sock *sk, __u64 key, int new_stat
 	if (!cached)
 		return 0;
 	__builtin_memcpy(event, cached, sizeof(*event));
-	bpf_map_delete_elem(&pending, &key);
+	if (!forget_pending(key, event->head.uid))
+		return 0;
 	fill_tuple(event, sk);
 	if (new_state != TCP_ESTABLISHED) {
 		int error = BPF_CORE_READ(sk, sk_err);

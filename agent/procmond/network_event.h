@@ -13,6 +13,8 @@
 #define PM_OWNERS_MAX 32768
 /* Failed connects whose call has not returned. */
 #define PM_FAILED_MAX 1024
+/* Connects that found no room among the pending ones and whose call has not returned. */
+#define PM_UNKEPT_MAX 8192
 /* Destinations already told, per socket; the oldest is told again when it comes back. */
 #define PM_TOLD_MAX 16384
 /* Sockets that ask several DNS servers without connecting. */

@@ -31,8 +31,15 @@
 #define PM_SLOTS_MAX 64
 /* A depth of 255 or more means every descendant. */
 #define PM_DEPTH_UNLIMITED 255
-/* Connections between SYN and answer. A full table counts as loss, never as silence. */
-#define PM_PENDING_MAX 8192
+/*
+ * Connections between SYN and answer, and how many of them are kept for one user: a port scan stays
+ * below it, and four users must work together to take the table from the others. What is not kept is
+ * told when the call returns.
+ */
+#define PM_PENDING_MAX 16384
+#define PM_PENDING_USER_MAX 4096
+/* Places to count users in, a power of two; two users in one place share what one may have. */
+#define PM_PENDING_USERS 1024
 /* Depth of cgroup nesting that is searched upwards for the scope. */
 #define PM_CGROUP_LEVELS_MAX 16
 

@@ -218,6 +218,39 @@ static __always_inline bool is_refused_here(__u64 key, long result)
 	return bpf_map_delete_elem(&failed, &key) && !bpf_map_lookup_elem(&pending, &key);
 }
 
+/* A TCP connection that found no room among the pending ones, as it stands when the call returns. */
+static __noinline int send_unkept(struct sock *sk, long result)
+{
+	struct owner owner = {};
+	struct pm_net *event = &owner.event.net;
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	if (state == TCP_SYN_SENT)
+		result = -EINPROGRESS;
+	else if (state != TCP_CLOSE)
+		result = 0;
+	fill_socket(event, FRAME_KIND_CONNECT, sk, result);
+	if (!is_shed(FRAME_SHED_NETWORK))
+		submit(&event->head, sizeof(*event));
+	if (result)
+		return 0;
+	keep_owner(&owner, (__u64)sk);
+	/* It may have ended before it was kept. */
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+		send_close(sk, (__u64)sk);
+	return 0;
+}
+
+/* One that failed has lost its ports: it is told like a refusal, as the call named it. */
+static __always_inline bool is_unkept(const struct sock *sk, long result)
+{
+	__u64 key = (__u64)sk;
+
+	return !bpf_map_delete_elem(&unkept, &key) &&
+	       (!result || result == -EINPROGRESS ||
+		BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE);
+}
+
 static __always_inline void on_connect(struct socket_ref *ref, struct pt_regs *regs, long result)
 {
 	struct message passed = {.name = PT_REGS_PARM2_SYSCALL(regs),
@@ -228,7 +261,9 @@ static __always_inline void on_connect(struct socket_ref *ref, struct pt_regs *r
 
 	/* TCP is told by its states, and so is the first path of a multipath one. */
 	if (is_inet(family) && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP)) {
-		if (protocol == IPPROTO_TCP && is_refused_here((__u64)ref->sk, result))
+		if (protocol == IPPROTO_TCP && is_unkept(ref->sk, result))
+			send_unkept(ref->sk, result);
+		else if (protocol == IPPROTO_TCP && is_refused_here((__u64)ref->sk, result))
 			send_connect(ref, result, &passed);
 		return;
 	}

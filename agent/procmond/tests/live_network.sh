@@ -90,7 +90,7 @@ eval "$(cat "$dir/facts")"
 settle
 check "a connect without a route is told, once" test "$(count connect \
 	"\"tgid\":$actor,.*\"RADDR\":\"c0000201\",\"RPORT\":80,\"NETNS\":$netns,\"RESULT\":-101}")" = 1
-for way in sendto recv write writev sendmsg recvmmsg library; do
+for way in sendto recv write writev pwritev2 sendmsg recvmmsg library; do
 	eval "pid=\$$way"
 	name="u0007example"
 	question="\"tgid\":$pid,.*\"RADDR\":\"7f000001\",\"RPORT\":53,\"NETNS\":$netns,\"DNS_MESSAGE\":\"[^\"]*$way.$name"
@@ -107,5 +107,23 @@ check "mDNS and LLMNR are seen, other ports are not" test "$(count dns "tgid\":$
 check "a message that is too long is cut at 1232 bytes" has dns "\"tgid\":$long,.*long.u0007example.u0000.u0000.u0001.u0000.u0001z\{1202\}\""
 settle_stats
 check "nothing was lost" holes_equal_drops 0 0
+stop_dump
+
+echo "-- many connects that hang"
+start_dump --scope "$scope"
+act hang
+check "each of them is told" test "$(count connect "tgid\":$actor,.*RPORT\":$full,")" = "$hanging"
+check "another user's connect is told as ever" has connect "\"tgid\":$other,.*\"RPORT\":$port,.*\"RESULT\":0"
+check "one of the same user is, too" has connect \
+	"\"tgid\":$same,.*\"LPORT\":[1-9][0-9]*,\"RADDR\":\"7f000001\",\"RPORT\":$port,.*\"RESULT\":0"
+check "with its end" has close "\"tgid\":$same,.*\"RPORT\":$port,.*\"BYTES_SENT\":12345"
+check "one that does not wait is told as it stands" \
+	test "$(count connect "\"tgid\":$later,.*\"RPORT\":$port,.*\"RESULT\":\(0\|-115\)")" = 1
+check "one that fails is told, once" test "$(count connect "\"tgid\":$refused,.*\"RPORT\":$closed,.*\"RESULT\":-111")" = 1
+settle_stats
+check "and nothing of it was lost" holes_equal_drops 0 0
+act tcp 4 nonblocking
+check "when they are gone there is room again" \
+	test "$(count connect "\"tgid\":$client,.*\"RPORT\":$rport,.*\"RESULT\":0")" = 1
 stop_dump
 finish_test

@@ -4,6 +4,7 @@ namespaces come from the kernel. It must never talk to anything but this machine
 
 import ctypes
 import os
+import resource
 import socket
 import struct
 import subprocess
@@ -110,6 +111,47 @@ def late_accept():
 	taken, _ = listener.accept()
 	taken.close()
 	tell(server=os.getpid(), lport=lport, rport=port)
+
+
+HANGING = 9000
+NOBODY = 65534
+
+
+def hang():
+	"""One user keeps thousands of connects waiting; meanwhile it and another one connect as usual."""
+	resource.setrlimit(resource.RLIMIT_NOFILE, (HANGING + 100, HANGING + 100))
+	full, full_port = listening(socket.AF_INET)
+	full.listen(0)
+	_listener, port = listening(socket.AF_INET)
+	gone, closed = listening(socket.AF_INET)
+	gone.close()
+	wait, go = os.pipe()
+
+	def connect():
+		client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+		client.connect(("127.0.0.1", port))
+		client.sendall(b"x" * SENT)
+		client.close()
+
+	def connect_later():
+		client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+		client.setblocking(False)
+		client.connect_ex(("127.0.0.1", port))
+
+	other = in_child(lambda: (os.read(wait, 1), connect()))
+	os.setresuid(NOBODY, NOBODY, NOBODY)
+	waiting = []
+	for _ in range(HANGING):
+		waiting.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+		waiting[-1].setblocking(False)
+		waiting[-1].connect_ex(("127.0.0.1", full_port))
+	pids = {"same": in_child(connect)}
+	pids["later"] = in_child(connect_later)
+	pids["refused"] = in_child(lambda: socket.socket().connect_ex(("127.0.0.1", closed)))
+	os.write(go, b"x")
+	for pid in (other, *pids.values()):
+		os.waitpid(pid, 0)
+	tell(actor=os.getpid(), other=other, port=port, closed=closed, full=full_port, hanging=HANGING, **pids)
 
 
 class Vector(ctypes.Structure):
@@ -252,6 +294,13 @@ def resolver():
 		os.writev(sock.fileno(), [whole[:12], whole[12:]])
 		os.readv(sock.fileno(), [bytearray(12), bytearray(2000)])
 
+	def by_pwritev2():
+		sock = make(True)
+		whole = question("pwritev2.example")
+		# At -1 is at the socket's own position: what pwritev2 and preadv2 have over pwritev and preadv.
+		os.pwritev(sock.fileno(), [whole[:12], whole[12:]], -1)
+		os.preadv(sock.fileno(), [bytearray(12), bytearray(2000)], -1)
+
 	def by_sendmsg():
 		sock = make(False)
 		whole = question("sendmsg.example")
@@ -277,7 +326,7 @@ def resolver():
 		sock.sendto(question("long.example") + b"z" * 3000, ("127.0.0.1", 53))
 
 	pids = {"actor": os.getpid()}
-	for way in (by_sendto, by_recv, by_write, by_writev, by_sendmsg, by_recvmmsg, by_library, by_ports, by_long):
+	for way in (by_sendto, by_recv, by_write, by_writev, by_pwritev2, by_sendmsg, by_recvmmsg, by_library, by_ports, by_long):
 		pids[way.__name__[3:]] = in_child(way)
 		os.waitpid(pids[way.__name__[3:]], 0)
 	tell(netns=os.stat("/proc/self/ns/net").st_ino, **pids)
@@ -289,7 +338,8 @@ def main():
 	if what == "tcp":
 		tcp(families[rest[0]], rest[1])
 	else:
-		acts = {"late": late_accept, "refused": refused, "udp": udp, "unix": unix, "made": made, "resolver": resolver}
+		acts = {"late": late_accept, "refused": refused, "udp": udp, "unix": unix, "made": made, "hang": hang,
+			"resolver": resolver}
 		acts[what](*rest)
 
 
