@@ -26,6 +26,20 @@
 #define ABSENT_AMBIGUOUS "ambiguous"
 /* The message that held it was lost. */
 #define ABSENT_LOST "lost"
+/* The memory that held it was not there to read when the call was made. */
+#define ABSENT_UNREADABLE "unreadable"
+/* The room of an event was full before it. */
+#define ABSENT_NO_ROOM "no_room"
+/* What was looked for may lie beyond the part that is read. */
+#define ABSENT_CUT "cut"
+/* A path would name something else: it was deleted, or is not below the root of the process. */
+#define ABSENT_UNCERTAIN "uncertain"
+/* The kernel forgets it once the program runs. */
+#define ABSENT_NOT_KEPT "not_kept"
+/* The call began before anybody looked at it. */
+#define ABSENT_NOT_SEEN "not_seen"
+/* A process that has no number in the first pid namespace, or whose number was not asked for. */
+#define ABSENT_NAMESPACE "namespace"
 
 /* Every tag of an exec with its longest reason. */
 #define ABSENT_BYTES 512

@@ -7,13 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comma_list.h"
+#include "absent.h"
 #include "event_frame.h"
 #include "proc_read.h"
 
 /* As docs/procmond-frames.md has it. */
 #define ENV_BYTES_MAX 4096
-#define ABSENT_BYTES_MAX 256
 #define MEMFD_PREFIX "memfd:"
 
 static size_t env_names_count;
@@ -56,24 +55,24 @@ size_t event_process_filter_env(const uint8_t *env, size_t bytes, char *out, siz
 	return used;
 }
 
-static void add_absent(char *text, bool is_absent, const char *entry)
+static void add_if(struct absent *absent, bool is_absent, const char *tag, const char *reason)
 {
 	if (is_absent)
-		comma_list_add(text, ABSENT_BYTES_MAX, entry);
+		absent_add(absent, tag, reason);
 }
 
 static void send_env(struct frame_writer *writer, const struct pm_long *event, const uint8_t *env,
-		     char *absent)
+		     struct absent *absent)
 {
 	static char named[ENV_BYTES_MAX];
 	size_t bytes = event_process_filter_env(env, event->bytes[PM_SEG_ENV], named, sizeof(named));
 
 	if (bytes)
 		frame_bytes(writer, FRAME_TAG_ENV, named, bytes);
-	add_absent(absent, event->absent & PM_ABSENT_ENV, "ENV:unreadable");
-	add_absent(absent, event->absent & PM_ABSENT_ENV_NO_ROOM, "ENV:no_room");
+	add_if(absent, event->absent & PM_ABSENT_ENV, "ENV", ABSENT_UNREADABLE);
+	add_if(absent, event->absent & PM_ABSENT_ENV_NO_ROOM, "ENV", ABSENT_NO_ROOM);
 	/* What was looked for may lie beyond. */
-	add_absent(absent, !bytes && event->absent & PM_ABSENT_ENV_CUT, "ENV:cut");
+	add_if(absent, !bytes && event->absent & PM_ABSENT_ENV_CUT, "ENV", ABSENT_CUT);
 }
 
 static void send_file_id(struct frame_writer *writer, const struct pm_long *file)
@@ -97,11 +96,11 @@ static uint32_t exe_flags_of(const struct pm_long *event, const uint8_t *walk)
 }
 
 static void send_exe(struct frame_writer *writer, const struct pm_long *event,
-		     const uint8_t *const data[PM_SEGMENTS], char *absent)
+		     const uint8_t *const data[PM_SEGMENTS], struct absent *absent)
 {
 	uint32_t flags = exe_flags_of(event, data[PM_SEG_WALK]);
 
-	add_absent(absent, event->absent & PM_ABSENT_EXE, "EXE:none");
+	add_if(absent, event->absent & PM_ABSENT_EXE, "EXE", ABSENT_NONE);
 	if (!event->bytes[PM_SEG_WALK])
 		return;
 	event_path_send(writer, FRAME_TAG_EXE, event, data, PM_SEG_WALK);
@@ -111,13 +110,13 @@ static void send_exe(struct frame_writer *writer, const struct pm_long *event,
 }
 
 static void send_cwd(struct frame_writer *writer, const struct pm_long *event, const uint8_t *walk,
-		     char *absent)
+		     struct absent *absent)
 {
 	static char path[PM_PATH_BYTES + PM_NAME_BYTES];
 
-	add_absent(absent, event->absent & PM_ABSENT_CWD, "CWD:none");
+	add_if(absent, event->absent & PM_ABSENT_CWD, "CWD", ABSENT_NONE);
 	/* Deleted, or not below the root of the process: a path would name something else. */
-	add_absent(absent, event->absent & PM_ABSENT_CWD_UNCERTAIN, "CWD:uncertain");
+	add_if(absent, event->absent & PM_ABSENT_CWD_UNCERTAIN, "CWD", ABSENT_UNCERTAIN);
 	if (event->absent & (PM_ABSENT_CWD | PM_ABSENT_CWD_UNCERTAIN))
 		return;
 	frame_bytes(writer, FRAME_TAG_CWD, path,
@@ -125,11 +124,11 @@ static void send_cwd(struct frame_writer *writer, const struct pm_long *event, c
 }
 
 static void send_argv(struct frame_writer *writer, const struct pm_long *event, const uint8_t *argv,
-		      char *absent)
+		      struct absent *absent)
 {
 	uint32_t bytes = event->bytes[PM_SEG_ARGV];
 
-	add_absent(absent, event->absent & PM_ABSENT_ARGV, "ARGV:unreadable");
+	add_if(absent, event->absent & PM_ABSENT_ARGV, "ARGV", ABSENT_UNREADABLE);
 	if (event->absent & PM_ABSENT_ARGV)
 		return;
 	/* NUL between arguments, none after the last. */
@@ -141,17 +140,19 @@ static void send_argv(struct frame_writer *writer, const struct pm_long *event, 
 static void send_exec(struct frame_writer *writer, const struct pm_long *event,
 		      const uint8_t *const data[PM_SEGMENTS])
 {
-	char absent[ABSENT_BYTES_MAX] = "";
-	bool is_kernel_thread = !event->ino && !event->bytes[PM_SEG_WALK] &&
-				event->head.kind == FRAME_KIND_SNAPSHOT;
+	struct absent absent = {0};
+	bool is_snapshot = event->head.kind == FRAME_KIND_SNAPSHOT;
+	bool is_kernel_thread = !event->ino && !event->bytes[PM_SEG_WALK] && is_snapshot;
 
 	if (is_kernel_thread) {
-		add_absent(absent, true, "EXE:none,ARGV:none,CWD:none");
+		absent_add(&absent, "EXE", ABSENT_NONE);
+		absent_add(&absent, "ARGV", ABSENT_NONE);
+		absent_add(&absent, "CWD", ABSENT_NONE);
 	} else {
-		send_exe(writer, event, data, absent);
-		send_argv(writer, event, data[PM_SEG_ARGV], absent);
-		send_cwd(writer, event, data[PM_SEG_CWD], absent);
-		send_env(writer, event, data[PM_SEG_ENV], absent);
+		send_exe(writer, event, data, &absent);
+		send_argv(writer, event, data[PM_SEG_ARGV], &absent);
+		send_cwd(writer, event, data[PM_SEG_CWD], &absent);
+		send_env(writer, event, data[PM_SEG_ENV], &absent);
 	}
 	if (event->bytes[PM_SEG_NAME])
 		frame_bytes(writer, FRAME_TAG_FILENAME, data[PM_SEG_NAME],
@@ -159,10 +160,10 @@ static void send_exec(struct frame_writer *writer, const struct pm_long *event,
 	if (event->bytes[PM_SEG_NAME_TO])
 		frame_bytes(writer, FRAME_TAG_INTERP, data[PM_SEG_NAME_TO],
 			    event->bytes[PM_SEG_NAME_TO] - 1);
-	add_absent(absent, event->absent & PM_ABSENT_FILENAME, "FILENAME:unreadable");
-	add_absent(absent, event->absent & PM_ABSENT_INTERP, "INTERP:unreadable");
-	/* The kernel forgets the name once the program runs. */
-	add_absent(absent, event->head.kind == FRAME_KIND_SNAPSHOT, "FILENAME:not_kept");
+	add_if(&absent, event->absent & PM_ABSENT_FILENAME, "FILENAME", ABSENT_UNREADABLE);
+	add_if(&absent, event->absent & PM_ABSENT_INTERP, "INTERP", ABSENT_UNREADABLE);
+	add_if(&absent, is_snapshot, "FILENAME", is_kernel_thread ? ABSENT_NONE : ABSENT_NOT_KEPT);
+	add_if(&absent, is_snapshot, "INTERP", is_kernel_thread ? ABSENT_NONE : ABSENT_NOT_KEPT);
 	frame_u32(writer, FRAME_TAG_PARENT_TGID, event->parent_tgid);
 	/* The first processes have no parent. */
 	if (event->parent_tgid)
@@ -172,8 +173,7 @@ static void send_exec(struct frame_writer *writer, const struct pm_long *event,
 		frame_bytes(writer, FRAME_TAG_TTY, event->tty,
 			    strnlen((const char *)event->tty, sizeof(event->tty)));
 	frame_u32(writer, FRAME_TAG_NS_PID, event->head.ns_pid);
-	if (absent[0])
-		frame_text(writer, FRAME_TAG_ABSENT, absent);
+	absent_send(writer, &absent);
 }
 
 static void send_call(struct frame_writer *writer, enum pm_call call)
@@ -194,9 +194,13 @@ static void send_call(struct frame_writer *writer, enum pm_call call)
 
 static void send_set_id(struct frame_writer *writer, const struct pm_set_id *event)
 {
+	struct absent absent = {0};
+
 	if (event->old_unknown) {
-		frame_text(writer, FRAME_TAG_ABSENT,
-			   "OLD_UID:not_seen,OLD_GID:not_seen,OLD_EUID:not_seen");
+		absent_add(&absent, "OLD_UID", ABSENT_NOT_SEEN);
+		absent_add(&absent, "OLD_GID", ABSENT_NOT_SEEN);
+		absent_add(&absent, "OLD_EUID", ABSENT_NOT_SEEN);
+		absent_send(writer, &absent);
 	} else {
 		frame_u32(writer, FRAME_TAG_OLD_UID, event->old_uid);
 		frame_u32(writer, FRAME_TAG_OLD_GID, event->old_gid);
@@ -237,6 +241,8 @@ static void send_act(struct frame_writer *writer, const struct pm_act *event)
 	bool is_tamper = event->head.kind == FRAME_KIND_TAMPER;
 	uint32_t tgid = event->target_tgid;
 	uint64_t ticks = event->target_ticks;
+	const char *reason = event->target_pid ? ABSENT_GONE : ABSENT_NAMESPACE;
+	struct absent absent = {0};
 	bool has_target = !is_tamper || event->cause != PM_TAMPER_CODE;
 
 	send_call(writer, event->call);
@@ -246,9 +252,9 @@ static void send_act(struct frame_writer *writer, const struct pm_act *event)
 		frame_u32(writer, FRAME_TAG_TARGET_TGID, tgid);
 		frame_u64(writer, FRAME_TAG_TARGET_TICKS, ticks);
 	} else if (has_target) {
-		frame_text(writer, FRAME_TAG_ABSENT, event->target_pid
-						     ? "TARGET_TGID:gone,TARGET_TICKS:gone"
-						     : "TARGET_TGID:namespace,TARGET_TICKS:namespace");
+		absent_add(&absent, "TARGET_TGID", reason);
+		absent_add(&absent, "TARGET_TICKS", reason);
+		absent_send(writer, &absent);
 	}
 	if (!is_tamper)
 		return;

@@ -16,6 +16,8 @@
 #include "proc_table.h"
 
 #define NS_PER_TICK 10000000ull
+/* The number kernfs gives to the root of every hierarchy. */
+#define CGROUP_ROOT_ID 1
 
 static uint64_t boot_ns_of(const struct nlsource *self, const struct nlproc_event *event)
 {
@@ -160,22 +162,24 @@ static void send_parent(struct nlsource *self, uint32_t tgid, uint64_t ticks, st
 }
 
 /* Where the parent is now: a process may have moved between cgroups, which no message tells. */
-static bool is_parent_in_scope(const struct nlsource *self, const struct nlprocess *parent)
+static void take_parent_group(const struct nlsource *self, const struct nlprocess *parent,
+			      struct proc_ids *ids)
 {
-	bool in_scope = parent->ids.in_scope;
-	int dir = self->scope->whole_machine ? -1 : proc_dir_open(parent->tgid);
+	int dir = proc_dir_open(parent->tgid);
 	struct proc_stat stat;
-	struct proc_ids now;
+	struct proc_ids now = {0};
 
+	ids->in_scope = parent->ids.in_scope;
+	ids->cgroup_id = parent->ids.cgroup_id;
 	if (dir < 0)
-		return in_scope;
-	if (proc_dir_stat(dir, parent->tgid, &stat) && stat.start_ticks == parent->start_ticks) {
+		return;
+	if (proc_dir_stat(dir, parent->tgid, &stat) && stat.start_ticks == parent->start_ticks)
 		proc_dir_ids(dir, self->scope, &now);
-		if (now.scope_known)
-			in_scope = now.in_scope;
+	if (now.scope_known) {
+		ids->in_scope = now.in_scope;
+		ids->cgroup_id = now.cgroup_id;
 	}
 	close(dir);
-	return in_scope;
 }
 
 static void tell_fork(struct nlsource *self, const struct nlproc_event *event)
@@ -200,9 +204,10 @@ static void tell_fork(struct nlsource *self, const struct nlproc_event *event)
 	} else {
 		child.estimated = true;
 		child.start_ticks = boot_ns_of(self, event) / NS_PER_TICK;
-		if (found)
-			child.ids.in_scope = is_parent_in_scope(self, &parent);
 	}
+	/* A fork is told before the child is put into its group: until then /proc shows the root. */
+	if (found && (dir < 0 ? !self->scope->whole_machine : child.ids.cgroup_id == CGROUP_ROOT_ID))
+		take_parent_group(self, &parent, &child.ids);
 	if (!child.ids.ns_pid)
 		absent_add(&absent, "NS_PID", ABSENT_GONE);
 	/* What a child has at its first moment is its parent's; /proc may show later ones. */

@@ -403,8 +403,7 @@ static void report_sight(const struct nlsource *self, struct source_report *repo
 {
 	snprintf(report->programs, sizeof(report->programs), "cn_proc,sock_diag,proc");
 	snprintf(report->missing, sizeof(report->missing),
-		 "files,dns,argv of lives under 10 ms,connections between polls,failed connects,"
-		 "other network namespaces,filename,interp,setid and ptrace calls by name%s%s",
+		 SOURCE_KERNEL_ONLY ",argv of lives under 10 ms,setid and ptrace calls by name%s%s",
 		 self->sampling.connections ? "" : ",connections",
 		 proc_sees_others() ? "" : ",programs and sockets of other users");
 }

@@ -324,8 +324,7 @@ static void report_sight(const struct proc_source *self, struct source_report *r
 
 	snprintf(report->programs, sizeof(report->programs), "poll");
 	snprintf(report->missing, sizeof(report->missing),
-		 "files,dns,processes between polls,exit codes,creators,setid,ptrace,filename,interp,"
-		 "failed connects,bytes,other network namespaces%s%s%s",
+		 SOURCE_KERNEL_ONLY ",set_id,ptrace,processes between polls,exit codes,creators,bytes%s%s%s",
 		 self->sampling.connections ? "" : ",connections",
 		 proc_sees_others() ? "" : ",programs and sockets of other users",
 		 hidden ? ",hidden processes" : "");

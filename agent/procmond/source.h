@@ -17,6 +17,15 @@
 /* Every program by name, and the causes of every tier that was refused. */
 #define SOURCE_TEXT_BYTES 512
 
+/*
+ * What only kernel programs see, in the words of docs/tiers.md: what a row of its tables denies both
+ * other tiers stands here by that row's name.
+ */
+#define SOURCE_KERNEL_ONLY \
+	"files,watched and credential files,hashes of new files,tamper,view_partial,socket,datagram," \
+	"unix sockets,dns,connections between polls,failed connects,other network namespaces," \
+	"filename,interp"
+
 /* What `ready` says. */
 struct source_report {
 	char programs[SOURCE_TEXT_BYTES];

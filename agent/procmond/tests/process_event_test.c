@@ -157,7 +157,7 @@ static void test_what_could_not_be_read_has_a_reason(void)
 	to->event.ino = 0;
 	memset(to->event.bytes, 0, sizeof(to->event.bytes));
 	CHECK(pass(&to->event, PM_LONG_HEAD_BYTES));
-	CHECK(IS(ABSENT, "EXE:none,ARGV:none,CWD:none,FILENAME:not_kept"));
+	CHECK(IS(ABSENT, "EXE:none,ARGV:none,CWD:none,FILENAME:none,INTERP:none"));
 	CHECK(!frame_has(&view, FRAME_TAG_INO));
 }
 
