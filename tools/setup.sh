@@ -95,11 +95,11 @@ need make make "no procmond, so an agent captures nothing"
 need gcc gcc "no procmond, so an agent captures nothing"
 need libc6-dev /usr/include/stdio.h "no procmond, so an agent captures nothing"
 need libssl-dev /usr/include/openssl/sha.h "no procmond, so an agent captures nothing"
-need clang clang "no eBPF tier; procmond samples /proc"
-need libbpf-dev /usr/include/bpf/libbpf.h "no eBPF tier; procmond samples /proc"
-need libelf-dev /usr/include/libelf.h "no eBPF tier; procmond samples /proc"
-need zlib1g-dev /usr/include/zlib.h "no eBPF tier; procmond samples /proc"
-need bpftool bpftool "no eBPF tier; procmond samples /proc"
+need clang clang "no ebpf tier; the netlink and proc tiers remain"
+need libbpf-dev /usr/include/bpf/libbpf.h "no ebpf tier; the netlink and proc tiers remain"
+need libelf-dev /usr/include/libelf.h "no ebpf tier; the netlink and proc tiers remain"
+need zlib1g-dev /usr/include/zlib.h "no ebpf tier; the netlink and proc tiers remain"
+need bpftool bpftool "no ebpf tier; the netlink and proc tiers remain"
 runtime=$(clang -print-runtime-dir 2>/dev/null || true)
 need libclang-rt-dev "${runtime:-/no-clang}/libclang_rt.fuzzer-$(uname -m).a" "all works; fuzzing of procmond is blind to coverage"
 need openssl openssl "all works; the tests that ask openssl for its verdict are skipped"
@@ -180,7 +180,7 @@ if ! command -v make >/dev/null 2>&1 || ! command -v gcc >/dev/null 2>&1; then
 	done_with "not built: make or gcc is missing, so this machine cannot run an agent"
 else
 	target=all
-	tier="with the ebpf and proc tiers"
+	tier="with the ebpf, netlink and proc tiers"
 	for each in /sys/kernel/btf/vmlinux /usr/include/bpf/libbpf.h /usr/include/libelf.h; do
 		[ -r "$each" ] || lacks=$each
 	done
@@ -189,7 +189,7 @@ else
 	done
 	if [ -n "${lacks:-}" ]; then
 		target=proc-only
-		tier="with the proc tier only: $lacks is missing"
+		tier="with the netlink and proc tiers, without ebpf: $lacks is missing"
 	fi
 	run make -C agent/procmond "$target" || fail "make -C agent/procmond $target failed; its last lines are above."
 	done_with "built $tier"
@@ -199,8 +199,8 @@ fi
 
 step bundles
 built=dist/.setup-stamp
-sources="core durable workers web verify migrations package-lock.json $(echo tools/build*.ts)"
-if [ -e "$built" ] && [ -z "$(find $sources -newer "$built" 2>/dev/null | head -n 1)" ]; then
+sources="agent core durable workers web verify migrations package-lock.json $(echo tools/build*.ts)"
+if [ -e "$built" ] && [ -z "$(find $sources -path agent/procmond -prune -o -newer "$built" -print 2>/dev/null | head -n 1)" ]; then
 	done_with "up to date"
 else
 	# Taken before the build, so that a file saved while it runs counts as newer.

@@ -9,7 +9,7 @@ import { relative } from "node:path";
 import { run } from "node:test";
 
 const HELP = `usage: npm test -- [SUITE...] [--json]
-Runs all suites, or the named ones. Suites: unit evidence procmond fuzz fuzz-c flows browser e2e.
+Runs all suites, or the named ones. Suites: unit evidence procmond kernel fuzz fuzz-c flows browser e2e.
   example: npm test -- unit flows
 Exit 0 all passed, 1 a failure (or a skip while REQUIRE is set), 2 usage.
 `;
@@ -44,6 +44,8 @@ const BROWSER = /\.browser\.test\.ts$/;
 const E2E = /\.e2e\.test\.ts$/;
 /** Packages flipped byte by byte take their time; everyday tests do not wait for them. */
 const EVIDENCE = /^(core\/(verify|package)|verify)\//;
+/** Waits for the kernel, not for the CPU: minutes, and alone, since other work makes it late. */
+const KERNEL = /^agent\/procmond\/kernel\.test\.ts$/;
 
 function testFiles(): string[] {
 	const roots = [
@@ -70,7 +72,7 @@ function suites(): Suite[] {
 		{
 			name: "unit",
 			budgetSecs: 60,
-			files: files.filter((file) => ![BROWSER, E2E, EVIDENCE].some((other) => other.test(file))),
+			files: files.filter((file) => ![BROWSER, E2E, EVIDENCE, KERNEL].some((other) => other.test(file))),
 			concurrency: 2,
 		},
 		{ name: "evidence", budgetSecs: 240, files: files.filter((file) => EVIDENCE.test(file)), concurrency: 2 },
@@ -79,6 +81,7 @@ function suites(): Suite[] {
 			budgetSecs: 60,
 			command: ["make", "-C", "agent/procmond", "--no-print-directory", "-s", "test"],
 		},
+		{ name: "kernel", budgetSecs: 420, files: files.filter((file) => KERNEL.test(file)), concurrency: 1 },
 		{ name: "fuzz", budgetSecs: 60, command: [process.execPath, "tools/fuzz.ts", "--seconds", "30"] },
 		{
 			name: "fuzz-c",

@@ -355,24 +355,56 @@ static bool run(const struct options *options, int link)
 	return true;
 }
 
+static bool is_source(const char *text)
+{
+	return !strcmp(text, "auto") || !strcmp(text, "ebpf") || !strcmp(text, "netlink") ||
+	       !strcmp(text, "proc");
+}
+
+static bool parse_number(const char *text, double *number)
+{
+	char *end;
+
+	*number = strtod(text, &end);
+	return end != text && !*end && *number >= 0 && *number <= UINT32_MAX;
+}
+
+/* One option with its value; false = not known or not good. */
+static bool take_option(struct options *options, const char *option, char *value, int *args)
+{
+	double number = 0;
+
+	if (!strcmp(option, "--procmond")) {
+		options->argv[0] = value;
+	} else if (!strcmp(option, "--scope")) {
+		options->scope = value;
+	} else if (!strcmp(option, "--source") && is_source(value)) {
+		options->source = value;
+	} else if (!strcmp(option, "--poll-ms") && parse_number(value, &number)) {
+		options->poll_ms = (unsigned)number;
+	} else if (!strcmp(option, "--seconds") && parse_number(value, &number)) {
+		options->seconds = number;
+	} else if (!strcmp(option, "--arg") && *args <= PROCMOND_ARGS_MAX) {
+		options->argv[(*args)++] = value;
+	} else {
+		fprintf(stderr, "framedump: %s %s is not understood; see --help.\n", option, value);
+		return false;
+	}
+	return true;
+}
+
 static bool parse_options(int argc, char **argv, struct options *options)
 {
 	int args = 1;
 
 	*options = (struct options){.scope = "", .source = "auto"};
-	for (int i = 1; i + 1 < argc; i += 2) {
-		char *value = argv[i + 1];
-
-		if (!strcmp(argv[i], "--procmond")) options->argv[0] = value;
-		else if (!strcmp(argv[i], "--scope")) options->scope = value;
-		else if (!strcmp(argv[i], "--source")) options->source = value;
-		else if (!strcmp(argv[i], "--poll-ms")) options->poll_ms = (unsigned)atoi(value);
-		else if (!strcmp(argv[i], "--seconds")) options->seconds = atof(value);
-		else if (!strcmp(argv[i], "--arg") && args <= PROCMOND_ARGS_MAX)
-			options->argv[args++] = value;
-		else return false;
-	}
-	return argc % 2 == 1 && options->argv[0];
+	for (int i = 1; i + 1 < argc; i += 2)
+		if (!take_option(options, argv[i], argv[i + 1], &args))
+			return false;
+	if (argc % 2 == 1 && options->argv[0])
+		return true;
+	fprintf(stderr, "framedump: give --procmond PATH, and a value to each option; see --help.\n");
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -382,10 +414,12 @@ int main(int argc, char **argv)
 	bool good;
 	pid_t child;
 
-	if (!parse_options(argc, argv, &options)) {
-		fputs(help_text, stderr);
-		return 2;
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		fputs(help_text, stdout);
+		return 0;
 	}
+	if (!parse_options(argc, argv, &options))
+		return 2;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return 2;
 	child = fork();

@@ -56,6 +56,7 @@ static const char help_text[] =
 struct plan {
 	const char *mode; /* --procmond, --listen, --connect or --can-read */
 	const char *socket;
+	bool is_refused; /* and it was said why */
 	struct launch_user agent_user;
 	struct launch_user peer_user;
 	char *procmond_argv[PROCMOND_ARGS_MAX + 2];
@@ -221,11 +222,12 @@ static bool set_mode(struct plan *plan, const char *mode)
 	return is_first;
 }
 
-static bool set_user(struct launch_user *user, const char *text)
+static bool set_user(struct plan *plan, struct launch_user *user, const char *text)
 {
 	if (launch_user_find(text, user))
 		return true;
 	fprintf(stderr, "launch: there is no user %s; create it, or give a number.\n", text);
+	plan->is_refused = true;
 	return false;
 }
 
@@ -241,9 +243,9 @@ static bool take_option(struct plan *plan, const char *option, char *value, int 
 		return set_mode(plan, option);
 	}
 	if (!strcmp(option, "--agent-user"))
-		return set_user(&plan->agent_user, value);
+		return set_user(plan, &plan->agent_user, value);
 	if (!strcmp(option, "--peer-user"))
-		return set_user(&plan->peer_user, value);
+		return set_user(plan, &plan->peer_user, value);
 	if (strcmp(option, "--procmond-arg") || *args > PROCMOND_ARGS_MAX)
 		return false;
 	plan->procmond_argv[(*args)++] = value;
@@ -267,7 +269,7 @@ static int parse_plan(int argc, char **argv, struct plan *plan)
 	int args = 1, i;
 
 	for (i = 1; i < argc && strcmp(argv[i], "--") && good; i++) {
-		if (!strcmp(argv[i], "--help")) {
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
 			fputs(help_text, stdout);
 			return 0;
 		}
@@ -284,6 +286,8 @@ static int parse_plan(int argc, char **argv, struct plan *plan)
 	}
 	if (good && is_complete(plan))
 		return -1;
+	if (plan->is_refused)
+		return EXIT_USAGE;
 	fprintf(stderr, "launch: give --procmond PATH, or --listen or --connect SOCKET with "
 			"--peer-user USER; then --, then what to start; see --help.\n");
 	return EXIT_USAGE;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,7 +43,9 @@ enum exit_code {
 #define LINK_BYTES (2 * 1024 * 1024)
 
 static const char help_text[] =
-	"procmond observes processes, connections and traced files and tells its agent.\n"
+	"procmond observes processes, connections, the files of traced processes, and watched and\n"
+	"credential files of all; it hashes what is executed or new, reads the headers of traced\n"
+	"programs in memory where the policy asks for it, and tells its agent.\n"
 	"\n"
 	"  procmond [--fd N] [--peer-uid UID] [--replay FILE] [--record FILE]\n"
 	"  procmond --verify-load | --print-layout | --help\n"
@@ -457,6 +460,16 @@ static int open_session(struct session *session)
 	return -1;
 }
 
+/* Digits alone, up to `max`: strtoul would take a sign, and cut what is too large. */
+static bool parse_number(const char *text, unsigned long max, unsigned long *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoul(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && !errno && *number <= max;
+}
+
 /* Returns an exit code, or -1 to go on. */
 static int parse_options(int argc, char **argv, struct options *options)
 {
@@ -467,24 +480,25 @@ static int parse_options(int argc, char **argv, struct options *options)
 		{"print-layout", no_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	char *end;
+	unsigned long number;
 	int got;
 
 	*options = (struct options){.fd = 3, .peer_uid = geteuid()};
 	opterr = 0;
-	while ((got = getopt_long(argc, argv, "", known, NULL)) != -1) {
+	while ((got = getopt_long(argc, argv, "h", known, NULL)) != -1) {
 		switch (got) {
 		case 'f':
-			options->fd = (int)strtol(optarg, &end, 10);
-			if (*end || end == optarg || options->fd < 0)
+			if (!parse_number(optarg, INT_MAX, &number))
 				return fail(EXIT_USAGE, "--fd %s is not a descriptor; give a "
 							"number.", optarg);
+			options->fd = (int)number;
 			break;
 		case 'u':
-			options->peer_uid = (uint32_t)strtoul(optarg, &end, 10);
-			if (*end || end == optarg)
+			/* The last one means "nobody" to the kernel. */
+			if (!parse_number(optarg, UINT32_MAX - 1, &number))
 				return fail(EXIT_USAGE, "--peer-uid %s is not a user id; give a "
 							"number.", optarg);
+			options->peer_uid = (uint32_t)number;
 			break;
 		case 'p': options->replay = optarg; break;
 		case 'r': options->record = optarg; break;

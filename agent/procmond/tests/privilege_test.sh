@@ -27,6 +27,7 @@ check() { # name, then a command
 		echo "PASS $name"
 	else
 		echo "FAIL $name"
+		echo "FAIL $name" >> "$dir/failed"
 		failed=1
 	fi
 }
@@ -213,5 +214,5 @@ check "procmond refuses a peer that is not the one named" sh -c \
 check "procmond refuses a descriptor that is no unix socket" sh -c \
 	'"$0" --fd 0 < /dev/null; test $? = 2' "$build/procmond"
 
-[ $failed = 0 ] && echo "all passed" || echo "FAILED"
+[ $failed = 0 ] && echo "all passed" || { echo "FAILED:"; cat "$dir/failed"; }
 exit $failed
