@@ -11,7 +11,7 @@ Mutates each target's corpus for N seconds in all, or N inputs each.
 Exit 0 nothing found, 1 a target threw or hung, 2 usage.
 `;
 
-/** One input may take this long before it counts as a hang (FAULTS-AND-ATTACKS row 40). */
+/** One input may take this long before it counts as a hang: a peer that can buy more time than that with one message can stop its reader. */
 const INPUT_MS_MAX = 100;
 
 interface Target {

@@ -61,9 +61,13 @@ test("the Makefile names the package that is missing", { skip }, () => {
 		] as const) {
 			// Kernel types are slow to make; an empty file is enough for the step behind them.
 			const types = target === "procmond.bpf.o" ? ["-o", join(empty, "vmlinux.h")] : [];
-			const made = spawnSync("make", ["-C", import.meta.dirname, "-s", ...types, `B=${empty}`, lack, join(empty, target)], {
-				encoding: "utf8",
-			});
+			const made = spawnSync(
+				"make",
+				["-C", import.meta.dirname, "-s", ...types, `B=${empty}`, lack, join(empty, target)],
+				{
+					encoding: "utf8",
+				},
+			);
 			assert.equal(made.status, 2, lack);
 			assert(made.stderr.includes(said), made.stderr);
 		}

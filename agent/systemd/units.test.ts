@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { parseConfig } from "../config/config.ts";
 
 type Unit = ReadonlyMap<string, readonly string[]>;
 
@@ -80,6 +81,19 @@ test("the two meet at one socket, and each names the other", () => {
 	match(listen, /launch --listen \/run\/daemoneye\/link --peer-user daemoneye -- \S+\/procmond$/);
 	match(connect, /launch --connect \/run\/daemoneye\/link --peer-user root -- \S+\/node .*agent\.mjs --config \S+$/);
 	deepEqual(readUnit(PROCMOND).get("RuntimeDirectory"), ["daemoneye"]);
+});
+
+test("the configuration of the README is a whole one, and lies where the agent's unit lets it", () => {
+	const text = /```yaml\n([^`]*)```/.exec(readFileSync(join(import.meta.dirname, "README.md"), "utf8"))?.[1] ?? "";
+	const unit = readUnit(AGENT);
+	const path = /--config (\S+)$/.exec(unit.get("ExecStart")?.[0] ?? "")?.[1] ?? "";
+	equal(path, "/etc/daemoneye/agent.yaml");
+	const config = parseConfig(text, path);
+	if (!config.ok) throw new Error(config.detail);
+	const { tls, identity, dataDir } = config.value;
+	const state = `/var/lib/${unit.get("StateDirectory")?.[0]}/`;
+	for (const each of [...Object.values(tls), ...Object.values(identity), dataDir])
+		equal(each.startsWith(state), true, each);
 });
 
 const analyze = spawnSync("systemd-analyze", ["--version"]).status === 0;
