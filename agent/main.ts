@@ -37,15 +37,16 @@ Example of FILE (relative paths are relative to it; the agent's id is in its cer
     proxy_hint: px-us-east-1a.local:7443
     site_tag: us-east-1a
     tls:
-      cert: node.crt                     # leaf, then issuing CA
-      key: node.key
-      ca: ca.pem
+      cert: /var/lib/daemoneye/identity/node.crt      # leaf, then issuing CA
+      key: /var/lib/daemoneye/identity/node.key
+      ca: /var/lib/daemoneye/identity/ca.pem
     identity:
-      signing_key: signing.key           # 32 bytes
-      binding: binding.cbor
-      genesis: genesis.cbor              # trust document version 0; sealed into data_dir at the first start, then removed
-      root: ca.pem
-    data_dir: /var/lib/daemoneye/agent
+      signing_key: /var/lib/daemoneye/identity/signing.key  # 32 bytes
+      binding: /var/lib/daemoneye/identity/binding.cbor
+      # Trust document version 0; sealed into data_dir at the first start, then removed.
+      genesis: /var/lib/daemoneye/identity/genesis.cbor
+      root: /var/lib/daemoneye/identity/ca.pem
+    data_dir: /var/lib/daemoneye/data
     stream:
       batch_max_events: 2000
       batch_max_ms: 250
