@@ -115,6 +115,7 @@ export class Agent {
 	#misses = 0n;
 	#source = { tier: "none", missing: "", cause: "the collector has not reported yet" };
 	#isStopped = false;
+	#isWindowAwaited = false;
 	#isLinkStarted = false;
 	#unaskedEvents = 0;
 
@@ -202,7 +203,6 @@ export class Agent {
 		// At every start, so that the file is there before the first trace.
 		writeActiveTraces(this.#activeTraces, [], log);
 		this.#every(250, () => this.#tellLoss(this.#loss.tick(this.#clock.monotonicMs())));
-		this.#every(AGENT_LIMITS.reorderWindowMs / 2, () => this.#window.tick(this.#clock.monotonicMs()));
 		this.#every(AGENT_LIMITS.rateGapMs, () => this.#tellCounts());
 		this.#every(1000, () => this.#traces.tick());
 		this.#every(AGENT_LIMITS.heartbeatMs, () => this.#link.heartbeat());
@@ -292,6 +292,19 @@ export class Agent {
 			else this.#tellLoss(this.#loss.saw(frame.cpu, frame.cpuSeq, this.#clock.monotonicMs()));
 		}
 		this.#window.take(frame, this.#clock.monotonicMs());
+		this.#awaitWindow();
+	}
+
+	/** A timer only while frames wait: an idle host is not woken a hundred times a second. */
+	#awaitWindow(): void {
+		if (this.#isWindowAwaited || this.#window.size === 0 || this.#isStopped) return;
+		this.#isWindowAwaited = true;
+		after(AGENT_LIMITS.reorderWindowMs / 2, () => {
+			this.#isWindowAwaited = false;
+			if (this.#isStopped) return;
+			this.#guard(() => this.#window.tick(this.#clock.monotonicMs()));
+			this.#awaitWindow();
+		});
 	}
 
 	#inOrder(frame: CaptureFrame, isLate: boolean): void {
