@@ -28,6 +28,8 @@ export interface Frame {
 	readonly ARGV?: string;
 	readonly PARENT_TGID?: number;
 	readonly CPU_HEADS?: readonly number[];
+	/** Given up per class since the last such frame. */
+	readonly SHED?: readonly number[];
 	readonly CPU_DROPS?: readonly number[];
 	readonly COUNT?: number;
 }

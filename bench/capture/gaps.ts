@@ -105,14 +105,21 @@ export async function measureCollectorGaps(
 	const { signal } = context;
 	const ramps: Ramp[] = [];
 	for (let run = 1; run <= CAPTURE_LIMITS.gapRuns; run++) {
-		let [heads, drops] = [0, 0];
+		let [heads, drops, shed] = [0, 0, 0];
 		let answers = 0;
 		const onFrame = (frame: Frame) => {
 			if (frame.kind === "stats") [heads, drops] = [sum(frame.CPU_HEADS), sum(frame.CPU_DROPS)];
+			if (frame.kind === "fidelity") shed += sum(frame.SHED);
 			if (frame.kind === "trace_state") answers++;
 		};
 		const scope = lineage.cgroupPath;
-		const dump = await openDump({ source: "ebpf", scope, kinds: ["stats", "trace_state"], onFrame, signal });
+		const dump = await openDump({
+			source: "ebpf",
+			scope,
+			kinds: ["stats", "trace_state", "fidelity"],
+			onFrame,
+			signal,
+		});
 		if (!dump.ok) return dump;
 		const before = async (pid: number) => {
 			const asked = answers;
@@ -120,7 +127,7 @@ export async function measureCollectorGaps(
 			return until(() => answers > asked, { maxMs: CAPTURE_LIMITS.startMsMax, signal });
 		};
 		const ramp = await climb(CAPTURE_LIMITS.gapRateFirst.collector, async (perSecond) => {
-			const [numberedBefore, lostBefore] = [heads, drops];
+			const [numberedBefore, lostBefore, shedBefore] = [heads, drops, shed];
 			const paced = await pace(lineage, perSecond, {
 				pacer,
 				act: "open",
@@ -128,13 +135,16 @@ export async function measureCollectorGaps(
 				before,
 			});
 			if (!paced.ok) return paced;
-			await pause(CAPTURE_LIMITS.statsWaitMs, signal);
+			await pause(CAPTURE_LIMITS.shedWaitMs, signal);
 			if (signal.aborted) return fail("interrupted", "interrupted while events were made");
-			// Every number given is an event that arrived or a drop; opens that took none were not looked at.
-			const numbered = heads - numberedBefore;
-			if (numbered < paced.value.events)
-				return fail("events_missing", `${numbered} events were numbered, ${paced.value.events} were made`);
-			return ok({ ...paced.value, lost: drops - lostBefore });
+			// A number is an event that arrived or a drop; what was given up for want of room took none, and is counted apart.
+			const accounted = heads - numberedBefore + shed - shedBefore;
+			if (accounted < paced.value.events)
+				return fail(
+					"events_missing",
+					`${accounted} events have a number or were counted, ${paced.value.events} were made`,
+				);
+			return ok({ ...paced.value, lost: drops - lostBefore + shed - shedBefore });
 		});
 		await dump.value.stop();
 		if (!ramp.ok) return ramp;

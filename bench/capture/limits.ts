@@ -34,6 +34,8 @@ export const CAPTURE_LIMITS = {
 	gapRuns: 3,
 	/** `stats` comes every second, and says what the second before has lost. */
 	statsWaitMs: 2500,
+	/** Counts of what was given up come every 5 s, and after them a `stats`. */
+	shedWaitMs: 6500,
 	/** A store into which nothing came for so long has everything: batches wait 250 ms, gap records a second. */
 	quietMs: 2000,
 
