@@ -17,6 +17,8 @@ struct clock_pair {
 };
 
 uint64_t clock_boot_ns(void);
+/* What the calling thread has worked, whatever others did to the machine. */
+uint64_t clock_thread_cpu_ns(void);
 struct clock_pair clock_read_pair(void);
 uint64_t clock_own_start_ticks(void);
 

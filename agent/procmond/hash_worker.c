@@ -30,14 +30,6 @@
 #define IOPRIO_WHO_PROCESS 1
 #define IOPRIO_CLASS_IDLE_VALUE (3 << 13)
 
-static uint64_t thread_cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec;
-}
-
 /* False when the thread is to end. */
 static bool sleep_ns(struct hash_worker *worker, uint64_t left)
 {
@@ -54,7 +46,7 @@ static bool sleep_ns(struct hash_worker *worker, uint64_t left)
 static bool pause_between_pieces(void *context)
 {
 	struct hash_worker *worker = context;
-	uint64_t cpu_ns = thread_cpu_ns();
+	uint64_t cpu_ns = clock_thread_cpu_ns();
 
 	if (cpu_ns - worker->budget.charged_ns < CHARGE_MIN_NS)
 		return !atomic_load(&worker->stop);
@@ -129,7 +121,7 @@ static void *run_thread(void *context)
 	static struct hash_job job;
 
 	lower_priority();
-	hash_budget_open(&worker->budget, clock_boot_ns(), thread_cpu_ns());
+	hash_budget_open(&worker->budget, clock_boot_ns(), clock_thread_cpu_ns());
 	while (!atomic_load(&worker->stop)) {
 		uint32_t out = atomic_load_explicit(&worker->jobs_out, memory_order_relaxed);
 

@@ -296,13 +296,6 @@ static void slot_close(void *context, uint32_t slot)
 		self->table.rows[i].traced.slots &= ~(1ull << slot);
 }
 
-static bool set_policy(void *context, const struct policy *policy)
-{
-	(void)context;
-	proc_env_select(policy);
-	return true;
-}
-
 /* Looks at the tables of connections are what costs; what they would have shown is not known. */
 static void set_shed(void *context, uint64_t classes)
 {
@@ -444,7 +437,7 @@ bool netlink_source_open(struct source *source, const struct scope *scope,
 	*source = (struct source){
 		.tier = FRAME_TIER_NETLINK, .self = self, .pump = netlink_pump, .wait_ms = netlink_wait_ms,
 		.trace_put = put, .trace_open = slot_open, .trace_close = slot_close,
-		.close = netlink_close, .set_policy = set_policy, .slots_of = slots_of,
+		.close = netlink_close, .set_policy = proc_env_select, .slots_of = slots_of,
 		.wake_fd = netlink_wake_fd, .set_shed = set_shed, .shed_totals = shed_totals,
 	};
 	return true;

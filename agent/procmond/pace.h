@@ -8,7 +8,6 @@
 #define PROCMOND_PACE_H
 
 #include <stdint.h>
-#include <time.h>
 
 #include "clock.h"
 
@@ -19,23 +18,15 @@ struct pace {
 	uint64_t worked_ns;
 };
 
-static inline uint64_t pace_worked_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec;
-}
-
 static inline struct pace pace_begin(uint64_t now_ns)
 {
-	return (struct pace){now_ns, pace_worked_ns()};
+	return (struct pace){now_ns, clock_thread_cpu_ns()};
 }
 
 /* The poll is over: when the next is due. */
 static inline uint64_t pace_next(const struct pace *pace, uint32_t poll_ms)
 {
-	uint64_t work = pace_worked_ns() - pace->worked_ns;
+	uint64_t work = clock_thread_cpu_ns() - pace->worked_ns;
 	uint64_t by_work = (PACE_REST_PER_WORK + 1) * work;
 	uint64_t by_interval = poll_ms * NS_PER_MS;
 

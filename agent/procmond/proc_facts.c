@@ -25,33 +25,10 @@ int proc_dir_open(uint32_t pid)
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* At most `bytes`; negative with errno when it cannot be read. */
-static long read_at(int dir, const char *name, char *buf, size_t bytes)
-{
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	size_t used = 0;
-	ssize_t n = 0;
-	int error;
-
-	if (fd < 0)
-		return -1;
-	while (used < bytes && (n = read(fd, buf + used, bytes - used)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		used += (size_t)n;
-	}
-	error = errno;
-	close(fd);
-	errno = error;
-	return n < 0 ? -1 : (long)used;
-}
-
 bool proc_dir_stat(int dir, uint32_t pid, struct proc_stat *stat)
 {
 	char text[1024];
-	long bytes = read_at(dir, "stat", text, sizeof(text));
+	long bytes = proc_read_at(dir, "stat", text, sizeof(text));
 
 	return bytes > 0 && proc_stat_parse(text, (size_t)bytes, stat) && stat->pid == pid;
 }
@@ -88,7 +65,7 @@ static uint32_t last_number(const char *line)
 static void read_cgroup(int dir, const struct scope *scope, struct proc_ids *ids)
 {
 	static char text[SCOPE_PATH_BYTES + 4096];
-	long bytes = read_at(dir, "cgroup", text, sizeof(text) - 1);
+	long bytes = proc_read_at(dir, "cgroup", text, sizeof(text) - 1);
 	const char *line;
 	char *path;
 
@@ -114,7 +91,7 @@ void proc_dir_ids(int dir, const struct scope *scope, struct proc_ids *ids)
 	memset(ids, 0, sizeof(*ids));
 	ids->in_scope = ids->scope_known = scope->whole_machine;
 	read_cgroup(dir, scope, ids);
-	bytes = read_at(dir, "status", text, sizeof(text) - 1);
+	bytes = proc_read_at(dir, "status", text, sizeof(text) - 1);
 	if (bytes <= 0)
 		return;
 	text[bytes] = 0;
@@ -176,7 +153,7 @@ static void read_exe(int dir, struct proc_program *program)
 
 static void read_argv(int dir, struct proc_program *program)
 {
-	long bytes = read_at(dir, "cmdline", program->argv, sizeof(program->argv));
+	long bytes = proc_read_at(dir, "cmdline", program->argv, sizeof(program->argv));
 
 	if (bytes > PM_ARGV_BYTES) {
 		bytes = PM_ARGV_BYTES;
@@ -193,10 +170,12 @@ static struct {
 	char names[POLICY_ENV_NAMES_MAX][POLICY_ENV_NAME_BYTES_MAX + 1];
 } wanted_env;
 
-void proc_env_select(const struct policy *policy)
+bool proc_env_select(void *context, const struct policy *policy)
 {
+	(void)context;
 	wanted_env.count = policy->env_count;
 	memcpy(wanted_env.names, policy->env_names, sizeof(wanted_env.names));
+	return true;
 }
 
 static bool is_wanted(const char *variable)
@@ -214,7 +193,7 @@ static void read_env(int dir, struct proc_program *program)
 {
 	/* As much as the kernel lets a program be started with by default. */
 	static char text[128 * 1024 + 1];
-	long bytes = read_at(dir, "environ", text, sizeof(text) - 1);
+	long bytes = proc_read_at(dir, "environ", text, sizeof(text) - 1);
 
 	if (bytes < 0)
 		absent_add(&program->absent, "ENV", absent_reason_of(errno));

@@ -59,8 +59,9 @@ void proc_dir_ids(int dir, const struct scope *scope, struct proc_ids *ids);
 /* argv first: it is the first thing an ending process loses. `dir` may be -1. */
 void proc_dir_program(int dir, bool is_kernel_thread, struct proc_program *program);
 
-/* Which variables proc_dir_program reads from now on; none before a policy names them. */
-void proc_env_select(const struct policy *policy);
+/* A source's set_policy: which variables proc_dir_program reads from now on; none before a policy
+   names them. It needs nothing of the source and is always true. */
+bool proc_env_select(void *context, const struct policy *policy);
 
 void proc_ids_to_header(const struct proc_ids *ids, struct frame_header *header);
 /* Everything of a program, and ABSENT; the frame is open. */

@@ -20,11 +20,12 @@
 
 #define DELETED " (deleted)"
 
-long proc_read_file(const char *path, char *buf, size_t bytes)
+long proc_read_at(int dir, const char *name, char *buf, size_t bytes)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	size_t used = 0;
 	ssize_t n = 0;
+	int error;
 
 	if (fd < 0)
 		return -1;
@@ -35,8 +36,15 @@ long proc_read_file(const char *path, char *buf, size_t bytes)
 			break;
 		used += (size_t)n;
 	}
+	error = errno;
 	close(fd);
+	errno = error;
 	return n < 0 ? -1 : (long)used;
+}
+
+long proc_read_file(const char *path, char *buf, size_t bytes)
+{
+	return proc_read_at(AT_FDCWD, path, buf, bytes);
 }
 
 bool proc_read_stat(uint32_t pid, struct proc_stat *stat)

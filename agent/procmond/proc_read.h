@@ -16,6 +16,8 @@
 
 /* At most `bytes`; negative when the file cannot be read. */
 long proc_read_file(const char *path, char *buf, size_t bytes);
+/* The same of a name below an open directory; errno says why it cannot be read. */
+long proc_read_at(int dir, const char *name, char *buf, size_t bytes);
 bool proc_read_stat(uint32_t pid, struct proc_stat *stat);
 /* The cgroup v2 path; false when gone or not shown. */
 bool proc_read_cgroup(uint32_t pid, char *path, size_t bytes);

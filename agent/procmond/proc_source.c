@@ -285,13 +285,6 @@ static uint64_t slots_of(void *context, uint32_t tgid, uint64_t start_ticks)
 	return row && row->stat.start_ticks == start_ticks ? row->traced.slots & self->active_slots : 0;
 }
 
-static bool set_policy(void *context, const struct policy *policy)
-{
-	(void)context;
-	proc_env_select(policy);
-	return true;
-}
-
 /* Of all classes only the connections are a look of their own, and the dearest. */
 static void set_shed(void *context, uint64_t classes)
 {
@@ -352,7 +345,7 @@ bool proc_source_open(struct source *source, const struct scope *scope,
 	*source = (struct source){
 		.tier = FRAME_TIER_PROC, .self = self, .pump = proc_pump, .wait_ms = proc_wait_ms,
 		.trace_put = put, .trace_open = slot_open, .trace_close = slot_close,
-		.close = proc_close, .set_policy = set_policy, .slots_of = slots_of,
+		.close = proc_close, .set_policy = proc_env_select, .slots_of = slots_of,
 		.set_shed = set_shed, .shed_totals = shed_totals,
 	};
 	return true;

@@ -43,18 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef FUZZ_STANDALONE
-#define INPUT_BYTES_MAX 512
-
-static uint64_t state;
-
-/* xorshift64*: repeatable from its seed on every machine. */
-static uint32_t random_u32(void)
-{
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return (uint32_t)(state * 0x2545f4914f6cdd1dull >> 32);
-}
+#include "fuzz_standalone.h"
 
 static size_t make_input(uint8_t *out)
 {
@@ -81,25 +70,6 @@ static size_t make_input(uint8_t *out)
 
 int main(int argc, char **argv)
 {
-	const char *flag = "-max_total_time=";
-	long seconds = argc > 1 && !strncmp(argv[1], flag, strlen(flag))
-			       ? atol(argv[1] + strlen(flag)) : 10;
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
-	time_t end = time(NULL) + seconds;
-	unsigned long runs = 0;
-
-	state = seed * 2 + 1;
-	printf("fuzz_command: seed %llu\n", (unsigned long long)seed);
-	for (; time(NULL) < end; runs++) {
-		uint8_t input[INPUT_BYTES_MAX];
-		size_t length = make_input(input);
-		uint8_t *exact = malloc(length ? length : 1);
-
-		memcpy(exact, input, length);
-		LLVMFuzzerTestOneInput(exact, length);
-		free(exact);
-	}
-	printf("fuzz_command: %lu inputs, nothing found\n", runs);
-	return 0;
+	return fuzz_run("fuzz_command", argc, argv, 2, make_input);
 }
 #endif

@@ -27,21 +27,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef FUZZ_STANDALONE
-static uint64_t state;
+#include "fuzz_standalone.h"
 
-/* xorshift64*: repeatable from its seed on every machine. */
-static uint32_t random_u32(void)
-{
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return (uint32_t)(state * 0x2545f4914f6cdd1dull >> 32);
-}
+#define MAPS_LINE_BYTES 256
 
-static size_t make_input(char *out, size_t room)
+static size_t make_input(uint8_t *bytes)
 {
+	char *out = (char *)bytes;
 	static const char *const names[] = {"", "[vdso]", "/memfd:x (deleted)", "/usr/bin/a b", "[heap]"};
-	size_t used = (size_t)snprintf(out, room, "%x%s%x r-x%c %08x %02x:%02x %u%s%s", random_u32(),
+	size_t used = (size_t)snprintf(out, MAPS_LINE_BYTES, "%x%s%x r-x%c %08x %02x:%02x %u%s%s", random_u32(),
 				       random_u32() % 8 ? "-" : "", random_u32(),
 				       random_u32() % 4 ? 'p' : ' ', random_u32(), random_u32() % 256,
 				       random_u32() % 256, random_u32() % 4, random_u32() % 2 ? "   " : "",
@@ -54,25 +48,6 @@ static size_t make_input(char *out, size_t room)
 
 int main(int argc, char **argv)
 {
-	const char *flag = "-max_total_time=";
-	long seconds = argc > 1 && !strncmp(argv[1], flag, strlen(flag))
-			       ? atol(argv[1] + strlen(flag)) : 10;
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
-	time_t end = time(NULL) + seconds;
-	unsigned long runs = 0;
-
-	state = seed * 2 + 1;
-	printf("fuzz_maps: seed %llu\n", (unsigned long long)seed);
-	for (; time(NULL) < end; runs++) {
-		char input[256];
-		size_t length = make_input(input, sizeof(input));
-		uint8_t *exact = malloc(length ? length : 1);
-
-		memcpy(exact, input, length);
-		LLVMFuzzerTestOneInput(exact, length);
-		free(exact);
-	}
-	printf("fuzz_maps: %lu inputs, nothing found\n", runs);
-	return 0;
+	return fuzz_run("fuzz_maps", argc, argv, 2, make_input);
 }
 #endif

@@ -43,19 +43,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef FUZZ_STANDALONE
+#include "fuzz_standalone.h"
+
 #define SEEDS_MAX 64
 #define SEED_BYTES_MAX 1024
-
-static uint64_t state;
-
-/* xorshift64*: repeatable from its seed on every machine. */
-static uint32_t random_u32(void)
-{
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return (uint32_t)(state * 0x2545f4914f6cdd1dull >> 32);
-}
 
 static struct {
 	size_t length;
@@ -86,38 +77,24 @@ static void read_corpus(const char *path)
 		closedir(dir);
 }
 
+static size_t make_input(uint8_t *out)
+{
+	size_t pick = random_u32() % seeds_used, length = seeds[pick].length;
+
+	memcpy(out, seeds[pick].bytes, length);
+	for (uint32_t i = random_u32() % 8; i > 0 && length; i--)
+		out[random_u32() % length] = (uint8_t)random_u32();
+	return random_u32() % 3 ? length : random_u32() % (length + 1);
+}
+
 int main(int argc, char **argv)
 {
-	const char *flag = "-max_total_time=";
-	long seconds = argc > 1 && !strncmp(argv[1], flag, strlen(flag))
-			       ? atol(argv[1] + strlen(flag)) : 10;
-	uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 0) : (uint64_t)time(NULL);
-	time_t end = time(NULL) + seconds;
-	unsigned long runs = 0;
-
 	read_corpus(argc > 2 ? argv[2] : "tests/corpus_netlink");
 	if (!seeds_used) {
 		fprintf(stderr, "fuzz_netlink: the corpus is not there; name its folder.\n");
 		return 2;
 	}
-	state = seed * 2 + 1;
-	printf("fuzz_netlink: seed %llu, %zu messages in the corpus\n", (unsigned long long)seed,
-	       seeds_used);
-	for (; time(NULL) < end; runs++) {
-		size_t pick = random_u32() % seeds_used, length = seeds[pick].length;
-		uint8_t *exact = malloc(length ? length : 1);
-
-		memcpy(exact, seeds[pick].bytes, length);
-		for (uint32_t i = random_u32() % 8; i > 0 && length; i--)
-			exact[random_u32() % length] = (uint8_t)random_u32();
-		if (random_u32() % 3 == 0)
-			length = random_u32() % (length + 1);
-		/* Shrunk, so that a read past the end is caught. */
-		exact = realloc(exact, length ? length : 1);
-		LLVMFuzzerTestOneInput(exact, length);
-		free(exact);
-	}
-	printf("fuzz_netlink: %lu inputs, nothing found\n", runs);
-	return 0;
+	printf("fuzz_netlink: %zu messages in the corpus\n", seeds_used);
+	return fuzz_run("fuzz_netlink", argc, argv, 3, make_input);
 }
 #endif

@@ -3,43 +3,15 @@
 # /proc/PID/status, and attempts from inside. Needs root. Prints PASS or FAIL per check; exits 1
 # when one failed.
 set -u
-build=$(cd "$1" && pwd)
-dir=$(mktemp -d)
-out=$dir/out.json
-failed=0
-dump_pid=
+. "$(dirname "$0")/live_lib.sh"
 
-[ "$(id -u)" = 0 ] || { echo "privilege-test needs root: run it with sudo" >&2; exit 2; }
-mkfifo "$dir/in"
+other=
+finish_privilege() {
+	[ -n "$other" ] && kill "$other"
+	finish
+}
+trap finish_privilege EXIT
 
-finish() {
-	[ -n "$dump_pid" ] && kill "$dump_pid" 2>/dev/null
-	kill "$other"
-	rm -rf "$dir"
-}
-trap finish EXIT
-trap '' PIPE
-
-check() { # name, then a command
-	name=$1
-	shift
-	if "$@" >/dev/null 2>&1; then
-		echo "PASS $name"
-	else
-		echo "FAIL $name"
-		echo "FAIL $name" >> "$dir/failed"
-		failed=1
-	fi
-}
-not() { ! "$@"; }
-gone() { # a pid; a zombie is gone, whenever init finds the time for it
-	i=0
-	while grep -q 'State:.[^Z]' "/proc/$1/status" 2>/dev/null; do
-		i=$((i + 1))
-		[ $i -gt 60 ] && return 1
-		sleep 0.05
-	done
-}
 start_dump() { # how to run it (words), then the dump's arguments
 	how=$1
 	shift
@@ -49,20 +21,6 @@ start_dump() { # how to run it (words), then the dump's arguments
 	exec 9> "$dir/in"
 	wait_for '"kind":"snapshot_end"'
 	procmond=$(pgrep -P "$dump_pid" procmond)
-}
-stop_dump() {
-	echo quit >&9 2>/dev/null
-	exec 9>&-
-	wait "$dump_pid"
-	dump_pid=
-}
-wait_for() { # a pattern in the output
-	i=0
-	while ! grep -q -- "$1" "$out"; do
-		i=$((i + 1))
-		[ $i -gt 100 ] && return 1
-		sleep 0.05
-	done
 }
 status_of() { # pid, field
 	awk -v field="$2:" '$1 == field { print $2 }' "/proc/$1/status"
@@ -214,5 +172,4 @@ check "procmond refuses a peer that is not the one named" sh -c \
 check "procmond refuses a descriptor that is no unix socket" sh -c \
 	'"$0" --fd 0 < /dev/null; test $? = 2' "$build/procmond"
 
-[ $failed = 0 ] && echo "all passed" || { echo "FAILED:"; cat "$dir/failed"; }
-exit $failed
+finish_test
