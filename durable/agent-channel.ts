@@ -8,16 +8,16 @@
 import { DurableObject } from "cloudflare:workers";
 import { hexOf } from "#core/bytes/bytes.ts";
 import { encodeAs } from "#core/codec/index.ts";
-import { type NodeProof, nodeProofShape } from "#core/identity/binding.ts";
+import { nodeProofShape } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
 import { agentStatusShape } from "#core/identity/hello.ts";
-import { isNewerRoute, routeShape } from "#core/identity/route.ts";
+import { routeShape } from "#core/identity/route.ts";
 import type { Lane } from "#core/model/batch.ts";
 import { encodeFrame, type FrameBody } from "#core/protocol/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { AgentSession } from "./agent-session.ts";
-import { type ChannelIdentity, type ChannelPlace, ChannelStore } from "./channel-store.ts";
+import { type ChannelIdentity, ChannelStore } from "./channel-store.ts";
 import type { StoreDrain } from "./drain.ts";
 import {
 	type Acknowledged,
@@ -41,6 +41,7 @@ import {
 import { Intake } from "./intake.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { PeerArrivals } from "./peer-arrivals.ts";
 import { readMessage } from "./read-message.ts";
 import { type ProxySettings, readFlowSettings } from "./settings.ts";
 import { StorePump } from "./store-pump.ts";
@@ -59,6 +60,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	readonly #store: ChannelStore;
 	readonly #session: AgentSession;
 	#intake: Intake | null = null;
+	#arrivals: PeerArrivals | null = null;
 	#pump: StorePump | null = null;
 	#identity: ChannelIdentity | null;
 	#alarmAtMs: number | null = null;
@@ -247,80 +249,48 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	// ── an agent behind a PeerLink ───────────────────────────────────────────────────────────────────────────────────────
 
-	/**
-	 * Whether what goes down to the agent goes by this arrival from now on. The agent's own word decides, never the proxy's: a
-	 * route that was chosen later wins, and any route wins over one whose link is down.
-	 */
-	async #takesOver({ route, linkId, isUp }: Arrival, held: ChannelIdentity | null): Promise<boolean> {
-		if (route === undefined) return false;
-		if (held === null || held.linkId === linkId) return true;
-		if (isUp && isNewerRoute(route.timesMs, held.routeTimesMs)) return true;
-		if (held.via === "") return !this.#session.isOpen;
-		return (await this.env.PEER_LINK?.getByName(held.via).isLive(held.linkId)) !== true;
+	#arrivalsOf(): PeerArrivals {
+		this.#arrivals ??= new PeerArrivals({
+			identity: () => this.#identity,
+			writeIdentity: (identity) => this.#writeIdentity(identity),
+			heard: (atMs) => {
+				this.#heardAtMs = Math.max(this.#heardAtMs, atMs);
+			},
+			hasSession: () => this.#session.isOpen,
+			isLive: async (via, linkId) => (await this.env.PEER_LINK?.getByName(via).isLive(linkId)) === true,
+			register: async (identity) => {
+				await this.#relay()?.register(newsOf(identity));
+			},
+			onArrived: (via, hasTakenOver) => this.#arrivedBy(via, hasTakenOver),
+			tellState: ({ via, proof, ...told }) => {
+				const known = { ...told, via, ...(proof === undefined ? {} : { proof }) };
+				this.#tell("state_not_told", this.drain?.onState(known) ?? this.#relay()?.agentState(told));
+			},
+		});
+		return this.#arrivals;
 	}
 
-	async arrive(arrival: Arrival): Promise<void> {
-		const { agent, via, signingKey, notAfterMs, heardAtMs } = arrival;
-		let before: ChannelIdentity | null;
-		let hasTakenOver: boolean;
-		// Another arrival may come while a link is asked whether it stands: then this one is judged against that.
-		do {
-			before = this.#identity;
-			hasTakenOver = await this.#takesOver(arrival, before);
-		} while (this.#identity !== before);
-		assertInvariant(before === null || before.agent === agent, "a channel serves one agent");
-		// An older certificate may still speak for a backlog, but it does not displace a newer one.
-		const proved =
-			before === null || notAfterMs >= before.notAfterMs
-				? { proof: encodeAs(nodeProofShape, arrival.proof), signingKey, notAfterMs }
-				: { proof: before.proof, signingKey: before.signingKey, notAfterMs: before.notAfterMs };
-		const place = hasTakenOver ? placeOf(arrival) : (before ?? { ...NOWHERE, heardAtMs });
-		const status = arrival.status === undefined ? (before?.status ?? null) : encodeAs(agentStatusShape, arrival.status);
-		const identity = { ...place, ...proved, agent, status };
-		this.#writeIdentity(identity);
-		this.#heardAtMs = Math.max(this.#heardAtMs, heardAtMs);
-		await this.#relay()?.register(newsOf(identity));
+	#arrivedBy(via: string, hasTakenOver: boolean): void {
+		const { agent } = this.#known();
 		this.#intakeOf().startLink();
 		// To the link that arrived, even when the agent itself is elsewhere: its backlog may long be here.
 		for (const { stream, a1 } of this.#store.streams())
 			if (a1 > 0) this.#sendVia(via, receiptFrame(agent, { stream, level: "a1", seq: a1 }));
 		this.#sendCustody(via);
-		if (hasTakenOver) {
-			this.#sendCommands();
-			this.#tellNews(arrival);
-		} else {
-			// The proof is news all the same: the evidence that follows is judged by it.
-			logLine("info", "route_not_taken", { agent, via, held: identity.via, hasRoute: arrival.route !== undefined });
-			this.#tellNews({ agent, via: identity.via, isUp: identity.isUp, heardAtMs, proof: arrival.proof });
-		}
-		if (this.#store.walBytes() > 0) this.#drainOrTell(agent);
+		if (hasTakenOver) this.#sendCommands();
+	}
+
+	async arrive(arrival: Arrival): Promise<void> {
+		await this.#arrivalsOf().arrive(arrival);
+		if (this.#store.walBytes() > 0) this.#drainOrTell(arrival.agent);
 	}
 
 	async report(report: Report): Promise<void> {
-		const known = this.#known();
-		if (report.linkId !== known.linkId) return;
-		const { isUp, heardAtMs } = report;
-		this.#heardAtMs = Math.max(this.#heardAtMs, heardAtMs);
-		if (isUp !== known.isUp) this.#writeIdentity({ ...known, isUp, heardAtMs });
-		this.#tellNews(report);
+		this.#arrivalsOf().report(report);
 	}
 
 	async unlink(ended: Report): Promise<void> {
-		const known = this.#known();
-		if (ended.linkId !== known.linkId) return;
-		this.#writeIdentity({ ...known, via: "", linkId: "", isUp: false });
-		this.#tellNews({ ...ended, isUp: false });
-	}
-
-	#tellNews(news: Omit<Report, "linkId"> & { readonly proof?: NodeProof }): void {
-		const { agent, via, isUp, heardAtMs, status, health, proof: proved } = news;
-		const told = {
-			...{ agent, isUp, heardAtMs },
-			...(status === undefined ? {} : { status }),
-			...(health === undefined ? {} : { health }),
-		};
-		const proof = proved === undefined ? {} : { proof: proved };
-		this.#tell("state_not_told", this.drain?.onState({ ...told, via, ...proof }) ?? this.#relay()?.agentState(told));
+		this.#arrivalsOf().unlink(ended);
 	}
 
 	async ingest(agent: string, batches: readonly Uint8Array[]): Promise<IngestAnswer> {
@@ -454,14 +424,6 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			streams: this.#store.streams().map(({ stream, lane, a1, a2 }) => ({ stream, lane, a1, a2 })),
 		};
 	}
-}
-
-/** The place of an agent that has proved itself and of which nobody knows where it is. */
-const NOWHERE = { via: "", linkId: "", isUp: false, route: encodeAs(routeShape, []), routeTimesMs: [] };
-
-function placeOf({ via, linkId, isUp, heardAtMs, route }: Arrival): ChannelPlace {
-	assertInvariant(route !== undefined, "a place was taken without a route");
-	return { via, linkId, isUp, heardAtMs, route: encodeAs(routeShape, route.hellos), routeTimesMs: route.timesMs };
 }
 
 function newsOf({ agent, proof, route, status, heardAtMs, isUp }: ChannelIdentity): AgentNews {
