@@ -88,7 +88,7 @@ static void add_handlers(struct bpf_guard *guard)
 	}
 }
 
-struct bpf_guard *bpf_guard_open(struct procmond_bpf *skeleton)
+struct bpf_guard *bpf_guard_open(struct procmond_bpf *skeleton, const struct name_entry *entry)
 {
 	struct bpf_guard *guard = calloc(1, sizeof(*guard));
 	struct bpf_object_skeleton *inner = skeleton->skeleton;
@@ -105,6 +105,8 @@ struct bpf_guard *bpf_guard_open(struct procmond_bpf *skeleton)
 		if (link)
 			add(guard, inner->progs[i].name, bpf_link__fd(link), PM_OBJECT_LINK);
 	}
+	for (int i = 0; i < entry->count; i++)
+		add(guard, "on_name_entry", entry->links[i], PM_OBJECT_LINK);
 	bpf_object__for_each_map(map, skeleton->obj)
 		add(guard, bpf_map__name(map), bpf_map__fd(map), PM_OBJECT_MAP);
 	add_handlers(guard);

@@ -11,13 +11,14 @@
 #include <stdint.h>
 
 #include "frame_write.h"
+#include "name_entry.h"
 
 struct procmond_bpf;
 struct procmond_bpf__bss;
 struct bpf_guard;
 
 /* NULL without memory. Tells the kernel side which objects are ours. */
-struct bpf_guard *bpf_guard_open(struct procmond_bpf *skeleton);
+struct bpf_guard *bpf_guard_open(struct procmond_bpf *skeleton, const struct name_entry *entry);
 void bpf_guard_close(struct bpf_guard *guard);
 /*
  * The globals of the programs as they were last set. Whoever sets one sets it here as well, and first:

@@ -35,7 +35,8 @@ const struct bpf_row bpf_rows[] = {
 	{.name = "on_read_call", .public_name = "read_calls", .handler = PM_HANDLER_READ},
 	{.name = "on_file_call", .public_name = "file_calls", .handler = PM_HANDLER_FILE},
 	{.name = "on_file_name_call", .public_name = "file_name_calls", .handler = PM_HANDLER_FILE_NAME},
-	{.name = "on_sys_enter", .public_name = "sys_enter"},
+	{.name = "on_name_entry", .public_name = "sys_enter", .on_name_entry = true},
+	{.name = "on_sys_enter", .public_name = "sys_enter", .spare = true},
 };
 const int bpf_rows_count = sizeof(bpf_rows) / sizeof(bpf_rows[0]);
 
@@ -109,13 +110,15 @@ static bool row_loads(uint64_t scope_cgroup_id, int row)
 	return loads;
 }
 
-static unsigned usable_rows(uint64_t scope_cgroup_id)
+static unsigned usable_rows(uint64_t scope_cgroup_id, const struct name_entry *entry)
 {
 	unsigned usable = 0;
 
 	for (int i = 0; i < bpf_rows_count; i++) {
 		/* A spare stands in for the row before it. */
 		if (bpf_rows[i].spare && usable & 1u << (i - 1))
+			continue;
+		if (bpf_rows[i].on_name_entry && !entry->count)
 			continue;
 		if (row_loads(scope_cgroup_id, i))
 			usable |= 1u << i;
@@ -134,7 +137,8 @@ static void keep_link(struct procmond_bpf *skeleton, const char *name, struct bp
 }
 
 /* Puts a program where the program on system calls finds it, or attaches it to its tracepoint. */
-static bool put_to_work(struct procmond_bpf *skeleton, const struct bpf_row *row)
+static bool put_to_work(struct procmond_bpf *skeleton, const struct bpf_row *row,
+			struct name_entry *entry)
 {
 	struct bpf_program *program = bpf_object__find_program_by_name(skeleton->obj, row->name);
 	uint32_t index = row->handler;
@@ -143,6 +147,8 @@ static bool put_to_work(struct procmond_bpf *skeleton, const struct bpf_row *row
 
 	if (row->handler != PM_HANDLER_NONE)
 		return !bpf_map_update_elem(bpf_map__fd(skeleton->maps.handlers), &index, &fd, BPF_ANY);
+	if (row->on_name_entry)
+		return name_entry_attach(entry, fd);
 	link = bpf_program__attach(program);
 	if (link)
 		keep_link(skeleton, row->name, link);
@@ -151,14 +157,14 @@ static bool put_to_work(struct procmond_bpf *skeleton, const struct bpf_row *row
 
 /* Attaches what is loaded; false when a required program is not among it. */
 static bool attach_rows(struct procmond_bpf *skeleton, unsigned loaded,
-			struct source_report *report)
+			struct source_report *report, struct name_entry *entry)
 {
 	bool complete = true;
 
 	for (int i = 0; i < bpf_rows_count; i++) {
 		const struct bpf_row *row = &bpf_rows[i];
 
-		if (loaded & 1u << i && put_to_work(skeleton, row))
+		if (loaded & 1u << i && put_to_work(skeleton, row, entry))
 			comma_list_add(report->programs, SOURCE_TEXT_BYTES, row->public_name);
 	}
 	for (int i = 0; i < bpf_rows_count; i++) {
@@ -172,28 +178,27 @@ static bool attach_rows(struct procmond_bpf *skeleton, unsigned loaded,
 	return complete;
 }
 
-static unsigned default_rows(void)
+static unsigned default_rows(const struct name_entry *entry)
 {
 	unsigned wanted = 0;
 
-	for (int i = 0; i < bpf_rows_count; i++)
-		wanted |= bpf_rows[i].spare ? 0 : 1u << i;
+	for (int i = 0; i < bpf_rows_count; i++) {
+		bool stands_in = bpf_rows[i].spare && bpf_rows[i - 1].on_name_entry && !entry->count;
+		bool has_place = !bpf_rows[i].on_name_entry || entry->count;
+
+		if (stands_in || (!bpf_rows[i].spare && has_place))
+			wanted |= 1u << i;
+	}
 	return wanted;
 }
 
-struct procmond_bpf *bpf_load(uint64_t scope_cgroup_id, struct source_report *report)
+static struct procmond_bpf *load_and_attach(uint64_t scope_cgroup_id, struct source_report *report,
+					    struct name_entry *entry)
 {
-	unsigned wanted = default_rows();
-	struct procmond_bpf *skeleton;
-	int error;
+	unsigned wanted = default_rows(entry);
+	struct procmond_bpf *skeleton = open_rows(scope_cgroup_id, wanted);
+	int error = skeleton ? procmond_bpf__load(skeleton) : -errno;
 
-	memset(report, 0, sizeof(*report));
-	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
-		snprintf(report->cause, sizeof(report->cause), "no_btf");
-		return NULL;
-	}
-	skeleton = open_rows(scope_cgroup_id, wanted);
-	error = skeleton ? procmond_bpf__load(skeleton) : -errno;
 	/* The verifier refuses with EACCES or EINVAL; EPERM is the lack of privilege. */
 	if (error == -EPERM) {
 		procmond_bpf__destroy(skeleton);
@@ -202,7 +207,7 @@ struct procmond_bpf *bpf_load(uint64_t scope_cgroup_id, struct source_report *re
 	}
 	if (error) {
 		procmond_bpf__destroy(skeleton);
-		wanted = usable_rows(scope_cgroup_id);
+		wanted = usable_rows(scope_cgroup_id, entry);
 		skeleton = wanted ? open_rows(scope_cgroup_id, wanted) : NULL;
 		if (!skeleton || procmond_bpf__load(skeleton)) {
 			procmond_bpf__destroy(skeleton);
@@ -211,12 +216,39 @@ struct procmond_bpf *bpf_load(uint64_t scope_cgroup_id, struct source_report *re
 			return NULL;
 		}
 	}
-	if (attach_rows(skeleton, wanted, report))
+	if (attach_rows(skeleton, wanted, report, entry))
 		return skeleton;
+	name_entry_close(entry);
 	procmond_bpf__destroy(skeleton);
 	snprintf(report->cause, sizeof(report->cause), "bpf_programs_missing: %.200s", report->missing);
 	report->programs[0] = report->missing[0] = 0;
 	return NULL;
+}
+
+struct procmond_bpf *bpf_load(uint64_t scope_cgroup_id, struct source_report *report,
+			      struct name_entry *entry)
+{
+	struct procmond_bpf *skeleton;
+	bool had_entry;
+
+	memset(report, 0, sizeof(*report));
+	memset(entry, 0, sizeof(*entry));
+	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
+		snprintf(report->cause, sizeof(report->cause), "no_btf");
+		return NULL;
+	}
+	name_entry_open(entry);
+	had_entry = entry->count > 0;
+	skeleton = load_and_attach(scope_cgroup_id, report, entry);
+	if (skeleton && had_entry && !entry->count) {
+		/* The tracepoints were there and took no program: once more, with the one for all calls. */
+		procmond_bpf__destroy(skeleton);
+		memset(report, 0, sizeof(*report));
+		skeleton = load_and_attach(scope_cgroup_id, report, entry);
+	}
+	if (!skeleton)
+		name_entry_close(entry);
+	return skeleton;
 }
 
 static bool verify_row(const struct bpf_row *row, char *log)
@@ -225,6 +257,7 @@ static bool verify_row(const struct bpf_row *row, char *log)
 	struct bpf_prog_info info = {0};
 	struct bpf_program *program;
 	__u32 info_bytes = sizeof(info);
+	struct name_entry entry = {0};
 	int error;
 
 	if (!skeleton) {
@@ -235,8 +268,10 @@ static bool verify_row(const struct bpf_row *row, char *log)
 	program = bpf_object__find_program_by_name(skeleton->obj, row->name);
 	bpf_program__set_log_buf(program, log, VERIFIER_LOG_BYTES);
 	error = procmond_bpf__load(skeleton);
+	if (row->on_name_entry)
+		name_entry_open(&entry);
 	if (!error)
-		error = put_to_work(skeleton, row) ? 0 : -errno;
+		error = put_to_work(skeleton, row, &entry) ? 0 : -errno;
 	if (error) {
 		printf("%-14s refused: %s\n%s\n", row->name, strerror(-error), log);
 	} else {
@@ -244,6 +279,7 @@ static bool verify_row(const struct bpf_row *row, char *log)
 		printf("%-14s ok: %u instructions processed by the verifier, %u bytes of code\n",
 		       row->name, info.verified_insns, info.jited_prog_len);
 	}
+	name_entry_close(&entry);
 	procmond_bpf__destroy(skeleton);
 	return !error;
 }

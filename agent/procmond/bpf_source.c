@@ -37,6 +37,7 @@
 
 struct bpf_source {
 	struct procmond_bpf *skeleton;
+	struct name_entry entry;
 	struct ring_buffer *ring;
 	struct bpf_guard *guard;
 	const struct scope *scope; /* the session's */
@@ -285,6 +286,7 @@ static void bpf_close(void *context)
 
 	bpf_guard_close(self->guard);
 	ring_buffer__free(self->ring);
+	name_entry_close(&self->entry);
 	procmond_bpf__destroy(self->skeleton);
 	free(self->sample);
 	free(self->shed);
@@ -306,7 +308,7 @@ bool bpf_source_open(struct source *source, const struct scope *scope,
 	self = calloc(1, sizeof(*self));
 	if (!self)
 		return false;
-	self->skeleton = bpf_load(scope->cgroup_id, report);
+	self->skeleton = bpf_load(scope->cgroup_id, report, &self->entry);
 	if (!self->skeleton) {
 		free(self);
 		return false;
@@ -318,7 +320,7 @@ bool bpf_source_open(struct source *source, const struct scope *scope,
 		self->cpus = CPUS_MAX;
 	self->column = calloc((size_t)self->cpus, sizeof(*self->column));
 	self->ring = ring_buffer__new(bpf_map__fd(self->skeleton->maps.ring), on_event, self, NULL);
-	self->guard = bpf_guard_open(self->skeleton);
+	self->guard = bpf_guard_open(self->skeleton, &self->entry);
 	self->scope = scope;
 	if (!self->ring || !self->sample || !self->shed || !self->column || !self->guard) {
 		bpf_close(self);
