@@ -68,10 +68,27 @@ static struct {
 	int release;
 } rewrite;
 
+/* Whether a thread sleeps, as one does that waits for the other side of a FIFO. */
+static int is_asleep(pid_t tid)
+{
+	char path[64], text[256] = "", *end;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return 0;
+	close(fd);
+	end = strrchr(text, ')');
+	return end && end[2] == 'S';
+}
+
 static void *rewrite_and_release(void *argument)
 {
 	(void)argument;
-	usleep(100000);
+	/* The main thread, whose number is the process's, is then inside the call. */
+	for (int i = 0; i < 30000 && !is_asleep(getpid()); i++)
+		usleep(1000);
 	*(volatile unsigned long long *)&rewrite.how.flags = (unsigned)rewrite.lie;
 	opened(open(rewrite.path, rewrite.release));
 	return NULL;
@@ -179,7 +196,7 @@ static void *answer_fault(void *argument)
 	struct uffdio_copy copy = {.src = (unsigned long)page, .len = sizeof(page)};
 
 	snprintf(page, sizeof(page), "%s", race.names[0]);
-	if (poll(&pollfd, 1, 5000) != 1 || read(fd, &message, sizeof(message)) != sizeof(message))
+	if (poll(&pollfd, 1, 30000) != 1 || read(fd, &message, sizeof(message)) != sizeof(message))
 		return NULL;
 	copy.dst = message.arg.pagefault.address & ~4095ul;
 	ioctl(fd, UFFDIO_COPY, &copy);

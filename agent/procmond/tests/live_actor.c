@@ -115,7 +115,8 @@ static void touch_files(const char *mark)
 
 /*
  * A lineage of three generations, all alive before a trace starts. Each line read from standard
- * input by the root makes every generation touch files; "quit" ends it. Prints the root's pid.
+ * input by the root makes every generation touch files; "quit" ends it. Prints the root's pid, and
+ * the number of the line when all three have done so.
  */
 static int act_lineage(const char *directory)
 {
@@ -135,19 +136,26 @@ static int act_lineage(const char *directory)
 			break;
 	if (me == 0) {
 		char line[64];
+		int count = 0;
 
 		while (fgets(line, sizeof(line), stdin) && strncmp(line, "quit", 4)) {
 			touch_files(marks[0]);
-			if (write(pipes[1][1], "x", 1) < 0 || write(pipes[2][1], "x", 1) < 0)
+			if (write(pipes[1][1], "x", 1) < 0 || write(pipes[2][1], "x", 1) < 0 ||
+			    read(pipes[0][0], &byte, 1) != 1 || read(pipes[0][0], &byte, 1) != 1)
 				return 1;
+			printf("%d\n", ++count);
+			fflush(stdout);
 		}
 		if (write(pipes[1][1], "q", 1) < 0 || write(pipes[2][1], "q", 1) < 0)
 			return 1;
 		wait(NULL);
 		return 0;
 	}
-	while (read(pipes[me][0], &byte, 1) == 1 && byte == 'x')
+	while (read(pipes[me][0], &byte, 1) == 1 && byte == 'x') {
 		touch_files(marks[me]);
+		if (write(pipes[0][1], "x", 1) < 0)
+			return 1;
+	}
 	if (me == 1)
 		wait(NULL);
 	return 0;

@@ -9,7 +9,9 @@ mount=$(awk '/ - cgroup2 /{print $5; exit}' /proc/self/mountinfo)
 scope=procmond-live-$$
 out=$dir/out.json
 failed=0
+dump_as= # words to start the dump with
 dump_pid=
+marker=
 
 [ "$(id -u)" = 0 ] || { echo "live-test needs root: run it with sudo" >&2; exit 2; }
 [ -n "$mount" ] || { echo "live-test needs a cgroup v2 mount" >&2; exit 2; }
@@ -18,40 +20,80 @@ mkfifo "$dir/in"
 # A busy machine would make procmond give up what the checks wait for. There is no pressure to read here.
 export PROCMOND_TEST_PRESSURE="$dir/calm"
 
+# How long a check may take to come true. Only a failure ever waits so long: a busy machine is late, and
+# what is late must not look lost. Each failure halves it, so that one cause does not cost minutes.
+patience=40
+
 finish() {
-	[ -n "$dump_pid" ] && kill "$dump_pid" 2>/dev/null
-	sleep 0.2
-	rmdir "$mount/$scope/below" "$mount/$scope" 2>/dev/null
+	kill $dump_pid $marker 2>/dev/null
+	for finish_round in 1 2 3 4 5 6 7 8 9 10; do
+		rmdir "$mount/$scope/below" "$mount/$scope" 2>/dev/null
+		[ -d "$mount/$scope" ] || break
+		sleep 0.1
+	done
 	rm -rf "$dir"
 }
 trap finish EXIT
 # The dump may be gone before the test says so.
 trap '' PIPE
 
+comes_true() { # a command, tried until it succeeds or patience is at its end
+	"$@" > /dev/null 2>&1 && return
+	true_until=$(($(date +%s) + patience))
+	while [ "$(date +%s)" -lt $true_until ]; do
+		sleep 0.05
+		"$@" > /dev/null 2>&1 && return
+	done
+	return 1
+}
+# What one needs to understand a failure from a log alone: what was asked, and what came instead.
+evidence() { # the command that was checked
+	printf 'asked: %s\n' "$*"
+	printf 'after %s s; frames: %s; dump %s\n' "$patience" "$(wc -l < "$out")" \
+		"$([ -n "$dump_pid" ] && grep State: "/proc/$dump_pid/status" | cut -f2 || echo 'has ended')"
+	for word in "$@"; do
+		case $word in *[!a-z_0-9]* | '') continue ;; esac
+		grep "\"kind\":\"$word\"" "$out" | tail -n 4
+	done
+	for word in $(printf '%s\n' "$*" | grep -o 'tgid":[0-9]*,' | sort -u | head -n 2); do
+		echo "of ${word%,} in all $(grep -c "\"$word" "$out"), the last:"
+		grep "\"$word" "$out" | tail -n 3
+	done
+	grep '"kind":"\(stats\|fidelity\)"' "$out" | tail -n 2
+	[ ! -s "$dir/err" ] || tail -n 3 "$dir/err"
+	[ "$1" != holes_equal_drops ] || cat "$dir/holes"
+}
+fail() { # name, then the command that was checked
+	echo "FAIL $1"
+	echo "FAIL $1" >> "$dir/failed"
+	shift
+	evidence "$@" 2>/dev/null | cut -c 1-360 | sed 's/^/     /'
+	failed=1
+	patience=$((patience / 2 + 1))
+}
+# A check that asks for what must not be, or for an exact count, stands behind `settle`.
 check() { # name, then a command
 	name=$1
 	shift
-	if "$@" >/dev/null 2>&1; then
-		echo "PASS $name"
-	else
-		echo "FAIL $name"
-		echo "FAIL $name" >> "$dir/failed"
-		# The loss table belongs to this check alone.
-		[ "$1" != holes_equal_drops ] || sed 's/^/     /' "$dir/holes"
-		failed=1
-	fi
+	if comes_true "$@"; then echo "PASS $name"; else fail "$name" "$@"; fi
+}
+await() { # what the test itself needs to go on, then a command: says nothing when it comes true
+	name=$1
+	shift
+	comes_true "$@" || fail "waiting until $name" "$@"
 }
 not() { ! "$@"; }
+is_said() { grep -q -- "$1" "$2"; } # a pattern, a file
 within() { # runs a command in the scope, or in the cgroup below it
 	sh -c 'echo $$ > "$0/cgroup.procs"; exec "$@"' "$mount/$scope${below:-}" "$@"
 }
 start_dump() { # the dump's arguments
 	# Emptied here and not only by the dump, or the wait below could find an earlier dump's end.
 	: > "$out"
-	"$build/framedump" --procmond "$build/procmond" "$@" < "$dir/in" > "$out" 2> "$dir/err" &
+	$dump_as "$build/framedump" --procmond "$build/procmond" "$@" < "$dir/in" > "$out" 2> "$dir/err" &
 	dump_pid=$!
 	exec 9> "$dir/in"
-	wait_for '"kind":"snapshot_end"'
+	await "the dump has begun" has snapshot_end ''
 }
 stop_dump() {
 	echo quit >&9 2>/dev/null
@@ -60,33 +102,65 @@ stop_dump() {
 	dump_code=$?
 	dump_pid=
 }
-wait_for() { # a pattern in the output
-	i=0
-	while ! grep -q -- "$1" "$out"; do
-		i=$((i + 1))
-		[ $i -gt 100 ] && return 1
-		sleep 0.05
-	done
+order() { # a line for the dump; comes back when procmond has obeyed it, which this second one shows
+	commands=$((${commands:-1000} + 1))
+	echo "$*" >&9
+	echo "remove $commands" >&9
+	await "procmond has obeyed: $(echo "$*" | cut -c 1-60)" has trace_state "\"SLOT\":$commands}"
 }
-gone() { # a pid; detaching the kernel programs takes a moment
-	i=0
-	while grep -q 'State:.[^Z]' "/proc/$1/status" 2>/dev/null; do
-		i=$((i + 1))
-		[ $i -gt 60 ] && return 1
-		sleep 0.05
-	done
-}
-# Until nothing has come for 0.3 s, at most 10 s: what is late on a busy machine must not look lost.
+gone() { ! grep -q 'State:.[^Z]' "/proc/$1/status" 2>/dev/null; } # a pid
+# Until all that happened before has arrived: frames keep their order, so the one of a process that
+# began now is behind them. It lives until it was seen, or a tier that polls might miss it.
 settle() {
-	settle_bytes=-1
-	for settle_round in $(seq 33); do
-		settle_now=$(wc -c < "$out")
-		[ "$settle_now" = "$settle_bytes" ] && return 0
-		settle_bytes=$settle_now
-		sleep 0.3
+	settle_until=$(($(date +%s) + patience))
+	while [ "$(date +%s)" -lt $settle_until ]; do
+		marks=$((${marks:-0} + 1))
+		sh -c 'echo $$ > "$0/cgroup.procs"; exec sleep "$1"' "$mount/$scope" "60.$$$marks" &
+		marker=$!
+		for settle_round in $(seq 100); do
+			sleep 0.05
+			has exec "sleep.u000060.$$$marks\"" && break
+		done
+		kill $marker 2>/dev/null
+		wait $marker 2>/dev/null
+		marker=
+		# A ring that was full may have dropped it; the next one finds room.
+		! has exec "sleep.u000060.$$$marks\"" || return 0
 	done
+	fail "waiting until a new process is told of" has exec "sleep.u000060.$$$marks\""
 }
-settle_stats() { sleep 2.3; }
+# The first sample from now on may have been taken before.
+settle_stats() {
+	settle
+	stats_needed=$(($(count_of stats '') + 2))
+	await "two samples of the heads have come" at_least $stats_needed stats ''
+}
+# A shell in the scope that does what it is told by line, in the background, with descriptor 8 to tell
+# it; its pid is in $shell. `tell` comes back when it has done so.
+start_shell() {
+	rm -f "$dir/sh" "$dir/shell"
+	mkfifo "$dir/sh"
+	: > "$dir/told"
+	within sh -c 'echo $$ > "$0.new" && mv "$0.new" "$0"; exec sh' "$dir/shell" < "$dir/sh" > "$dir/told" 2>&1 &
+	started=$!
+	exec 8> "$dir/sh"
+	await "a shell has begun" test -s "$dir/shell"
+	shell=$(cat "$dir/shell")
+}
+tell() {
+	tells=$((${tells:-0} + 1))
+	echo "$*; echo; echo told-$tells" >&8
+	await "the shell has done: $(echo "$*" | cut -c 1-60)" is_said "^told-$tells\$" "$dir/told"
+}
+end_shell() {
+	echo exit >&8
+	exec 8>&-
+	wait $started
+}
+count_of() { grep "\"kind\":\"$1\"" "$out" | grep -c -- "$2"; } # kind, pattern
+counts() { test "$(count_of "$2" "$3")" = "$1"; } # how many, kind, pattern
+at_least() { test "$(count_of "$2" "$3")" -ge "$1"; }
+lines() { test "$(grep -c -- "$2" "$out")" = "$1"; } # how many, pattern
 has() { grep "\"kind\":\"$1\"" "$out" | grep -q -- "$2"; }
 ticks_of() { sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f20; }
 # Compares, per CPU, the numbers seen with the last heads and drops: holes must equal drops.

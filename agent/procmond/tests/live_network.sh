@@ -6,14 +6,10 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 
 act() { # what to do; the facts it prints become variables
-	within python3 "$here/live_network_actor.py" "$@" > "$dir/facts" || echo "FAIL act $*"
+	within python3 "$here/live_network_actor.py" "$@" > "$dir/facts" || fail "the actor does: $*" test -s "$dir/facts"
 	eval "$(cat "$dir/facts")"
 	settle
 }
-count() { # kind, pattern: how many frames of the kind match
-	grep "\"kind\":\"$1\"" "$out" | grep -c -- "$2"
-}
-hex() { printf %s "$1" | od -An -v -tx1 | tr -d ' \n'; }
 
 start_dump --scope "$scope"
 check "every program of the network is attached" \
@@ -29,7 +25,7 @@ check "bind has the port the kernel chose" has bind \
 	"\"tgid\":$actor,.*\"FAMILY\":2,\"LADDR\":\"7f000001\",\"LPORT\":$port,\"NETNS\":$netns,\"SOCKET_TYPE\":1"
 check "listen has address and port" has listen \
 	"\"tgid\":$actor,.*\"LADDR\":\"7f000001\",\"LPORT\":$port,"
-check "bind and listen have no far end" test "$(count bind RADDR)" = 0
+check "bind and listen have no far end" counts 0 bind RADDR
 
 echo "-- TCP from connect to close"
 for how in "4 client" "6 client" "4 nonblocking" "4 server" "6 server" "4 shutdown" "4 reset" "4 handed"; do
@@ -42,11 +38,11 @@ for how in "4 client" "6 client" "4 nonblocking" "4 server" "6 server" "4 shutdo
 		"\"tgid\":$client,.*$ports.*\"BYTES_SENT\":12345,\"BYTES_RECEIVED\":678}"
 	check "$how: close of who accepted, with exact bytes" has close \
 		"\"tgid\":$worker,.*$back.*\"BYTES_SENT\":678,\"BYTES_RECEIVED\":12345}"
-	check "$how: one close per end" test "$(count close "PORT\":$lport,")" = 2
+	check "$how: one close per end" counts 2 close "PORT\":$lport,"
 done
 act refused
-check "each refused connect is one event" test "$(count connect "tgid\":$actor,.*RPORT\":$port,.*RESULT\":-111}")" = 4
-check "and nothing else" test "$(count connect "tgid\":$actor,")" = 4
+check "each refused connect is one event" counts 4 connect "tgid\":$actor,.*RPORT\":$port,.*RESULT\":-111}"
+check "and nothing else" counts 4 connect "tgid\":$actor,"
 act late
 check "a connection that ended before it was accepted is still told of" has close \
 	"\"tgid\":$server,.*\"RPORT\":$lport,.*\"BYTES_RECEIVED\":100"
@@ -55,9 +51,9 @@ echo "-- datagrams"
 act udp
 check "a UDP connect has protocol and result" has connect \
 	"\"tgid\":$actor,.*\"RPORT\":$connected,.*\"RESULT\":0,\"PROTOCOL\":17"
-check "what a connected socket sends is not told again" test "$(count datagram "RPORT\":$connected,")" = 0
+check "what a connected socket sends is not told again" counts 0 datagram "RPORT\":$connected,"
 check "a burst to one destination is one event for each socket" \
-	test "$(count datagram "tgid\":$actor,.*RPORT\":$burst,")" = 2
+	counts 2 datagram "tgid\":$actor,.*RPORT\":$burst,"
 check "the near port is in it" has datagram "\"LPORT\":$lport,.*\"RPORT\":$burst,"
 check "sendmsg is seen" has datagram "\"RADDR\":\"7f000001\",\"RPORT\":$pieces,.*\"PROTOCOL\":17"
 check "each message of sendmmsg is seen" has datagram "\"RPORT\":$many,"
@@ -85,11 +81,11 @@ printf 'nameserver 127.0.0.1\n' > "$dir/resolv.conf"
 printf 'hosts: dns\n' > "$dir/nsswitch.conf"
 within unshare -nm sh -c 'mount --bind "$0/resolv.conf" "$(readlink -f /etc/resolv.conf)" &&
 	mount --bind "$0/nsswitch.conf" /etc/nsswitch.conf && exec python3 "$1" resolver' \
-	"$dir" "$here/live_network_actor.py" > "$dir/facts" || echo "FAIL act resolver"
+	"$dir" "$here/live_network_actor.py" > "$dir/facts" || fail "the actor resolves" test -s "$dir/facts"
 eval "$(cat "$dir/facts")"
 settle
-check "a connect without a route is told, once" test "$(count connect \
-	"\"tgid\":$actor,.*\"RADDR\":\"c0000201\",\"RPORT\":80,\"NETNS\":$netns,\"RESULT\":-101}")" = 1
+check "a connect without a route is told, once" counts 1 connect \
+	"\"tgid\":$actor,.*\"RADDR\":\"c0000201\",\"RPORT\":80,\"NETNS\":$netns,\"RESULT\":-101}"
 for way in sendto recv write writev pwritev2 sendmsg recvmmsg library; do
 	eval "pid=\$$way"
 	name="u0007example"
@@ -98,12 +94,11 @@ for way in sendto recv write writev pwritev2 sendmsg recvmmsg library; do
 	check "$way: the answer, by who asked" has dns "$question.*u000a.u0009.u0008.u0007\",\"DIRECTION\":1"
 	expected=1
 	case $way in library | recvmmsg) expected=2 ;; esac
-	check "$way: every message once" test "$(count dns "tgid\":$pid,.*DIRECTION\":0")" = $expected -a \
-		"$(count dns "tgid\":$pid,.*DIRECTION\":1")" = $expected
+	check "$way: every question once" counts $expected dns "\"tgid\":$pid,.*DIRECTION\":0"
+	check "$way: every answer once" counts $expected dns "\"tgid\":$pid,.*DIRECTION\":1"
 done
-check "mDNS and LLMNR are seen, other ports are not" test "$(count dns "tgid\":$ports,")" = \
-	"$(count dns "tgid\":$ports,.*RPORT\":535[35],.*port535[35].u0007example")" -a \
-	"$(count dns "tgid\":$ports,")" = 2
+check "mDNS and LLMNR are seen" counts 2 dns "\"tgid\":$ports,.*RPORT\":535[35],.*port535[35].u0007example"
+check "other ports are not" counts 2 dns "\"tgid\":$ports,"
 check "a message that is too long is cut at 1232 bytes" has dns "\"tgid\":$long,.*long.u0007example.u0000.u0000.u0001.u0000.u0001z\{1202\}\""
 settle_stats
 check "nothing was lost" holes_equal_drops 0 0
@@ -112,18 +107,18 @@ stop_dump
 echo "-- many connects that hang"
 start_dump --scope "$scope"
 act hang
-check "each of them is told" test "$(count connect "tgid\":$actor,.*RPORT\":$full,")" = "$hanging"
+check "each of them is told" counts "$hanging" connect "tgid\":$actor,.*RPORT\":$full,"
 check "another user's connect is told as ever" has connect "\"tgid\":$other,.*\"RPORT\":$port,.*\"RESULT\":0"
 check "one of the same user is, too" has connect \
 	"\"tgid\":$same,.*\"LPORT\":[1-9][0-9]*,\"RADDR\":\"7f000001\",\"RPORT\":$port,.*\"RESULT\":0"
 check "with its end" has close "\"tgid\":$same,.*\"RPORT\":$port,.*\"BYTES_SENT\":12345"
 check "one that does not wait is told as it stands" \
-	test "$(count connect "\"tgid\":$later,.*\"RPORT\":$port,.*\"RESULT\":\(0\|-115\)")" = 1
-check "one that fails is told, once" test "$(count connect "\"tgid\":$refused,.*\"RPORT\":$closed,.*\"RESULT\":-111")" = 1
+	counts 1 connect "\"tgid\":$later,.*\"RPORT\":$port,.*\"RESULT\":\(0\|-115\)"
+check "one that fails is told, once" counts 1 connect "\"tgid\":$refused,.*\"RPORT\":$closed,.*\"RESULT\":-111"
 settle_stats
 check "and nothing of it was lost" holes_equal_drops 0 0
 act tcp 4 nonblocking
 check "when they are gone there is room again" \
-	test "$(count connect "\"tgid\":$client,.*\"RPORT\":$rport,.*\"RESULT\":0")" = 1
+	counts 1 connect "\"tgid\":$client,.*\"RPORT\":$rport,.*\"RESULT\":0"
 stop_dump
 finish_test

@@ -249,7 +249,7 @@ static void call_x32(void)
 #endif
 }
 
-/* Each line on standard input is one act, so that a trace can begin before or after it. */
+/* Each line on standard input is one act, so that a trace can begin before or after it; said when done. */
 static int act_by_line(int ring)
 {
 	char line[64];
@@ -264,6 +264,8 @@ static int act_by_line(int ring)
 			call_32bit();
 		if (!strncmp(line, "x32", 3))
 			call_x32();
+		printf("did %s", line);
+		fflush(stdout);
 	}
 	return 0;
 }
@@ -321,10 +323,10 @@ static int act_churn(int count)
 	return 0;
 }
 
-/* Has the kernel give the pid of a dead child again; prints it, or 0 when others took it. */
+/* Has the kernel give the pid of a dead child again; prints it, or 0 when others took it for half a minute. */
 static int act_reuse(void)
 {
-	for (int attempt = 0; attempt < 50; attempt++) {
+	for (int attempt = 0; attempt < 1500; attempt++) {
 		int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
 		pid_t first = fork(), second;
 
