@@ -119,7 +119,7 @@ echo "-- fidelity, its own cgroup"
 printf '950\n' > "$fake/own/memory.current"
 printf '1000\n' > "$fake/own/memory.max"
 start_dump --scope "$scope"
-check "nearing its own memory limit is pressure" level_is 2
+check "nearing its own memory limit is pressure" has fidelity '"LEVEL":2'
 check "and named" has fidelity '"CAUSE":"own_memory","LEVEL":1'
 stop_dump
 rm "$fake/own/memory.current" "$fake/own/memory.max"

@@ -10,6 +10,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -26,6 +28,9 @@
 #include <unistd.h>
 
 #define PARALLEL_MAX 64
+/* Half a minute of a machine that forks all the time, a moment of any other. */
+#define REUSE_TRIES_MAX 10000
+#define STALL_MS 5
 
 static void nap(long us)
 {
@@ -119,7 +124,7 @@ static int act_reuse(long gap_us)
 	int ends[2];
 	pid_t pids[2];
 
-	for (int try = 0; try < 200; try++) {
+	for (int try = 0; try < REUSE_TRIES_MAX; try++) {
 		for (int i = 0; i < 2; i++) {
 			if (pipe(ends) || (i && !set_next_pid(pids[0])))
 				return 1;
@@ -144,18 +149,21 @@ static int act_reuse(long gap_us)
 	return 1;
 }
 
-/* Changes its ids as root may, attaches to a child, and loses its first thread's name. */
+/* A child changes its ids as root may; then its parent attaches to it. */
 static int act_ids(void)
 {
-	pid_t child = fork();
+	int ends[2];
+	pid_t child = pipe(ends) ? -1 : fork();
+	char byte;
 
 	if (child == 0) {
 		nap(50000);
-		if (setgid(54321) || setuid(65534))
+		if (setgid(54321) || setuid(65534) || write(ends[1], "x", 1) != 1)
 			_exit(1);
 		pause();
 	}
-	nap(150000);
+	if (child < 0 || close(ends[1]) || read(ends[0], &byte, 1) != 1)
+		return 1;
 	printf("%d %d\n", getpid(), child);
 	fflush(stdout);
 	if (ptrace(PTRACE_ATTACH, child, 0, 0))
@@ -168,10 +176,10 @@ static int act_ids(void)
 }
 
 /*
- * A connection of this process with itself: sends `bytes`, holds it for `hold_us`, ends it. Prints
- * its pid, the port of the connecting end and the one that listens.
+ * A connection of this process with itself: sends `bytes`, ends it at a line on standard input, and
+ * itself at the end of that. Prints its pid, the port of the connecting end and the one that listens.
  */
-static int act_connection(size_t bytes, long hold_us)
+static int act_connection(size_t bytes)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	socklen_t length = sizeof(address);
@@ -179,6 +187,7 @@ static int act_connection(size_t bytes, long hold_us)
 	int client = socket(AF_INET, SOCK_STREAM, 0), server;
 	char *data = calloc(1, bytes);
 	unsigned listened;
+	int byte;
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (bind(listener, (struct sockaddr *)&address, length) || listen(listener, 1) ||
@@ -194,11 +203,57 @@ static int act_connection(size_t bytes, long hold_us)
 		return 1;
 	printf("%d %u %u\n", getpid(), ntohs(address.sin_port), listened);
 	fflush(stdout);
-	nap(hold_us);
+	while ((byte = getchar()) != '\n' && byte != EOF)
+		;
 	close(client);
 	close(server);
-	nap(hold_us);
+	while (getchar() != EOF)
+		;
 	free(data);
+	return 0;
+}
+
+static void count_stalls(unsigned *count)
+{
+	struct timespec from, to;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		nap(1000);
+		clock_gettime(CLOCK_MONOTONIC, &to);
+		if ((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000 > STALL_MS)
+			__sync_fetch_and_add(count, 1);
+	}
+}
+
+/*
+ * How often, until SIGTERM, a process that only sleeps was woken late on some CPU: what this machine
+ * does to everybody, procmond included. Prints the number.
+ */
+static int act_stalls(void)
+{
+	unsigned *count = mmap(NULL, sizeof(*count), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cpu_set_t all, one;
+	sigset_t end;
+	int number;
+
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	sigprocmask(SIG_BLOCK, &end, NULL);
+	if (count == MAP_FAILED || sched_getaffinity(0, sizeof(all), &all))
+		return 1;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all) || fork())
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		count_stalls(count);
+	}
+	sigwait(&end, &number);
+	printf("%u\n", *count);
 	return 0;
 }
 
@@ -240,14 +295,16 @@ int main(int argc, char **argv)
 				 atoi(argv[5]) > PARALLEL_MAX ? PARALLEL_MAX : atoi(argv[5]));
 	if (!strcmp(what, "reuse") && argc > 2)
 		return act_reuse(atol(argv[2]));
-	if (!strcmp(what, "connection") && argc > 3)
-		return act_connection((size_t)atol(argv[2]), atol(argv[3]));
+	if (!strcmp(what, "connection") && argc > 2)
+		return act_connection((size_t)atol(argv[2]));
+	if (!strcmp(what, "stalls"))
+		return act_stalls();
 	if (!strcmp(what, "ids"))
 		return act_ids();
 	if (!strcmp(what, "refuse") && argc > 3)
 		return refuse(argv[2], argv + 3);
 	fprintf(stderr, "tiers_actor: lives COUNT MIN_US MAX_US PARALLEL|nap US INDEX|reuse GAP_US|ids|"
-			"connection BYTES HOLD_US|"
+			"connection BYTES|stalls|"
 			"refuse bpf|bpf-load|netlink COMMAND...\n");
 	return 2;
 }
