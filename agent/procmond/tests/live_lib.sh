@@ -25,7 +25,9 @@ export PROCMOND_TEST_PRESSURE="$dir/calm"
 patience=40
 
 finish() {
-	kill $dump_pid $marker 2>/dev/null
+	jobs -p > "$dir/jobs"
+	kill $(cat "$dir/jobs") 2>/dev/null
+	echo 1 > "$mount/$scope/cgroup.kill"
 	for finish_round in 1 2 3 4 5 6 7 8 9 10; do
 		rmdir "$mount/$scope/below" "$mount/$scope" 2>/dev/null
 		[ -d "$mount/$scope" ] || break
@@ -34,6 +36,7 @@ finish() {
 	rm -rf "$dir"
 }
 trap finish EXIT
+trap 'exit 143' INT TERM
 # The dump may be gone before the test says so.
 trap '' PIPE
 
