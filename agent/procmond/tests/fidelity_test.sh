@@ -23,10 +23,6 @@ level_is() { # the level of the last fidelity frame
 levels_are() { # every level in the order it was told, repetitions once
 	test "$(grep '"kind":"fidelity"' "$out" | sed 's/.*"LEVEL":\([0-9]*\).*/\1/' | uniq | tr '\n' ' ')" = "$1"
 }
-shed_sum() { # class number from 1
-	grep '"kind":"fidelity"' "$out" | sed 's/.*"SHED":\[\([0-9,]*\)\].*/\1/' | cut -d, -f"$1" |
-		awk '{ sum += $1 } END { print sum + 0 }'
-}
 shed_since() { test $(($(shed_sum "$2") - $3)) -ge "$1"; } # how many, class, the sum before
 shed_in_all() { test "$(shed_sum "$2")" = "$1"; } # how many, class
 

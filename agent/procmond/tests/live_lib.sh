@@ -62,7 +62,7 @@ evidence() { # the command that was checked
 		echo "of ${word%,} in all $(grep -c "\"$word" "$out"), the last:"
 		grep "\"$word" "$out" | tail -n 3
 	done
-	grep '"kind":"\(stats\|fidelity\)"' "$out" | tail -n 2
+	for word in fidelity stats; do grep "\"kind\":\"$word\"" "$out" | tail -n 1; done
 	[ ! -s "$dir/err" ] || tail -n 3 "$dir/err"
 	[ "$1" != holes_equal_drops ] || cat "$dir/holes"
 }
@@ -163,6 +163,15 @@ end_shell() {
 count_of() { grep "\"kind\":\"$1\"" "$out" | grep -c -- "$2"; } # kind, pattern
 counts() { test "$(count_of "$2" "$3")" = "$1"; } # how many, kind, pattern
 at_least() { test "$(count_of "$2" "$3")" -ge "$1"; }
+shed_sum() { # class number from 1: how many were given up
+	grep '"kind":"fidelity"' "$out" | sed 's/.*"SHED":\[\([0-9,]*\)\].*/\1/' | cut -d, -f"$1" |
+		awk '{ sum += $1 } END { print sum + 0 }'
+}
+# For a storm: where the reader does not get the CPU in time, some are counted instead of told.
+told_or_shed() { # how many, class number, kind, pattern
+	told_now=$(count_of "$3" "$4")
+	test "$told_now" -le "$1" -a $((told_now + $(shed_sum "$2"))) -ge "$1"
+}
 lines() { test "$(grep -c -- "$2" "$out")" = "$1"; } # how many, pattern
 has() { grep "\"kind\":\"$1\"" "$out" | grep -q -- "$2"; }
 ticks_of() { sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f20; }
