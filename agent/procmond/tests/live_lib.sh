@@ -135,6 +135,9 @@ settle() {
 # The first sample from now on may have been taken before.
 settle_stats() {
 	settle
+	sampled_twice
+}
+sampled_twice() {
 	stats_needed=$(($(count_of stats '') + 2))
 	await "two samples of the heads have come" at_least $stats_needed stats ''
 }
