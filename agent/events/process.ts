@@ -8,7 +8,8 @@ import type { CapturePolicy } from "#core/trust/capture-policy.ts";
 import { type CaptureFrame, tagBigint, tagBytes, tagNumber } from "../capture/frame.ts";
 import { EXE_FLAG_BITS } from "../capture/layout.ts";
 import { maskCmdline, maskEnvironment } from "../privacy/mask.ts";
-import { type ProcessEntry, type ProcessTable, partialCausesOf } from "../process-table/process-table.ts";
+import { type ProcessEntry, partialCausesOf } from "../process-table/process-entry.ts";
+import type { ProcessTable } from "../process-table/process-table.ts";
 import { isListedAbsent, putAbsent } from "./absent.ts";
 import { hasFlag, type Payload, tagText } from "./fields.ts";
 
@@ -93,7 +94,7 @@ export function learnImage(frame: CaptureFrame, entry: ProcessEntry, table: Proc
 
 /** Who a process is, as far as the table knows: the same fields on every event of it. */
 export function whoIs(entry: ProcessEntry): Payload {
-	const { name, exe, parent, creator, sid, tty, uid, gid, euid, cgroup } = entry;
+	const { name, exe, parent, creatorKey, sid, tty, uid, gid, euid, cgroup } = entry;
 	const payload: Payload = { pid: entry.tgid, startTicks: entry.startTicks };
 	if (name !== null) payload.name = name;
 	if (exe !== null) payload.exe = exe;
@@ -106,7 +107,7 @@ export function whoIs(entry: ProcessEntry): Payload {
 		payload.ppid = parent.tgid;
 		payload.parent = parent.key;
 	}
-	if (creator !== null) payload.creatorParent = creator.key;
+	if (creatorKey !== null) payload.creatorParent = creatorKey;
 	if (cgroup !== null) {
 		payload.cgroupId = cgroup.id;
 		if (cgroup.containerId !== null) payload.containerId = cgroup.containerId;

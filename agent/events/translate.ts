@@ -7,7 +7,8 @@ import { PROCESS_EVENT_KINDS, type ProcessEventKind, ZERO_PROCESS } from "#core/
 import { MODEL_LIMITS } from "#core/model/limits.ts";
 import { type CaptureFrame, tagBigint, tagNumber } from "../capture/frame.ts";
 import type { HostClock } from "../clock.ts";
-import { markPartial, type ProcessEntry, type ProcessTable } from "../process-table/process-table.ts";
+import { markPartial, type ProcessEntry } from "../process-table/process-entry.ts";
+import type { ProcessTable } from "../process-table/process-table.ts";
 import { isListedAbsent, putFrameAbsences } from "./absent.ts";
 import type { EventDraft } from "./draft.ts";
 import { hasFlag, type Payload, putFields, tagText } from "./fields.ts";

@@ -1,6 +1,7 @@
 /**
  * The process table: who is running, who started whom, and since which exec. Keyed by process id and start ticks, so a reused
- * pid is another process. Guarantees: how far a living process stands below another, living or still remembered, is never
+ * pid is another process. Rows lie outside the collected heap (rows.ts); entries are handles made when asked for. Guarantees: how
+ * far a living process stands below another, living or still remembered, is never
  * forgotten, nor who created it; the dead with at most one entry below them are remembered up to a bound, so a chain of dead
  * takes no room however long it grows, and entries are at most twice the living and that bound; at the cap a new process still
  * gets its key and its event, but is not remembered (counted as `refusedCount`). Not kept: names and programs of dead ancestors
@@ -8,71 +9,17 @@
  */
 import { type ProcessIdentity, processKeyOf } from "#core/model/ids.ts";
 import { AGENT_LIMITS } from "../limits.ts";
-import { type Cgroup, CgroupTable } from "./cgroups.ts";
-import { attach, descendantsOf, detach, type KinLinks, mayStandAbove, takeOut } from "./kin.ts";
+import { CgroupTable } from "./cgroups.ts";
+import { Kin } from "./kin.ts";
+import { ProcessEntry } from "./process-entry.ts";
+import { Remainder } from "./remainder.ts";
+import { FLAG, NONE, Rows, WORD } from "./rows.ts";
 import { TextPool } from "./text-pool.ts";
-
-/** A process by name, which may have been forgotten. */
-export interface ProcessReference {
-	readonly id: string;
-	readonly tgid: number;
-	readonly key: Uint8Array;
-}
-
-export interface ProcessEntry extends KinLinks<ProcessEntry> {
-	/** `tgid:ticks`. */
-	readonly id: string;
-	readonly tgid: number;
-	readonly startTicks: bigint;
-	/** The 16-byte process key. */
-	readonly key: Uint8Array;
-	/** Who forked it, when the fork was seen; it stays when the table forgets that process. */
-	creator: ProcessReference | null;
-	/** Current parent by the last event that named it. */
-	parent: { readonly tgid: number; readonly key: Uint8Array } | null;
-	/** Execs since its fork; null when the fork was not seen. */
-	execCount: number | null;
-	exe: string | null;
-	name: string | null;
-	/** Session and terminal by the last exec or snapshot of it or of who forked it; null when unknown or without one. */
-	sid: number | null;
-	tty: string | null;
-	/** By the last event; null when the tier cannot tell. */
-	uid: number | null;
-	gid: number | null;
-	euid: number | null;
-	cgroup: Cgroup | null;
-	/** Why its view may be partial, inherited over forks: bits of `PARTIAL_CAUSES`; 0 = nothing is known to be missing. */
-	partialBits: number;
-	/** Two processes of one pid started in one tick: both have this entry and this key. */
-	isKeyShared: boolean;
-	isAlive: boolean;
-	/** Position among all deaths; 0 while alive. */
-	diedAt: number;
-	/** Named as a parent only, never seen itself. */
-	isInferred: boolean;
-}
+import { TgidIndex } from "./tgid-index.ts";
 
 export interface ProcessName {
 	readonly tgid: number;
 	readonly startTicks: bigint;
-}
-
-/** Bits of `partialBits`; a cause that this version does not know has the last. */
-const PARTIAL_CAUSES = ["io_uring", "compat32", "other"] as const;
-
-/** Why the view of a process may be partial; empty when nothing is known to be missing. */
-export function partialCausesOf(entry: ProcessEntry): string[] {
-	return PARTIAL_CAUSES.filter((_, bit) => (entry.partialBits & (1 << bit)) !== 0);
-}
-
-/** Marks a process and so its children to come. False: its lineage had the mark already. */
-export function markPartial(entry: ProcessEntry, cause: string): boolean {
-	const known = (PARTIAL_CAUSES as readonly string[]).indexOf(cause);
-	const bit = 1 << (known === -1 ? PARTIAL_CAUSES.indexOf("other") : known);
-	if ((entry.partialBits & bit) !== 0) return false;
-	entry.partialBits |= bit;
-	return true;
 }
 
 export class ProcessTable {
@@ -80,14 +27,16 @@ export class ProcessTable {
 	/** Programs, names and terminals that entries hold. */
 	readonly texts = new TextPool();
 	readonly #host: Pick<ProcessIdentity, "machineId" | "bootId">;
-	readonly #processesMax: number;
 	readonly #deadMax: number;
-	readonly #byId = new Map<string, ProcessEntry>();
-	/** The newest process of each pid. */
-	readonly #byTgid = new Map<number, ProcessEntry>();
+	readonly #rows: Rows;
+	readonly #index: TgidIndex;
+	readonly #kin: Kin;
 	/** Dead with at most one entry below them, oldest first: they can go without a distance being lost. */
-	readonly #remainder = new Map<string, ProcessEntry>();
-	#deaths = 0;
+	readonly #remainder: Remainder;
+	/** The handle given out last: the work on one event asks for one process several times. */
+	#last: ProcessEntry | null = null;
+	/** Who is still needed while room is made for another process, which may forget it. */
+	#held: ProcessEntry | null = null;
 	/** Processes that the full table did not take. */
 	refusedCount = 0;
 	/** Processes whose exit was never seen: their pid came again. */
@@ -95,35 +44,44 @@ export class ProcessTable {
 
 	constructor(host: Pick<ProcessIdentity, "machineId" | "bootId">, limits?: { processesMax: number; deadMax: number }) {
 		this.#host = host;
-		this.#processesMax = limits?.processesMax ?? AGENT_LIMITS.processesMax;
+		this.#rows = new Rows(limits?.processesMax ?? AGENT_LIMITS.processesMax);
 		this.#deadMax = limits?.deadMax ?? AGENT_LIMITS.deadProcessesMax;
+		this.#index = new TgidIndex(this.#rows);
+		this.#kin = new Kin(this.#rows);
+		this.#remainder = new Remainder(this.#rows);
 	}
 
 	get size(): number {
-		return this.#byId.size;
+		return this.#rows.size;
+	}
+
+	/** Links between processes that were walked so far. */
+	get followedCount(): number {
+		return this.#kin.followedCount;
+	}
+
+	#handle(row: number): ProcessEntry {
+		if (this.#last?.rowIn(this.#rows) !== row) this.#last = new ProcessEntry(this.#rows, row);
+		return this.#last as ProcessEntry;
 	}
 
 	/** The process that has this pid now, as far as is known. */
 	byTgid(tgid: number): ProcessEntry | undefined {
-		return this.#byTgid.get(tgid);
+		const row = this.#index.newest(tgid);
+		return row === NONE ? undefined : this.#handle(row);
 	}
 
 	find(name: ProcessName): ProcessEntry | undefined {
-		return this.#byId.get(`${name.tgid}:${name.startTicks}`);
-	}
-
-	entries(): IterableIterator<ProcessEntry> {
-		return this.#byId.values();
+		const row = this.#index.find(name.tgid, name.startTicks);
+		return row === NONE ? undefined : this.#handle(row);
 	}
 
 	/** A process that something was seen of; made when it is new. */
 	observe(name: ProcessName): ProcessEntry {
 		const known = this.find(name);
-		if (known !== undefined) {
-			known.isInferred = false;
-			return known;
-		}
-		return this.#create(name, false);
+		if (known === undefined) return this.#create(name, false);
+		known.isInferred = false;
+		return known;
 	}
 
 	/**
@@ -140,10 +98,11 @@ export class ProcessTable {
 	 */
 	fork(child: ProcessName, creatorName: ProcessName, isForkSeenOnce = false): ProcessEntry {
 		const creator = this.find(creatorName) ?? this.#create(creatorName, true);
+		this.#held = creator;
 		const entry = this.observe(child);
-		if (isForkSeenOnce && entry.creator !== null) this.#share(entry);
-		entry.creator = { id: creator.id, tgid: creator.tgid, key: creator.key };
-		entry.parent = entry.creator;
+		this.#held = null;
+		if (isForkSeenOnce && entry.hasCreator) this.#share(entry);
+		entry.setCreator(creator);
 		// An exec may have overtaken the fork on another CPU: what it told stays.
 		entry.execCount ??= 0;
 		entry.exe ??= creator.exe;
@@ -164,37 +123,47 @@ export class ProcessTable {
 		entry.sid = null;
 		entry.tty = null;
 		entry.isAlive = true;
-		entry.diedAt = 0;
-		this.#remainder.delete(entry.id);
+		const row = entry.rowIn(this.#rows);
+		if (row !== NONE) this.#remainder.delete(row);
 	}
 
 	/** The current parent, as exec and snapshot tell it. It becomes the ancestor only where no fork was seen. */
 	setParent(entry: ProcessEntry, parentName: ProcessName): void {
 		if (parentName.tgid === 0) return;
-		if (entry.ancestor === null) {
+		if (!entry.hasAncestor) {
+			this.#held = entry;
 			const parent = this.find(parentName) ?? this.#create(parentName, true);
+			this.#held = null;
 			this.#setAncestor(entry, parent);
 		}
-		entry.parent = { tgid: parentName.tgid, key: this.keyOf(parentName) };
+		entry.setParent(parentName.tgid, this.keyOf(parentName));
 	}
 
 	exit(name: ProcessName): ProcessEntry {
 		const entry = this.observe(name);
-		this.#bury(entry);
+		const row = entry.rowIn(this.#rows);
+		if (row === NONE) entry.isAlive = false;
+		else this.#bury(row);
 		return entry;
 	}
 
 	/** After a snapshot everything that runs has been seen: who was only named as a parent is gone. */
 	endSnapshot(): void {
-		for (const entry of this.#byId.values()) if (entry.isInferred) this.#bury(entry);
+		for (let row = 1; row <= this.#rows.lastUsed; row++) if (this.#rows.has(row, FLAG.inferred)) this.#bury(row);
 	}
 
 	/** The process and who stands below it in the table, to a depth; the work grows with them and not with the table. */
-	descendants(
+	*descendants(
 		root: ProcessEntry,
 		depthMax: number,
-	): Iterable<{ readonly entry: ProcessEntry; readonly depth: number }> {
-		return descendantsOf(root, depthMax);
+	): Generator<{ readonly entry: ProcessEntry; readonly depth: number }> {
+		const rootRow = root.rowIn(this.#rows);
+		if (rootRow === NONE) {
+			yield { entry: root, depth: 0 };
+			return;
+		}
+		for (const { row, depth } of this.#kin.descendantsOf(rootRow, depthMax))
+			yield { entry: new ProcessEntry(this.#rows, row), depth };
 	}
 
 	/** The key of a process, whether it is in the table or not. */
@@ -202,99 +171,89 @@ export class ProcessTable {
 		return this.find(name)?.key ?? this.#keyOf(name);
 	}
 
-	#keyOf(name: ProcessName): Uint8Array {
-		// A copy: the hash's buffer would be kept alive whole.
-		return processKeyOf({ ...this.#host, ...name }).slice();
+	#keyOf({ tgid, startTicks }: ProcessName): Uint8Array {
+		const { machineId, bootId } = this.#host;
+		return processKeyOf({ machineId, bootId, tgid, startTicks });
 	}
 
+	#fill(rows: Rows, name: ProcessName, isInferred: boolean): number {
+		const row = rows.take();
+		rows.set(row, WORD.tgid, name.tgid);
+		rows.setTicks(row, WORD.startTicks, name.startTicks);
+		rows.setKey(row, WORD.key, this.#keyOf(name));
+		rows.set(row, WORD.ancestorSteps, 1);
+		rows.set(row, WORD.flags, isInferred ? FLAG.alive | FLAG.inferred : FLAG.alive);
+		return row;
+	}
+
+	/** An entry that the table does not keep has a row of its own. */
 	#unplaced(name: ProcessName, isInferred: boolean): ProcessEntry {
-		return {
-			id: `${name.tgid}:${name.startTicks}`,
-			tgid: name.tgid,
-			startTicks: name.startTicks,
-			key: this.#keyOf(name),
-			creator: null,
-			parent: null,
-			execCount: null,
-			exe: null,
-			name: null,
-			sid: null,
-			tty: null,
-			uid: null,
-			gid: null,
-			euid: null,
-			cgroup: null,
-			partialBits: 0,
-			isKeyShared: false,
-			isAlive: true,
-			diedAt: 0,
-			isInferred,
-			ancestor: null,
-			ancestorSteps: 1,
-			childCount: 0,
-			firstChild: null,
-			nextSibling: null,
-			previousSibling: null,
-		};
+		const rows = new Rows(1);
+		return new ProcessEntry(rows, this.#fill(rows, name, isInferred));
 	}
 
 	#create(name: ProcessName, isInferred: boolean): ProcessEntry {
-		const entry = this.#unplaced(name, isInferred);
-		if (this.#byId.size >= this.#processesMax && !this.#forgetOldest()) {
+		const rows = this.#rows;
+		if (rows.size >= rows.capacity && !this.#forgetOldest()) {
 			this.refusedCount++;
-			return entry;
+			return this.#unplaced(name, isInferred);
 		}
-		const before = this.#byTgid.get(name.tgid);
+		const before = this.#index.newest(name.tgid);
+		const row = this.#fill(rows, name, isInferred);
+		this.#index.add(row);
 		// The same pid with another start: the older of the two has ended, whether its exit came or not.
-		if (before?.isAlive && before.startTicks < name.startTicks) {
-			if (!before.isInferred) this.missedExitCount++;
+		if (before !== NONE && rows.has(before, FLAG.alive) && this.#index.newest(name.tgid) === row) {
+			if (!rows.has(before, FLAG.inferred)) this.missedExitCount++;
 			this.#bury(before);
 		}
-		this.#byId.set(entry.id, entry);
-		if (before === undefined || before.startTicks < name.startTicks) this.#byTgid.set(name.tgid, entry);
-		return entry;
+		return this.#handle(row);
 	}
 
 	#setAncestor(entry: ProcessEntry, ancestor: ProcessEntry): void {
-		if (entry === ancestor) return;
-		const old = entry.ancestor;
-		if (old === ancestor) {
-			entry.ancestorSteps = 1;
+		const rows = this.#rows;
+		const row = entry.rowIn(rows);
+		const above = ancestor.rowIn(rows);
+		// An entry that the full table refused must not hold one that is kept.
+		if (row === above || row === NONE || above === NONE) return;
+		const old = rows.get(row, WORD.ancestor);
+		if (old === above) {
+			rows.set(row, WORD.ancestorSteps, 1);
 			return;
 		}
-		// An entry that the full table refused must not hold one that is kept.
-		if (!this.#byId.has(entry.id) || !this.#byId.has(ancestor.id)) return;
 		// Only who has children can stand above another: a new process costs no walk, however deep its creator stands.
-		if (entry.childCount > 0 && mayStandAbove(entry, ancestor, AGENT_LIMITS.ancestryWalkMax)) return;
-		detach(entry);
-		attach(entry, ancestor, 1);
-		if (ancestor.childCount > 1) this.#remainder.delete(ancestor.id);
-		if (old !== null) this.#rememberIfBare(old);
+		const hasChildren = rows.get(row, WORD.childCount) > 0;
+		if (hasChildren && this.#kin.mayStandAbove(row, above, AGENT_LIMITS.ancestryWalkMax)) return;
+		this.#kin.detach(row);
+		this.#kin.attach(row, above, 1);
+		if (rows.get(above, WORD.childCount) > 1) this.#remainder.delete(above);
+		if (old !== NONE) this.#rememberIfBare(old);
 	}
 
-	#bury(entry: ProcessEntry): void {
-		if (!entry.isAlive) return;
-		entry.isAlive = false;
-		entry.diedAt = ++this.#deaths;
-		if (this.#byId.has(entry.id)) this.#rememberIfBare(entry);
+	#bury(row: number): void {
+		if (!this.#rows.has(row, FLAG.alive)) return;
+		this.#rows.mark(row, FLAG.alive, false);
+		this.#rememberIfBare(row);
 	}
 
-	#rememberIfBare(entry: ProcessEntry): void {
-		if (entry.isAlive || entry.childCount > 1 || this.#remainder.has(entry.id)) return;
-		this.#remainder.set(entry.id, entry);
+	#rememberIfBare(row: number): void {
+		const rows = this.#rows;
+		if (rows.has(row, FLAG.alive) || rows.get(row, WORD.childCount) > 1 || this.#remainder.has(row)) return;
+		this.#remainder.add(row);
 		while (this.#remainder.size > this.#deadMax) this.#forgetOldest();
 	}
 
 	/** Forgets the oldest of the remainder. What stands below it moves up, at the same distance to all others. */
 	#forgetOldest(): boolean {
-		const entry = this.#remainder.values().next().value;
-		if (entry === undefined) return false;
-		this.#remainder.delete(entry.id);
-		this.#byId.delete(entry.id);
-		if (this.#byTgid.get(entry.tgid) === entry) this.#byTgid.delete(entry.tgid);
-		const { ancestor } = entry;
-		takeOut(entry);
-		if (ancestor !== null) this.#rememberIfBare(ancestor);
+		const row = this.#remainder.oldest;
+		if (row === NONE) return false;
+		for (const handle of [this.#last, this.#held])
+			if (handle !== null && handle.rowIn(this.#rows) === row) handle.keepCopy();
+		this.#remainder.delete(row);
+		this.#index.remove(row);
+		const ancestor = this.#rows.get(row, WORD.ancestor);
+		this.#kin.takeOut(row);
+		this.#rows.release(row);
+		if (ancestor !== NONE) this.#rememberIfBare(ancestor);
 		return true;
 	}
 }

@@ -6,7 +6,8 @@ import { HostClock } from "../clock.ts";
 import type { EventDraft } from "../events/draft.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import { LookBack } from "../lookback/look-back.ts";
-import { markPartial, ProcessTable } from "../process-table/process-table.ts";
+import { markPartial } from "../process-table/process-entry.ts";
+import { ProcessTable } from "../process-table/process-table.ts";
 import { draftOf } from "../testing/rig.ts";
 import { type Collects, type TraceRoot, Traces } from "./traces.ts";
 

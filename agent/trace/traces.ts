@@ -11,7 +11,8 @@ import { agentEvent, countGap, type EventDraft } from "../events/draft.ts";
 import { snapshotOf } from "../events/process.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { LookBack } from "../lookback/look-back.ts";
-import type { ProcessEntry, ProcessTable } from "../process-table/process-table.ts";
+import type { ProcessEntry } from "../process-table/process-entry.ts";
+import type { ProcessTable } from "../process-table/process-table.ts";
 import { RateCap } from "../stream/rate-cap.ts";
 
 export interface Collects {
@@ -266,7 +267,7 @@ export class Traces {
 		if (this.#members.size === 0) return;
 		const aboveId = entry.creator?.id ?? entry.ancestor?.id;
 		if (aboveId === undefined) return;
-		const steps = entry.creator === null ? entry.ancestorSteps : 1;
+		const steps = entry.hasCreator ? 1 : entry.ancestorSteps;
 		for (const above of this.#members.get(aboveId) ?? []) {
 			const depth = above.depth + steps;
 			if (depth <= above.root.depth) this.#join(entry, { ...above, depth });
@@ -278,6 +279,7 @@ export class Traces {
 	 * event that its trace was told not to collect stays a baseline event; `baselineLane` says what becomes of the others.
 	 */
 	route(entry: ProcessEntry, draft: EventDraft): boolean {
+		if (this.#members.size === 0) return false;
 		const memberships = this.#members.get(entry.id);
 		if (memberships === undefined) return false;
 		let isTold = false;
