@@ -146,10 +146,8 @@ export class Agent {
 			...config.stream,
 			schedule: (ms, task) => after(ms, () => this.#guard(task)),
 			onHeld: () => this.#link.pump(),
-			onStored: (draft, encoded) => {
-				this.#lookBack.note(draft, encoded, this.#clock.monotonicMs());
-				if (draft.traceId !== undefined) this.#traces.countStored(draft.traceId, encoded.length);
-			},
+			onEncoded: (draft, encoded) => this.#lookBack.note(draft, encoded, this.#clock.monotonicMs()),
+			onStored: (traceId, byteCount) => this.#traces.countStored(traceId, byteCount),
 		});
 		this.#link = this.#createLink();
 		this.#traces = new Traces({

@@ -4,16 +4,18 @@
  * kept becomes a gap record, written before the data goes wherever the disk allows it. Must never hold more than its limits
  * in memory, whatever the disk does.
  */
-import { decodeAs, encodeAs } from "#core/codec/index.ts";
+import { decodeAs } from "#core/codec/index.ts";
 import { type BatchHeader, LANES, type Lane, readBatch, sealBatch, sealEvent } from "#core/model/batch.ts";
 import { type Event, eventShape, type SealedEvent } from "#core/model/event.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
+import { assertInvariant } from "#core/result.ts";
 import type { HostClock } from "../clock.ts";
 import { countGap, type EventDraft, streamGap } from "../events/draft.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type Chain, sendableTo } from "../outbox/chain.ts";
 import type { AppendCode, Outbox } from "../outbox/outbox.ts";
+import { PendingEvents } from "./pending-events.ts";
 
 export interface LanesOptions {
 	readonly outbox: Outbox;
@@ -28,13 +30,14 @@ export interface LanesOptions {
 	readonly schedule: (ms: number, task: () => void) => () => void;
 	/** New batches are on the disk and may be sent. */
 	readonly onHeld: () => void;
-	/** An event is in the outbox, as these bytes. */
-	readonly onStored?: (draft: EventDraft, encoded: Uint8Array) => void;
+	/** An event waits for its batch, as these bytes; its number in them may change. */
+	readonly onEncoded?: (draft: EventDraft, encoded: Uint8Array) => void;
+	/** An event of a trace is in the outbox. */
+	readonly onStored?: (traceId: string, byteCount: number) => void;
 }
 
 interface Pending {
-	drafts: EventDraft[];
-	bytes: number;
+	events: PendingEvents;
 	cancel: (() => void) | null;
 	/** The disk refused the last flush: only the timer tries again. */
 	isWaiting: boolean;
@@ -48,34 +51,24 @@ interface Burned {
 	readonly cause: AppendCode;
 }
 
-/** What a draft takes, roughly: bounds memory between flushes, never decides what fits a batch. */
-function estimateBytes(draft: EventDraft): number {
-	let length = 256;
-	for (const value of Object.values(draft.payload)) {
-		if (typeof value === "string" || value instanceof Uint8Array) length += value.length;
-		else if (Array.isArray(value)) for (const item of value) length += 2 + item.length;
-	}
-	return length;
-}
-
 /** An event that is too large for the wire loses its command line, and says so. */
 function fitted(event: Event, seed: Uint8Array | null): SealedEvent {
-	if (
-		estimateBytes(event) > MODEL_LIMITS.eventBytesMax / 4 &&
-		encodeAs(eventShape, event).length > MODEL_LIMITS.eventBytesMax
-	) {
-		const { cmdline: _, ...payload } = event.payload;
-		return sealEvent({ ...event, payload: { ...payload, isCmdlineCut: true } }, seed);
-	}
-	return sealEvent(event, seed);
+	const sealed = sealEvent(event, seed);
+	if (sealed.bytes.length <= MODEL_LIMITS.eventBytesMax) return sealed;
+	const { cmdline: _, ...payload } = event.payload;
+	return sealEvent({ ...event, payload: { ...payload, isCmdlineCut: true } }, seed);
+}
+
+function emptyLane(): Pending {
+	return { events: new PendingEvents(), cancel: null, isWaiting: false };
 }
 
 export class Lanes {
 	readonly #options: LanesOptions;
 	readonly #pending: Record<Lane, Pending> = {
-		trace: { drafts: [], bytes: 0, cancel: null, isWaiting: false },
-		alert: { drafts: [], bytes: 0, cancel: null, isWaiting: false },
-		bulk: { drafts: [], bytes: 0, cancel: null, isWaiting: false },
+		trace: emptyLane(),
+		alert: emptyLane(),
+		bulk: emptyLane(),
 	};
 	readonly #burned = new Map<Lane, Burned>();
 	#isMakingRoom = false;
@@ -90,12 +83,15 @@ export class Lanes {
 	/** Takes an event into a lane. It is on disk after the lane's flush, or a gap says that it is not. */
 	add(lane: Lane, draft: EventDraft): void {
 		const pending = this.#pending[lane];
-		pending.drafts.push(draft);
-		pending.bytes += estimateBytes(draft);
+		const { events } = pending;
+		if (events.count === 0) events.firstSeq = this.#options.outbox.current(lane).nextEvent;
+		const sealed = this.#sealEvent(lane, { ...draft, seq: events.firstSeq + events.count });
+		events.add(sealed, { wallTimeMs: draft.wallTimeMs, traceId: draft.traceId });
+		this.#options.onEncoded?.(draft, sealed.bytes);
 		this.eventCount++;
 		if (draft.kind === "gap") this.gapCount++;
 		const { batchMaxEvents, batchMaxMs } = this.#options;
-		const isFull = pending.drafts.length >= batchMaxEvents || pending.bytes >= AGENT_LIMITS.pendingBytesMax;
+		const isFull = events.count >= batchMaxEvents || events.byteLength >= AGENT_LIMITS.pendingBytesMax;
 		if (pending.isWaiting) this.#burnWhatIsTooMuch(lane);
 		else if (isFull) this.flush([lane]);
 		else if (pending.cancel === null)
@@ -115,7 +111,7 @@ export class Lanes {
 	flush(lanes: readonly Lane[] = LANES): void {
 		let hasAppended = false;
 		for (const lane of lanes) hasAppended = this.#flushLane(lane) || hasAppended;
-		if (this.#pending.alert.drafts.length > 0 && !lanes.includes("alert"))
+		if (this.#pending.alert.events.count > 0 && !lanes.includes("alert"))
 			this.#flushLater("alert", AGENT_LIMITS.promptFlushMs);
 		if (!hasAppended) return;
 		this.#options.outbox.sync();
@@ -127,9 +123,10 @@ export class Lanes {
 		const { outbox, log } = this.#options;
 		let hasAppended = false;
 		pending.isWaiting = false;
-		while (pending.drafts.length > 0) {
+		while (pending.events.count > 0) {
 			if (this.#burned.has(lane)) outbox.close(lane);
-			const { header, sealed } = this.#seal(lane, pending.drafts);
+			this.#renumber(lane);
+			const { header, sealed } = this.#seal(lane, pending.events);
 			const batch = sealBatch(header, sealed, this.#options.seed);
 			const appended = outbox.append(lane, { ...batch, eventCount: sealed.length });
 			// The chain at hand may be the one that goes: then this batch is sealed again for the next.
@@ -140,37 +137,57 @@ export class Lanes {
 				return hasAppended;
 			}
 			hasAppended = true;
-			this.#tellStored(pending.drafts, sealed);
-			pending.drafts = pending.drafts.slice(sealed.length);
+			this.#tellStored(pending.events, sealed.length);
+			pending.events.drop(sealed.length);
 			this.#tellBurned(lane);
 		}
 		pending.cancel?.();
 		pending.cancel = null;
-		pending.bytes = 0;
 		return hasAppended;
 	}
 
-	#tellStored(drafts: readonly EventDraft[], sealed: readonly SealedEvent[]): void {
-		const { onStored } = this.#options;
-		if (onStored === undefined) return;
-		for (const [at, { bytes }] of sealed.entries()) onStored(drafts[at] as EventDraft, bytes);
+	#tellStored(events: PendingEvents, count: number): void {
+		for (let index = 0; index < count; index++) {
+			const { traceId } = events.facts(index);
+			if (traceId !== undefined) this.#options.onStored?.(traceId, events.lengthOf(index));
+		}
 	}
 
-	#seal(lane: Lane, drafts: readonly EventDraft[]) {
-		const { outbox, agent, seed, batchMaxEvents } = this.#options;
+	#sealEvent(lane: Lane, event: Event): SealedEvent {
+		return fitted(event, lane === "trace" ? this.#options.seed : null);
+	}
+
+	/** What waits was numbered for the stream of its time; where that has ended meanwhile, it is encoded again for the next. */
+	#renumber(lane: Lane): void {
+		const pending = this.#pending[lane];
+		const { events } = pending;
+		const firstSeq = this.#options.outbox.current(lane).nextEvent;
+		if (events.firstSeq === firstSeq) return;
+		const renumbered = new PendingEvents();
+		renumbered.firstSeq = firstSeq;
+		for (let index = 0; index < events.count; index++) {
+			const event = decodeAs(eventShape, events.event(index).bytes);
+			assertInvariant(event.ok, "an event of this process reads");
+			renumbered.add(this.#sealEvent(lane, { ...event.value, seq: firstSeq + index }), events.facts(index));
+		}
+		pending.events = renumbered;
+	}
+
+	#seal(lane: Lane, events: PendingEvents) {
+		const { outbox, agent, batchMaxEvents } = this.#options;
 		const chain = outbox.current(lane);
 		const sealed: SealedEvent[] = [];
 		let bytes = AGENT_LIMITS.batchOverheadBytes;
 		let startMs = Number.MAX_SAFE_INTEGER;
 		let endMs = 0;
-		for (const draft of drafts.slice(0, batchMaxEvents)) {
-			const one = fitted({ ...draft, seq: chain.nextEvent + sealed.length }, lane === "trace" ? seed : null);
+		for (let index = 0; index < Math.min(events.count, batchMaxEvents); index++) {
 			// A map head, two keys and lengths, and the signature.
-			bytes += one.bytes.length + 90;
+			bytes += events.lengthOf(index) + 90;
 			if (bytes > MODEL_LIMITS.batchBytesMax) break;
-			sealed.push(one);
-			startMs = Math.min(startMs, draft.wallTimeMs);
-			endMs = Math.max(endMs, draft.wallTimeMs);
+			sealed.push(events.event(index));
+			const { wallTimeMs } = events.facts(index);
+			startMs = Math.min(startMs, wallTimeMs);
+			endMs = Math.max(endMs, wallTimeMs);
 		}
 		const { stream, head, lastHash, nextEvent } = chain;
 		const header: Omit<BatchHeader, "eventCount" | "eventsRoot"> = {
@@ -220,15 +237,15 @@ export class Lanes {
 	#burnWhatIsTooMuch(lane: Lane, cause?: AppendCode): void {
 		const pending = this.#pending[lane];
 		const isTooMuch =
-			pending.drafts.length >= AGENT_LIMITS.pendingEventsMax || pending.bytes >= 2 * AGENT_LIMITS.pendingBytesMax;
+			pending.events.count >= AGENT_LIMITS.pendingEventsMax ||
+			pending.events.byteLength >= 2 * AGENT_LIMITS.pendingBytesMax;
 		if (!isTooMuch) return;
 		const burned = this.#burned.get(lane);
 		if (burned === undefined) {
 			const { stream, head } = this.#options.outbox.current(lane);
 			this.#burned.set(lane, { stream, from: head + 1, to: head + 1, cause: cause ?? "disk_full" });
 		} else burned.to++;
-		pending.drafts = [];
-		pending.bytes = 0;
+		pending.events = new PendingEvents();
 	}
 
 	#tellBurned(lane: Lane): void {

@@ -25,7 +25,8 @@ const options = {
 	variableMapSize: true,
 	copyBuffers: true,
 } as const;
-const encoder = new Encoder(options);
+/** `useBuffer` is missing in the library's types. */
+const encoder = new Encoder(options) as Encoder & { useBuffer(buffer: Uint8Array): void };
 const decoder = new Decoder(options);
 
 /** cbor-x writes an integer above 2^32 as a float; as a bigint it writes the 8-byte head that is then the shortest. */
@@ -37,14 +38,28 @@ function prepared(value: CborValue): unknown {
 	if (typeof value === "bigint") return value >= -0x1_0000_0000n && value <= 0xffff_ffffn ? Number(value) : value;
 	if (Array.isArray(value)) return value.map(prepared);
 	if (value instanceof Map) {
-		const keys = [...value.keys()].sort((a: number, b: number) => a - b);
-		return new Map(keys.map((key) => [key, prepared(value.get(key) as CborValue)]));
+		const out = new Map<number, unknown>();
+		let last = -1;
+		let isSorted = true;
+		for (const [key, member] of value) {
+			isSorted &&= key > last;
+			last = key;
+			out.set(key, prepared(member));
+		}
+		return isSorted ? out : new Map([...out].sort(([a], [b]) => a - b));
 	}
 	return value;
 }
 
+/**
+ * What the encoder writes into, every time from its beginning: left alone it grows to four times the largest value it ever saw
+ * and keeps that. Made by the encoder itself, because on Node it takes nothing but a `Buffer`.
+ */
+const scratch: Uint8Array = encoder.encode(new Uint8Array(32 * 1024));
+
 /** The one deterministic encoding of a value (RFC 8949 §4.2). */
 export function encodeCbor(value: CborValue): Uint8Array {
+	encoder.useBuffer(scratch);
 	return new Uint8Array(encoder.encode(prepared(value)));
 }
 

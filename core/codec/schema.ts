@@ -161,7 +161,8 @@ export function optional<T>(key: number, shape: Shape<T>): { key: number; shape:
 
 /** A map with the integer keys that its fields name; any other key is refused. */
 export function record<F extends Record<string, Field<never> | Field<unknown>>>(fields: F): Shape<RecordOf<F>> {
-	const entries = Object.entries(fields) as [string, Field<unknown>][];
+	// In the order of the keys, which is the order on the wire.
+	const entries = (Object.entries(fields) as [string, Field<unknown>][]).sort(([, a], [, b]) => a.key - b.key);
 	return {
 		write(value) {
 			const out = new Map<number, CborValue>();
