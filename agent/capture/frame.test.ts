@@ -124,6 +124,6 @@ test("unknown kinds and unknown tags are skipped, and what follows is read", () 
 	assert.ok(read.ok);
 	assert.deepEqual(read.value[0], { kind: null, number: 99 });
 	const frame = read.value[1] as CaptureFrame;
-	assert.equal(frame.skippedTags, 1);
+	assert.equal(frame.tags.skippedCount, 1);
 	assert.equal(textOf(tagBytes(frame, "COMM") ?? new Uint8Array(0)), "sh");
 });

@@ -16,13 +16,13 @@ import {
 	LENGTH_MAX,
 	LENGTH_MIN,
 	PREFIX_BYTES,
-	TAG_LAST,
 	TAG_WIDTHS,
 	TAGS,
 	type TagName,
 	TIERS,
 	TLV_BYTES,
 } from "./layout.ts";
+import { type FrameTags, readTags, type TagCode } from "./tags.ts";
 
 export type FrameCode =
 	| "frame_too_short"
@@ -30,9 +30,7 @@ export type FrameCode =
 	| "frame_truncated"
 	| "frame_version"
 	| "tier_unknown"
-	| "tlv_overrun"
-	| "tlv_doubled"
-	| "tlv_width";
+	| TagCode;
 
 export interface CaptureFrame {
 	readonly kind: FrameKind;
@@ -50,10 +48,7 @@ export interface CaptureFrame {
 	readonly gid: number;
 	readonly euid: number;
 	readonly cgroupId: bigint;
-	/** Values by tag number; known tags only, each of its width. */
-	readonly tags: ReadonlyMap<number, Uint8Array>;
-	/** Tags of this frame that this version does not know. */
-	readonly skippedTags: number;
+	readonly tags: FrameTags;
 }
 
 /** What one frame's body is: a frame, or one of a kind this version does not know. */
@@ -65,44 +60,16 @@ function namesByNumber<Name extends string>(numbers: Readonly<Record<Name, numbe
 
 const KIND_NAMES = namesByNumber(KINDS);
 const TIER_NAMES = namesByNumber(TIERS);
-const WIDTH_BY_TAG: ReadonlyMap<number, number> = new Map(
-	Object.entries(TAG_WIDTHS).map(([name, width]) => [TAGS[name as TagName], width]),
-);
 
-function decodeTags(body: Uint8Array): Result<{ tags: Map<number, Uint8Array>; skipped: number }, FrameCode> {
-	const view = new DataView(body.buffer, body.byteOffset, body.length);
-	const tags = new Map<number, Uint8Array>();
-	let skipped = 0;
-	let at = HEADER_BYTES;
-	while (at < body.length) {
-		if (body.length - at < TLV_BYTES) return fail("tlv_overrun", `${body.length - at} bytes are no tag and length`);
-		const tag = view.getUint16(at, true);
-		const length = view.getUint16(at + 2, true);
-		at += TLV_BYTES;
-		if (length > body.length - at)
-			return fail("tlv_overrun", `tag ${tag} claims ${length} of ${body.length - at} bytes`);
-		if (tag === 0 || tag > TAG_LAST) skipped++;
-		else {
-			const width = WIDTH_BY_TAG.get(tag);
-			if (width !== undefined && width !== length)
-				return fail("tlv_width", `tag ${tag} has ${length} bytes, not ${width}`);
-			if (tags.has(tag)) return fail("tlv_doubled", `tag ${tag} stands twice`);
-			tags.set(tag, body.subarray(at, at + length));
-		}
-		at += length;
-	}
-	return ok({ tags, skipped });
-}
-
-/** Reads one frame's body (what follows the length prefix). The tags' values are views into it. */
+/** Reads one frame's body (what follows the length prefix). The frame keeps it: the tags lie in it. */
 export function decodeFrameBody(body: Uint8Array): Result<Decoded, FrameCode> {
 	if (body.length < LENGTH_MIN) return fail("frame_too_short", `${body.length} bytes, a header has ${HEADER_BYTES}`);
 	if (body.length > LENGTH_MAX) return fail("frame_too_large", `${body.length} bytes, at most ${LENGTH_MAX}`);
 	const view = new DataView(body.buffer, body.byteOffset, body.length);
 	const version = view.getUint16(HEADER_OFFSETS.version, true);
 	if (version !== FRAME_VERSION) return fail("frame_version", `version ${version}, this agent reads ${FRAME_VERSION}`);
-	const tlvs = decodeTags(body);
-	if (!tlvs.ok) return tlvs;
+	const tags = readTags(view);
+	if (!tags.ok) return tags;
 	const number = view.getUint16(HEADER_OFFSETS.kind, true);
 	const kind = KIND_NAMES.get(number);
 	if (kind === undefined) return ok({ kind: null, number });
@@ -124,8 +91,7 @@ export function decodeFrameBody(body: Uint8Array): Result<Decoded, FrameCode> {
 		gid: u32("gid"),
 		euid: u32("euid"),
 		cgroupId: u64("cgroup_id"),
-		tags: tlvs.value.tags,
-		skippedTags: tlvs.value.skipped,
+		tags: tags.value,
 	});
 }
 
@@ -224,25 +190,25 @@ export function encodeFrame(frame: OutgoingFrame): Uint8Array {
 
 /** A tag's value as an unsigned number of its own width, or undefined when the frame has none. */
 export function tagNumber(frame: CaptureFrame, name: TagName): number | undefined {
-	const bytes = frame.tags.get(TAGS[name]);
-	if (bytes === undefined) return undefined;
-	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-	return bytes.length === 2 ? view.getUint16(0, true) : view.getUint32(0, true);
+	const { tags } = frame;
+	const at = tags.offsetOf(TAGS[name]);
+	if (at === -1) return undefined;
+	return tags.lengthAt(at) === 2 ? tags.view.getUint16(at, true) : tags.view.getUint32(at, true);
 }
 
 export function tagBigint(frame: CaptureFrame, name: TagName): bigint | undefined {
-	const bytes = frame.tags.get(TAGS[name]);
-	if (bytes === undefined) return undefined;
-	return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getBigUint64(0, true);
+	const at = frame.tags.offsetOf(TAGS[name]);
+	return at === -1 ? undefined : frame.tags.view.getBigUint64(at, true);
 }
 
 export function tagBytes(frame: CaptureFrame, name: TagName): Uint8Array | undefined {
-	return frame.tags.get(TAGS[name]);
+	const at = frame.tags.offsetOf(TAGS[name]);
+	return at === -1 ? undefined : frame.tags.bytesAt(at);
 }
 
 /** A tag's value as a column of u64, one per CPU; a rest that is no whole number is left out. */
 export function tagColumn(frame: CaptureFrame, name: TagName): bigint[] {
-	const bytes = frame.tags.get(TAGS[name]) ?? new Uint8Array(0);
+	const bytes = tagBytes(frame, name) ?? new Uint8Array(0);
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 	return Array.from({ length: bytes.length >> 3 }, (_, cpu) => view.getBigUint64(8 * cpu, true));
 }

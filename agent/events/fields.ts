@@ -7,7 +7,8 @@ import { lossyTextOf } from "#core/bytes/bytes.ts";
 import type { EventPayload } from "#core/model/event.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
 import { type CaptureFrame, tagBytes } from "../capture/frame.ts";
-import { FLAG_BITS, TAGS, type TagName } from "../capture/layout.ts";
+import { FLAG_BITS, TAG_LAST, TAGS, type TagName } from "../capture/layout.ts";
+import type { FrameTags } from "../capture/tags.ts";
 import { cutText } from "./draft.ts";
 
 export type Payload = { -readonly [K in keyof EventPayload]: EventPayload[K] };
@@ -85,35 +86,33 @@ const TOLD_ELSEWHERE: Readonly<Record<string, keyof EventPayload>> = {
 	START_TICKS: "startTicks",
 };
 
-type Put = (payload: Payload, bytes: Uint8Array) => void;
+/** Reads the value at an offset of a frame into its field. */
+type Put = (payload: Payload, tags: FrameTags, at: number) => void;
 
-function viewOf(bytes: Uint8Array): DataView {
-	return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-function createPuts(): ReadonlyMap<number, Put> {
-	const puts = new Map<number, Put>();
+function createPuts(): readonly (Put | undefined)[] {
+	const puts: (Put | undefined)[] = Array.from({ length: TAG_LAST + 1 }, () => undefined);
 	const entriesOf = <T>(table: Readonly<Partial<Record<TagName, T>>>) => Object.entries(table) as [TagName, T][];
 	for (const [tag, field] of entriesOf(NUMBERS))
-		puts.set(TAGS[tag], (payload, bytes) => {
-			payload[field] = bytes.length === 2 ? viewOf(bytes).getUint16(0, true) : viewOf(bytes).getUint32(0, true);
-		});
+		puts[TAGS[tag]] = (payload, tags, at) => {
+			payload[field] = tags.lengthAt(at) === 2 ? tags.view.getUint16(at, true) : tags.view.getUint32(at, true);
+		};
 	for (const [tag, field] of entriesOf(BIG_NUMBERS))
-		puts.set(TAGS[tag], (payload, bytes) => {
-			payload[field] = viewOf(bytes).getBigUint64(0, true);
-		});
+		puts[TAGS[tag]] = (payload, tags, at) => {
+			payload[field] = tags.view.getBigUint64(at, true);
+		};
 	for (const [tag, [field, lengthMax]] of entriesOf(TEXTS))
-		puts.set(TAGS[tag], (payload, bytes) => {
+		puts[TAGS[tag]] = (payload, tags, at) => {
+			if (tags.lengthAt(at) === 0) return;
 			// One of the text fields takes a closed list of words; none of the table's does.
-			if (bytes.length > 0) (payload as Record<string, unknown>)[field] = cutText(lossyTextOf(bytes), lengthMax);
-		});
+			(payload as Record<string, unknown>)[field] = cutText(lossyTextOf(tags.bytesAt(at)), lengthMax);
+		};
 	for (const [tag, [field, lengths]] of entriesOf(BYTES))
-		puts.set(TAGS[tag], (payload, bytes) => {
-			if (lengths.includes(bytes.length)) payload[field] = bytes.slice();
-		});
-	puts.set(TAGS.RESULT, (payload, bytes) => {
-		payload.result = viewOf(bytes).getInt32(0, true);
-	});
+		puts[TAGS[tag]] = (payload, tags, at) => {
+			if (lengths.includes(tags.lengthAt(at))) payload[field] = tags.bytesAt(at).slice();
+		};
+	puts[TAGS.RESULT] = (payload, tags, at) => {
+		payload.result = tags.view.getInt32(at, true);
+	};
 	return puts;
 }
 
@@ -121,7 +120,8 @@ const PUTS = createPuts();
 
 /** Every field of the tables that the frame has a tag for. */
 export function putFields(frame: CaptureFrame, payload: Payload): void {
-	for (const [tag, bytes] of frame.tags) PUTS.get(tag)?.(payload, bytes);
+	const { tags } = frame;
+	tags.forEach((tag, at) => PUTS[tag]?.(payload, tags, at));
 	if (hasFlag(frame, "path_uncertain") || hasFlag(frame, "path_cut")) payload.isPathUncertain = true;
 	if (hasFlag(frame, "watched")) payload.isWatched = true;
 	if (hasFlag(frame, "credential")) payload.isCredential = true;
