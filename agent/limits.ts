@@ -28,7 +28,7 @@ export const AGENT_LIMITS = {
 	/** Frames to procmond that its socket has not taken: it stopped reading, and the link is dropped. */
 	collectorBacklogBytesMax: MIB,
 
-	/** Processes in the table, live and dead: about 1 KiB each on a 64 MiB heap, twice the size of a busy host. */
+	/** Processes in the table, live and dead: 160 bytes each outside the heap, twice the size of a busy host. */
 	processesMax: 24_576,
 	/**
 	 * Dead processes with at most one entry below them that are still remembered, so that a late event finds its process and a

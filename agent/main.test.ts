@@ -18,6 +18,8 @@ const NODE_FLAGS = [
 	"--optimize-for-size",
 	"--single-threaded-gc",
 	"--v8-pool-size=1",
+	"--max-inlined-bytecode-size-cumulative=100",
+	"--max-optimized-bytecode-size=4096",
 ];
 
 function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {

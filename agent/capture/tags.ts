@@ -51,7 +51,7 @@ export class FrameTags {
 	}
 
 	/** Every known tag and where its value begins, in the order of the frame. */
-	forEach(take: (tag: number, offset: number) => void): void {
+	each(take: (tag: number, offset: number) => void): void {
 		const { view } = this;
 		let at = HEADER_BYTES;
 		while (at < view.byteLength) {

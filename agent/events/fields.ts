@@ -121,7 +121,7 @@ const PUTS = createPuts();
 /** Every field of the tables that the frame has a tag for. */
 export function putFields(frame: CaptureFrame, payload: Payload): void {
 	const { tags } = frame;
-	tags.forEach((tag, at) => PUTS[tag]?.(payload, tags, at));
+	tags.each((tag, at) => PUTS[tag]?.(payload, tags, at));
 	if (hasFlag(frame, "path_uncertain") || hasFlag(frame, "path_cut")) payload.isPathUncertain = true;
 	if (hasFlag(frame, "watched")) payload.isWatched = true;
 	if (hasFlag(frame, "credential")) payload.isCredential = true;

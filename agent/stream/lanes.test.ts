@@ -74,3 +74,23 @@ test("every trace event is signed for itself, and no bulk event is", () => {
 		rig.delivered("bulk").batches.every(({ events }) => events.every(({ signature }) => signature === undefined)),
 	);
 });
+
+test("what waits when its stream ends is numbered anew in the next, and traces are signed anew", () => {
+	for (const lane of ["trace", "bulk"] as const) {
+		const rig = new Rig();
+		rig.put(lane, 1);
+		for (const pid of [2, 3]) rig.lanes.add(lane, draftOf(pid, `/bin/${pid}`));
+		rig.outbox.close(lane);
+		rig.lanes.flush();
+		const { batches, events } = rig.delivered(lane);
+		assert.equal(batches.length, 2);
+		assert.deepEqual(
+			events.map(({ seq, payload }) => [seq, payload.pid, payload.exe]),
+			[
+				[0, 1, undefined],
+				[0, 2, "/bin/2"],
+				[1, 3, "/bin/3"],
+			],
+		);
+	}
+});

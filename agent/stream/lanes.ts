@@ -5,7 +5,7 @@
  * in memory, whatever the disk does.
  */
 import { decodeAs } from "#core/codec/index.ts";
-import { type BatchHeader, LANES, type Lane, readBatch, sealBatch, sealEvent } from "#core/model/batch.ts";
+import { type BatchHeader, LANES, type Lane, readBatch, sealBatch, sealEventInPlace } from "#core/model/batch.ts";
 import { type Event, eventShape, type SealedEvent } from "#core/model/event.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
 import { assertInvariant } from "#core/result.ts";
@@ -30,7 +30,7 @@ export interface LanesOptions {
 	readonly schedule: (ms: number, task: () => void) => () => void;
 	/** New batches are on the disk and may be sent. */
 	readonly onHeld: () => void;
-	/** An event waits for its batch, as these bytes; its number in them may change. */
+	/** An event waits for its batch, as these bytes, good for this call only; its number in them may change. */
 	readonly onEncoded?: (draft: EventDraft, encoded: Uint8Array) => void;
 	/** An event of a trace is in the outbox. */
 	readonly onStored?: (traceId: string, byteCount: number) => void;
@@ -51,12 +51,12 @@ interface Burned {
 	readonly cause: AppendCode;
 }
 
-/** An event that is too large for the wire loses its command line, and says so. */
+/** An event that is too large for the wire loses its command line, and says so. Its bytes are the encoder's: copied at once. */
 function fitted(event: Event, seed: Uint8Array | null): SealedEvent {
-	const sealed = sealEvent(event, seed);
+	const sealed = sealEventInPlace(event, seed);
 	if (sealed.bytes.length <= MODEL_LIMITS.eventBytesMax) return sealed;
 	const { cmdline: _, ...payload } = event.payload;
-	return sealEvent({ ...event, payload: { ...payload, isCmdlineCut: true } }, seed);
+	return sealEventInPlace({ ...event, payload: { ...payload, isCmdlineCut: true } }, seed);
 }
 
 function emptyLane(): Pending {

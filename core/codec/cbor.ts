@@ -59,8 +59,13 @@ const scratch: Uint8Array = encoder.encode(new Uint8Array(32 * 1024));
 
 /** The one deterministic encoding of a value (RFC 8949 §4.2). */
 export function encodeCbor(value: CborValue): Uint8Array {
+	return new Uint8Array(encodeCborInPlace(value));
+}
+
+/** The same bytes where the encoder wrote them: good until the next value is encoded. For who copies them at once anyway. */
+export function encodeCborInPlace(value: CborValue): Uint8Array {
 	encoder.useBuffer(scratch);
-	return new Uint8Array(encoder.encode(prepared(value)));
+	return encoder.encode(prepared(value));
 }
 
 /** Decodes one object of the subset; the bytes may come from anyone. */

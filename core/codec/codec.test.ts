@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { bytesOfHex } from "#core/bytes/bytes.ts";
-import { type CborValue, decodeCbor, encodeCbor } from "./cbor.ts";
+import { type CborValue, decodeCbor, encodeCbor, encodeCborInPlace } from "./cbor.ts";
 import { CBOR_LIMITS } from "./limits.ts";
 import { decodeAs, encodeAs, field, list, oneOf, optional, record, text, uint, uint64 } from "./schema.ts";
 
@@ -180,3 +180,26 @@ for (const [name, input, detail] of misfits)
 		const decoded = decodeAs(shape, encodeCbor(input));
 		assert.deepEqual(decoded, { ok: false, code: "shape_mismatch", detail });
 	});
+
+test("bytes that were encoded stay as they are when more is encoded, also after a large value", () => {
+	const first = encodeCbor(new Map<number, CborValue>([[1, "first"]]));
+	const kept = new Uint8Array(first);
+	const large = new Uint8Array(200_000).fill(7);
+	const second = encodeCbor(large);
+	const third = encodeCbor(new Map<number, CborValue>([[1, "third"]]));
+	assert.deepEqual(first, kept);
+	assert.deepEqual(second.subarray(5), large);
+	assert.deepEqual(decodeCbor(third), { ok: true, value: new Map([[1, "third"]]) });
+	assert.equal(first.buffer.byteLength, first.length, "nothing of the encoder's own memory is kept alive");
+});
+
+test("in place, the bytes are the same until the next value is encoded", () => {
+	const value = new Map<number, CborValue>([
+		[1, "text"],
+		[2, 2n ** 60n],
+	]);
+	const inPlace = encodeCborInPlace(value);
+	const copy = new Uint8Array(inPlace);
+	assert.deepEqual(encodeCbor(value), copy);
+	assert.ok(inPlace.buffer.byteLength > inPlace.length);
+});

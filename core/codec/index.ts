@@ -7,6 +7,7 @@ export {
 	bytes,
 	decodeAs,
 	encodeAs,
+	encodeInPlaceAs,
 	field,
 	fixedBytes,
 	int32,

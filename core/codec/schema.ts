@@ -4,7 +4,7 @@
  * numbers are append-only. Reading never throws: the path to the first wrong field is in the detail.
  */
 import { fail, ok, type Result } from "#core/result.ts";
-import { type CborValue, decodeCbor, encodeCbor } from "./cbor.ts";
+import { type CborValue, decodeCbor, encodeCbor, encodeCborInPlace } from "./cbor.ts";
 import { CBOR_LIMITS, type CborLimits } from "./limits.ts";
 import type { CborCode } from "./scan.ts";
 
@@ -193,6 +193,11 @@ export function record<F extends Record<string, Field<never> | Field<unknown>>>(
 
 export function encodeAs<T>(shape: Shape<T>, value: T): Uint8Array {
 	return encodeCbor(shape.write(value));
+}
+
+/** The same bytes where the encoder wrote them: good until the next value is encoded. For who copies them at once anyway. */
+export function encodeInPlaceAs<T>(shape: Shape<T>, value: T): Uint8Array {
+	return encodeCborInPlace(shape.write(value));
 }
 
 /** Reads foreign bytes as a shape, or names what is wrong and where. */

@@ -7,6 +7,7 @@ import { equalBytes } from "#core/bytes/bytes.ts";
 import {
 	decodeAs,
 	encodeAs,
+	encodeInPlaceAs,
 	field,
 	list,
 	oneOf,
@@ -97,7 +98,13 @@ export function sealBatch(
 
 /** Encodes one event; with a seed it is signed for itself, as every trace event is. */
 export function sealEvent(event: Event, seed: Uint8Array | null): SealedEvent {
-	const encoded = encodeAs(eventShape, event);
+	const { bytes, ...rest } = sealEventInPlace(event, seed);
+	return { bytes: new Uint8Array(bytes), ...rest };
+}
+
+/** The same, but its bytes are good only until the next value is encoded: for who copies them at once anyway. */
+export function sealEventInPlace(event: Event, seed: Uint8Array | null): SealedEvent {
+	const encoded = encodeInPlaceAs(eventShape, event);
 	if (seed === null) return { bytes: encoded };
 	return { bytes: encoded, signature: ed25519Sign(seed, preAuthEncoding(PAYLOAD_TYPES.event, encoded)) };
 }

@@ -25,10 +25,18 @@ const NODE_FLAGS = [
 	"--optimize-for-size",
 	"--single-threaded-gc",
 	"--v8-pool-size=1",
+	// What the optimising compiler takes to build one large function was a tenth of the agent, and never came back.
+	"--max-inlined-bytecode-size-cumulative=100",
+	"--max-optimized-bytecode-size=4096",
 	"--no-warnings",
 ];
 /** What glibc keeps for itself otherwise is a tenth of the agent. */
-const NODE_ENVIRONMENT = { MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "131072" };
+const NODE_ENVIRONMENT = {
+	MALLOC_ARENA_MAX: "1",
+	MALLOC_TRIM_THRESHOLD_: "131072",
+	// Blocks of a page or two and more are mapped by themselves: freed, they leave no hole.
+	MALLOC_MMAP_THRESHOLD_: "8192",
+};
 
 function agentYaml(options: AgentOptions, context: { proxyHint: string; node: NodeFiles; dataDir: string }): string {
 	const { paths } = context.node;
