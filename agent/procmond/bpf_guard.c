@@ -6,7 +6,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,25 +163,13 @@ static void check_handlers(struct bpf_guard *guard, struct frame_writer *writer)
 	}
 }
 
-static bool put_back(struct bpf_guard *guard, size_t from, size_t to)
-{
-	char *now = (char *)guard->skeleton->bss + from;
-	const char *set = (const char *)&guard->globals + from;
-
-	if (!memcmp(now, set, to - from))
-		return true;
-	memcpy(now, set, to - from);
-	return false;
-}
-
-/* All but the one that the programs write themselves. */
+/* What the programs write themselves lies in a section of its own (PM_OWN_NOTES). */
 static bool put_back_globals(struct bpf_guard *guard)
 {
-	size_t hole = offsetof(struct procmond_bpf__bss, dns_descriptors);
-	size_t after = hole + sizeof(guard->globals.dns_descriptors);
-	bool same = put_back(guard, 0, hole);
-
-	return put_back(guard, after, sizeof(guard->globals)) && same;
+	if (!memcmp(guard->skeleton->bss, &guard->globals, sizeof(guard->globals)))
+		return true;
+	memcpy(guard->skeleton->bss, &guard->globals, sizeof(guard->globals));
+	return false;
 }
 
 void bpf_guard_check(struct bpf_guard *guard, struct frame_writer *writer)

@@ -10,6 +10,12 @@
 
 #define NS_PER_TICK 10000000ull
 
+/*
+ * Where globals lie that the programs write themselves. All others are set by user space alone, and
+ * bpf_guard.c takes any other hand in them for tampering.
+ */
+#define PM_OWN_NOTES ".data.notes"
+
 /* Set before load, so the verifier removes what a machine-wide scope does not need. */
 const volatile __u64 scope_cgroup_id = 0;
 

@@ -24,7 +24,7 @@ struct {
 } pending SEC(".maps");
 
 /* How many of them each user has, each counted where its number says. */
-__u32 pending_of[PM_PENDING_USERS];
+__u32 pending_of[PM_PENDING_USERS] SEC(PM_OWN_NOTES);
 
 /* Sockets that found no room among them: the call that connects them tells what it sees at its end. */
 struct {

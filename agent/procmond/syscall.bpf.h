@@ -91,7 +91,7 @@ static __always_inline enum pm_call compat_call_of(struct pt_regs *regs)
  * write of the machine asks, and one load is a tenth of a look-up. A newer one in the same place
  * displaces the older, whose next read or write is then not looked at.
  */
-volatile __u64 dns_descriptors[PM_DNS_DESCRIPTORS];
+volatile __u64 dns_descriptors[PM_DNS_DESCRIPTORS] SEC(PM_OWN_NOTES);
 
 static __always_inline __u64 descriptor_key(__u32 fd)
 {

@@ -118,6 +118,7 @@ check "one that fails is told, once" counts 1 connect "\"tgid\":$refused,.*\"RPO
 settle_stats
 check "and nothing of it was lost" holes_equal_drops 0 0
 act tcp 4 nonblocking
+check "and nobody is said to have meddled with the programs" not has tamper detach
 check "when they are gone there is room again" \
 	counts 1 connect "\"tgid\":$client,.*\"RPORT\":$rport,.*\"RESULT\":0"
 stop_dump

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,6 +217,19 @@ static int act_refused(pid_t target, int count)
 	return 0;
 }
 
+/* The globals name the process itself; nothing else that it shares with the kernel does. */
+static bool holds_number(int mem, unsigned long start, uint32_t number)
+{
+	uint32_t page[128];
+
+	if (pread(mem, page, sizeof(page), (off_t)start) != sizeof(page))
+		return false;
+	for (unsigned i = 0; i < sizeof(page) / sizeof(page[0]); i++)
+		if (page[i] == number)
+			return true;
+	return false;
+}
+
 /* Zeroes eight bytes of the globals that a process shares with its kernel programs; prints the old. */
 static int act_poke(pid_t pid, unsigned long offset)
 {
@@ -228,9 +243,8 @@ static int act_poke(pid_t pid, unsigned long offset)
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	maps = fopen(path, "re");
 	while (maps && fgets(line, sizeof(line), maps)) {
-		/* The ring's own page is the other mapping that can be written. */
 		if (!strstr(line, "bpf-map") || !strstr(line, " rw-s ") ||
-		    sscanf(line, "%lx-%lx", &start, &stop) != 2 || stop - start <= 4096)
+		    sscanf(line, "%lx-%lx", &start, &stop) != 2 || !holds_number(mem, start, (uint32_t)pid))
 			continue;
 		if (pread(mem, &old, sizeof(old), (off_t)(start + offset)) != sizeof(old) ||
 		    pwrite(mem, &zero, sizeof(zero), (off_t)(start + offset)) != sizeof(zero))
