@@ -10,7 +10,7 @@ import { build } from "esbuild";
 
 export const BUNDLES = {
 	verify: { entry: "verify/main.ts", outfile: "dist/verify/verify.mjs" },
-	// The text of a program stays in memory as long as it runs: the agent's is half as long without blanks and long names.
+	// The text of a program stays in memory as long as it runs. Names stay: a fault on an endpoint must be readable.
 	agent: { entry: "agent/main.ts", outfile: "dist/agent/agent.mjs", isTight: true },
 } as const;
 
@@ -38,7 +38,8 @@ export async function bundleNode({ entry, outfile, isTight = false }: NodeBundle
 		banner: { js: REQUIRE },
 		// Licences of the libraries stay in the file that carries their code.
 		legalComments: "eof",
-		minify: isTight,
+		minifyWhitespace: isTight,
+		minifySyntax: isTight,
 		write: false,
 		logLevel: "silent",
 	});
