@@ -1,7 +1,8 @@
 /**
  * The boxes that would be other machines: store, signer, Security Center and proxy run on this one only because a bench has no
- * second. While a storm is timed they get SCHED_IDLE, the class that runs when nobody else wants the CPU; what they used is
- * read apart. Must never be applied to collector or agent.
+ * second. In a timed storm the proxy, to which the endpoint ships, keeps to the first CPU and to SCHED_IDLE, the class that runs
+ * when nobody else wants the CPU; the boxes behind it stand still meanwhile, and their disk and caches with them. What they used is
+ * read apart. Must never be applied to collector or agent, and never leave a box stopped.
  */
 import type { Result } from "#core/result.ts";
 import type { RunningEnclave } from "../../host/enclave/enclave.ts";
@@ -15,13 +16,31 @@ export function bystandersOf(enclave: RunningEnclave): Bystanders {
 	return enclave.supervisor.pids();
 }
 
-/** Moves all their threads; threads that start later inherit the class. */
-export async function setIdleClass(bystanders: Bystanders, isIdle: boolean): Promise<Result<void, string>> {
-	for (const pid of bystanders.values()) {
-		const moved = await runProgram(["chrt", "--all-tasks", isIdle ? "--idle" : "--other", "--pid", "0", String(pid)]);
+const isProxy = (name: string): boolean => name.startsWith("px-");
+
+/** Moves all threads of the proxies aside, or back; threads that start later inherit both. */
+export async function setAside(bystanders: Bystanders, isAside: boolean): Promise<Result<void, string>> {
+	for (const [name, pid] of bystanders) {
+		if (!isProxy(name)) continue;
+		const policy = isAside ? "--idle" : "--other";
+		const moved = await runProgram(["chrt", "--all-tasks", policy, "--pid", "0", String(pid)]);
 		if (!moved.ok) return moved;
+		// A mask may name CPUs that are not there.
+		const pinned = await runProgram(["taskset", "--all-tasks", "--pid", isAside ? "1" : "ffff", String(pid)]);
+		if (!pinned.ok) return pinned;
 	}
 	return { ok: true, value: undefined };
+}
+
+/** Runs `storm` while everything behind the proxies stands still. */
+export async function inStillness<T>(bystanders: Bystanders, storm: () => Promise<T>): Promise<T> {
+	const behind = [...bystanders].filter(([name]) => !isProxy(name)).map(([, pid]) => pid);
+	for (const pid of behind) process.kill(pid, "SIGSTOP");
+	try {
+		return await storm();
+	} finally {
+		for (const pid of behind) process.kill(pid, "SIGCONT");
+	}
 }
 
 /** CPU seconds so far, by name. */

@@ -9,7 +9,7 @@ import type { BenchContext } from "../bench.ts";
 import type { Goal } from "../figure.ts";
 import { openAuditd } from "./auditd.ts";
 import { openBpftrace } from "./bpftrace.ts";
-import { type Bystanders, bystandersOf, cpuSecondsBy, setIdleClass } from "./bystanders.ts";
+import { type Bystanders, bystandersOf, cpuSecondsBy, inStillness, setAside } from "./bystanders.ts";
 import {
 	countStored,
 	type EndpointBox,
@@ -52,20 +52,22 @@ interface Stage {
 	readonly bystanders: Bystanders;
 }
 
-async function runStorm({ box, spawner }: Stage, spawners: number, durationMs: number): Promise<Result<Storm, string>> {
+async function runStorm(stage: Stage, spawners: number, durationMs: number): Promise<Result<Storm, string>> {
 	const name = `storm-${randomBytes(6).toString("hex")}`;
-	const child = box.lineage.spawn([spawner, String(spawners), String(durationMs)]);
-	child.stdin.write(`${name}\n`);
-	const { status, stdout } = await awaitEnd(child);
+	const { status, stdout } = await inStillness(stage.bystanders, () => {
+		const child = stage.box.lineage.spawn([stage.spawner, String(spawners), String(durationMs)]);
+		child.stdin.write(`${name}\n`);
+		return awaitEnd(child);
+	});
 	const programs = Number(stdout.trim() || Number.NaN);
 	if (status !== 0 || !(programs > 0)) return fail("storm_failed", `the spawner ended with status ${status}`);
 	return ok({ name, programs, perSecond: (programs * 1000) / durationMs });
 }
 
-/** One storm of each width after a warm-up; the enclave's boxes rest meanwhile. A watcher gets a pause before each. */
+/** One storm of each width after a warm-up; the enclave's boxes make room meanwhile. A watcher gets a pause before each. */
 async function runStorms(stage: Stage, pauseMs = 0): Promise<Result<Storms, string>> {
 	const { context, bystanders } = stage;
-	const rested = await setIdleClass(bystanders, true);
+	const rested = await setAside(bystanders, true);
 	if (!rested.ok) return rested;
 	try {
 		const warmed = await runStorm(stage, SPAWNERS.length, CAPTURE_LIMITS.warmUpMs);
@@ -80,7 +82,7 @@ async function runStorms(stage: Stage, pauseMs = 0): Promise<Result<Storms, stri
 		}
 		return ok({ ...(storms as Record<Spawners, Storm>), warmUp: warmed.value });
 	} finally {
-		await setIdleClass(bystanders, false);
+		await setAside(bystanders, false);
 	}
 }
 
