@@ -1,11 +1,12 @@
 /**
- * Values and bytes: deterministic CBOR out, scanned CBOR in. cbor-x does the work on both sides; the scan stands before it, so
- * no foreign byte reaches it unseen. Must never be used to re-encode an object that is about to be verified.
+ * Values and bytes: deterministic CBOR out, scanned CBOR in. Our own writer (writer.ts) makes the bytes, cbor-x reads them; the
+ * scan stands before it, so no foreign byte reaches it unseen. Must never be used to re-encode an object that is about to be verified.
  */
-import { Decoder, Encoder } from "cbor-x/index-no-eval";
-import { assertInvariant, type Result } from "#core/result.ts";
+import { Decoder } from "cbor-x/index-no-eval";
+import type { Result } from "#core/result.ts";
 import { CBOR_LIMITS, type CborLimits } from "./limits.ts";
 import { type CborCode, scanCbor } from "./scan.ts";
+import { CborWriter } from "./writer.ts";
 
 /** What our subset holds. Integers beyond 2^53 are bigint; maps have unsigned integer keys. */
 export type CborValue =
@@ -18,54 +19,46 @@ export type CborValue =
 	| readonly CborValue[]
 	| ReadonlyMap<number, CborValue>;
 
-const options = {
-	useRecords: false,
-	mapsAsObjects: false,
-	tagUint8Array: false,
-	variableMapSize: true,
-	copyBuffers: true,
-} as const;
-/** `useBuffer` is missing in the library's types. */
-const encoder = new Encoder(options) as Encoder & { useBuffer(buffer: Uint8Array): void };
-const decoder = new Decoder(options);
+const decoder = new Decoder({ useRecords: false, mapsAsObjects: false, copyBuffers: true });
 
-/** cbor-x writes an integer above 2^32 as a float; as a bigint it writes the 8-byte head that is then the shortest. */
-function prepared(value: CborValue): unknown {
-	if (typeof value === "number") {
-		assertInvariant(Number.isSafeInteger(value), "only safe integers are encoded");
-		return value > 0xffff_ffff || value < -0x1_0000_0000 ? BigInt(value) : value;
-	}
-	if (typeof value === "bigint") return value >= -0x1_0000_0000n && value <= 0xffff_ffffn ? Number(value) : value;
-	if (Array.isArray(value)) return value.map(prepared);
-	if (value instanceof Map) {
-		const out = new Map<number, unknown>();
-		let last = -1;
-		let isSorted = true;
-		for (const [key, member] of value) {
-			isSorted &&= key > last;
-			last = key;
-			out.set(key, prepared(member));
+/** Writes every value, one after the other: writing never waits for anything. */
+const writer = new CborWriter();
+
+function putValue(out: CborWriter, value: CborValue): void {
+	if (typeof value === "number") out.integer(value);
+	else if (typeof value === "bigint") out.bigint(value);
+	else if (typeof value === "string") out.text(value);
+	else if (typeof value === "boolean") out.bool(value);
+	else if (value === null) out.null();
+	else if (value instanceof Uint8Array) out.bytes(value);
+	else if (value instanceof Map) {
+		out.map(value.size);
+		for (const [key, member] of [...value].sort(([a], [b]) => a - b)) {
+			out.integer(key);
+			putValue(out, member);
 		}
-		return isSorted ? out : new Map([...out].sort(([a], [b]) => a - b));
+	} else {
+		const items = value as readonly CborValue[];
+		out.array(items.length);
+		for (const item of items) putValue(out, item);
 	}
-	return value;
 }
-
-/**
- * What the encoder writes into, every time from its beginning: left alone it grows to four times the largest value it ever saw
- * and keeps that. Made by the encoder itself, because on Node it takes nothing but a `Buffer`.
- */
-const scratch: Uint8Array = encoder.encode(new Uint8Array(32 * 1024));
 
 /** The one deterministic encoding of a value (RFC 8949 §4.2). */
 export function encodeCbor(value: CborValue): Uint8Array {
-	return new Uint8Array(encodeCborInPlace(value));
+	return encodeBy(putValue, value);
 }
 
-/** The same bytes where the encoder wrote them: good until the next value is encoded. For who copies them at once anyway. */
-export function encodeCborInPlace(value: CborValue): Uint8Array {
-	encoder.useBuffer(scratch);
-	return encoder.encode(prepared(value));
+/** The encoding of what `put` writes of a value: one object. */
+export function encodeBy<T>(put: (out: CborWriter, value: T) => void, value: T): Uint8Array {
+	return new Uint8Array(encodeInPlaceBy(put, value));
+}
+
+/** The same bytes where they were written: good until the next value is encoded. For who copies them at once anyway. */
+export function encodeInPlaceBy<T>(put: (out: CborWriter, value: T) => void, value: T): Uint8Array {
+	writer.begin();
+	put(writer, value);
+	return writer.written();
 }
 
 /** Decodes one object of the subset; the bytes may come from anyone. */

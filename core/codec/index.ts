@@ -1,5 +1,5 @@
 /** The codec's public face. */
-export { type CborValue, decodeCbor, encodeCbor } from "./cbor.ts";
+export { type CborValue, decodeCbor, encodeBy, encodeCbor } from "./cbor.ts";
 export { CBOR_LIMITS, type CborLimits } from "./limits.ts";
 export { type CborCode, scanCbor } from "./scan.ts";
 export {

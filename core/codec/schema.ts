@@ -4,9 +4,10 @@
  * numbers are append-only. Reading never throws: the path to the first wrong field is in the detail.
  */
 import { fail, ok, type Result } from "#core/result.ts";
-import { type CborValue, decodeCbor, encodeCbor, encodeCborInPlace } from "./cbor.ts";
+import { type CborValue, decodeCbor, encodeBy, encodeInPlaceBy } from "./cbor.ts";
 import { CBOR_LIMITS, type CborLimits } from "./limits.ts";
 import type { CborCode } from "./scan.ts";
+import type { CborWriter } from "./writer.ts";
 
 export type ShapeCode = CborCode | "shape_mismatch";
 
@@ -14,7 +15,8 @@ export type ShapeCode = CborCode | "shape_mismatch";
 class Mismatch extends Error {}
 
 export interface Shape<T> {
-	write(value: T): CborValue;
+	/** Writes one value; its bounds are the caller's matter. */
+	put(out: CborWriter, value: T): void;
 	/** Throws inside the codec only; use `decodeAs`. */
 	read(value: CborValue, path: string): T;
 }
@@ -38,10 +40,26 @@ function refuse(path: string, expected: string): never {
 	throw new Mismatch(`${path === "" ? "object" : path}: expected ${expected}`);
 }
 
+function putInteger(out: CborWriter, value: number): void {
+	out.integer(value);
+}
+
+function putUint64(out: CborWriter, value: bigint): void {
+	out.bigint(value);
+}
+
+function putText(out: CborWriter, value: string): void {
+	out.text(value);
+}
+
+function putBytes(out: CborWriter, value: Uint8Array): void {
+	out.bytes(value);
+}
+
 /** Unsigned integer up to `max` (default 2^53 − 1). */
 export function uint(max: number = Number.MAX_SAFE_INTEGER): Shape<number> {
 	return {
-		write: (value) => value,
+		put: putInteger,
 		read(value, path) {
 			const number = typeof value === "bigint" ? Number(value) : value;
 			if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 0 || number > max)
@@ -62,7 +80,7 @@ export function wallMs(): Shape<number> {
 /** Signed integer within ±(2^31). */
 export function int32(): Shape<number> {
 	return {
-		write: (value) => value,
+		put: putInteger,
 		read(value, path) {
 			if (typeof value !== "number" || !Number.isSafeInteger(value) || Math.abs(value) > 0x8000_0000)
 				refuse(path, "a 32-bit integer");
@@ -74,7 +92,7 @@ export function int32(): Shape<number> {
 /** Unsigned 64-bit integer as bigint; kernel time in nanoseconds. */
 export function uint64(): Shape<bigint> {
 	return {
-		write: (value) => value,
+		put: putUint64,
 		read(value, path) {
 			if (typeof value !== "number" && typeof value !== "bigint") refuse(path, "a 64-bit unsigned integer");
 			const big = BigInt(value);
@@ -87,7 +105,7 @@ export function uint64(): Shape<bigint> {
 /** Text of at most `lengthMax` UTF-16 units, optionally of a pattern. */
 export function text(lengthMax: number, pattern?: RegExp): Shape<string> {
 	return {
-		write: (value) => value,
+		put: putText,
 		read(value, path) {
 			if (typeof value !== "string" || value.length > lengthMax) refuse(path, `text of at most ${lengthMax}`);
 			if (pattern !== undefined && !pattern.test(value)) refuse(path, `text like ${pattern.source}`);
@@ -99,7 +117,7 @@ export function text(lengthMax: number, pattern?: RegExp): Shape<string> {
 /** Bytes of at most `lengthMax`. */
 export function bytes(lengthMax: number): Shape<Uint8Array> {
 	return {
-		write: (value) => value,
+		put: putBytes,
 		read(value, path) {
 			if (!(value instanceof Uint8Array) || value.length > lengthMax) refuse(path, `bytes of at most ${lengthMax}`);
 			return new Uint8Array(value);
@@ -110,7 +128,7 @@ export function bytes(lengthMax: number): Shape<Uint8Array> {
 /** Exactly `length` bytes. */
 export function fixedBytes(length: number): Shape<Uint8Array> {
 	return {
-		write: (value) => value,
+		put: putBytes,
 		read(value, path) {
 			if (!(value instanceof Uint8Array) || value.length !== length) refuse(path, `${length} bytes`);
 			return new Uint8Array(value);
@@ -120,7 +138,7 @@ export function fixedBytes(length: number): Shape<Uint8Array> {
 
 export function bool(): Shape<boolean> {
 	return {
-		write: (value) => value,
+		put: (out, value) => out.bool(value),
 		read(value, path) {
 			if (typeof value !== "boolean") refuse(path, "true or false");
 			return value;
@@ -131,7 +149,7 @@ export function bool(): Shape<boolean> {
 /** One of an append-only list of names, written as its index. */
 export function oneOf<const Names extends readonly string[]>(names: Names): Shape<Names[number]> {
 	return {
-		write: (value) => names.indexOf(value),
+		put: (out, value) => out.integer(names.indexOf(value)),
 		read(value, path) {
 			const name = typeof value === "number" ? names[value] : undefined;
 			if (name === undefined) refuse(path, `one of ${names.join(", ")}`);
@@ -143,7 +161,10 @@ export function oneOf<const Names extends readonly string[]>(names: Names): Shap
 /** At most `lengthMax` items of one shape. */
 export function list<T>(item: Shape<T>, lengthMax: number): Shape<readonly T[]> {
 	return {
-		write: (value) => value.map((each) => item.write(each)),
+		put(out, value) {
+			out.array(value.length);
+			for (const each of value) item.put(out, each);
+		},
 		read(value, path) {
 			if (!Array.isArray(value) || value.length > lengthMax) refuse(path, `a list of at most ${lengthMax}`);
 			return value.map((each: CborValue, index) => item.read(each, `${path}[${index}]`));
@@ -164,13 +185,17 @@ export function record<F extends Record<string, Field<never> | Field<unknown>>>(
 	// In the order of the keys, which is the order on the wire.
 	const entries = (Object.entries(fields) as [string, Field<unknown>][]).sort(([, a], [, b]) => a.key - b.key);
 	return {
-		write(value) {
-			const out = new Map<number, CborValue>();
+		put(out, value) {
+			const place = out.openMap(entries.length);
+			let count = 0;
 			for (const [name, { key, shape }] of entries) {
 				const member = (value as Record<string, unknown>)[name];
-				if (member !== undefined) out.set(key, shape.write(member));
+				if (member === undefined) continue;
+				count++;
+				out.integer(key);
+				shape.put(out, member);
 			}
-			return out;
+			out.closeMap(place, entries.length, count);
 		},
 		read(value, path) {
 			if (!(value instanceof Map)) refuse(path, "a map");
@@ -192,12 +217,12 @@ export function record<F extends Record<string, Field<never> | Field<unknown>>>(
 }
 
 export function encodeAs<T>(shape: Shape<T>, value: T): Uint8Array {
-	return encodeCbor(shape.write(value));
+	return encodeBy(shape.put, value);
 }
 
 /** The same bytes where the encoder wrote them: good until the next value is encoded. For who copies them at once anyway. */
 export function encodeInPlaceAs<T>(shape: Shape<T>, value: T): Uint8Array {
-	return encodeCborInPlace(shape.write(value));
+	return encodeInPlaceBy(shape.put, value);
 }
 
 /** Reads foreign bytes as a shape, or names what is wrong and where. */

@@ -9,7 +9,7 @@ import {
 	type CborCode,
 	type CborValue,
 	decodeCbor,
-	encodeCbor,
+	encodeBy,
 	field,
 	list,
 	oneOf,
@@ -142,7 +142,11 @@ export type FrameCode = CborCode | "shape_mismatch" | "frame_type_unknown" | "fr
 
 export function encodeFrame<T extends FrameType>(type: T, body: FrameBody<T>): Uint8Array {
 	const shape = FRAME_SHAPES[type] as unknown as Shape<FrameBody<T>>;
-	return encodeCbor([FRAME_TYPES.indexOf(type), shape.write(body)]);
+	return encodeBy((out, value) => {
+		out.array(2);
+		out.integer(FRAME_TYPES.indexOf(type));
+		shape.put(out, value);
+	}, body);
 }
 
 /** Reads one message from a link, or names what is wrong with it. */
