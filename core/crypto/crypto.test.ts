@@ -27,6 +27,19 @@ test("both implementations hash, derive and sign to the same bytes and accept ea
 	);
 });
 
+test("both hash parts of any length, one after another, as they hash them joined", () => {
+	for (const length of [0, 1, 55, 56, 64, 4095, 4096, 4097, 100_000]) {
+		const whole = Uint8Array.from({ length }, (_, index) => (index * 7 + length) & 0xff);
+		const middle = length >> 1;
+		const parts = [whole.subarray(0, middle), new Uint8Array(), whole.subarray(middle)];
+		const digest = noble.sha256(whole);
+		for (const each of [native, noble]) {
+			assert.deepEqual(each.sha256(whole), digest, `${length} bytes`);
+			assert.deepEqual(each.sha256(...parts), digest, `${length} bytes in parts`);
+		}
+	}
+});
+
 test("the hash and the signature are the standard's: RFC 6234 and RFC 8032 vectors", () => {
 	const abc = bytesOfHex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	const seed = bytesOfHex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60") as Uint8Array;
