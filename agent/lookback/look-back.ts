@@ -33,8 +33,10 @@ const KINDS: ReadonlySet<string> = new Set(PROCESS_EVENT_KINDS);
 
 /** 53 bits of a process key, which is a hash: the index of the ring. `lineage` compares the whole key before it tells anything. */
 function indexOf(key: Uint8Array): number {
-	const view = new DataView(key.buffer, key.byteOffset, key.length);
-	return 1 + (view.getUint32(0) & 0xf_ffff) * 2 ** 32 + view.getUint32(4);
+	// Byte by byte: a view would give a small array a buffer outside the heap first.
+	let index = (key[1] as number) & 0xf;
+	for (let at = 2; at < 8; at++) index = index * 256 + (key[at] as number);
+	return 1 + index;
 }
 
 /** Members of a lineage by index, each with its whole key: two processes of one index are not taken for each other. */

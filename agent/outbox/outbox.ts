@@ -74,6 +74,8 @@ export class Outbox {
 	#nextIndex: number;
 	#bytes = 0;
 	#hasNewMarks = false;
+	/** The batch appended last, until `letGo`: it is sent at once as a rule, and need not be read back and opened for that. */
+	#fresh: { readonly chain: Chain; readonly seq: number; readonly bytes: Uint8Array } | null = null;
 
 	/** Opens the log, cutting what is torn. Throws `DiskFailure` when it cannot be read. */
 	constructor(storage: SegmentStorage, options: OutboxOptions) {
@@ -153,7 +155,13 @@ export class Outbox {
 		chain.head = seq;
 		chain.lastHash = batch.hash;
 		chain.nextEvent += batch.eventCount;
+		this.#fresh = { chain, seq, bytes: batch.bytes };
 		return ok(true);
+	}
+
+	/** What was appended is sent, or will be read from the disk when its time comes. */
+	letGo(): void {
+		this.#fresh = null;
 	}
 
 	/** Returns when everything appended is on the disk. Throws `DiskFailure`; never tries an fsync twice. */
@@ -167,6 +175,8 @@ export class Outbox {
 
 	/** The bytes of a batch as they were appended, or null when the log does not hold it undamaged. */
 	read(chain: Chain, seq: number): Uint8Array | null {
+		const fresh = this.#fresh;
+		if (fresh !== null && fresh.chain === chain && fresh.seq === seq) return fresh.bytes;
 		return this.#record(chain, seq)?.payload ?? null;
 	}
 

@@ -116,6 +116,7 @@ export class Lanes {
 		if (!hasAppended) return;
 		this.#options.outbox.sync();
 		this.#options.onHeld();
+		this.#options.outbox.letGo();
 	}
 
 	#flushLane(lane: Lane): boolean {

@@ -49,14 +49,19 @@ export function encodeCbor(value: CborValue): Uint8Array {
 	return encodeBy(putValue, value);
 }
 
-/** The encoding of what `put` writes of a value: one object. */
-export function encodeBy<T>(put: (out: CborWriter, value: T) => void, value: T): Uint8Array {
-	return new Uint8Array(encodeInPlaceBy(put, value));
+/**
+ * The encoding of what `put` writes of a value: one object. `bytesExpected` is a little more than its length where that is known
+ * and large.
+ */
+export function encodeBy<T>(put: (out: CborWriter, value: T) => void, value: T, bytesExpected = 0): Uint8Array {
+	writer.begin(bytesExpected);
+	put(writer, value);
+	return writer.taken();
 }
 
 /** The same bytes where they were written: good until the next value is encoded. For who copies them at once anyway. */
 export function encodeInPlaceBy<T>(put: (out: CborWriter, value: T) => void, value: T): Uint8Array {
-	writer.begin();
+	writer.begin(0);
 	put(writer, value);
 	return writer.written();
 }

@@ -216,8 +216,9 @@ export function record<F extends Record<string, Field<never> | Field<unknown>>>(
 	};
 }
 
-export function encodeAs<T>(shape: Shape<T>, value: T): Uint8Array {
-	return encodeBy(shape.put, value);
+/** `bytesExpected` is a little more than the encoding's length where that is known and large. */
+export function encodeAs<T>(shape: Shape<T>, value: T, bytesExpected = 0): Uint8Array {
+	return encodeBy(shape.put, value, bytesExpected);
 }
 
 /** The same bytes where the encoder wrote them: good until the next value is encoded. For who copies them at once anyway. */

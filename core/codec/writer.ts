@@ -9,6 +9,8 @@ import { assertInvariant } from "#core/result.ts";
 
 /** What stays between two values; a larger one gets a buffer of its own, which goes with it. */
 const KEPT_BYTES = 32 * 1024;
+/** A value may keep this much more memory alive than it is long. */
+const OWN_SHARE_MIN = 7 / 8;
 /** The longest head: a byte and 64 bits. */
 const HEAD_BYTES_MAX = 9;
 const UINT32_SPAN = 0x1_0000_0000;
@@ -28,15 +30,21 @@ export class CborWriter {
 	#bytes = this.#kept;
 	#at = 0;
 
-	/** Forgets what was written before. */
-	begin(): void {
-		this.#bytes = this.#kept;
+	/** Forgets what was written before. `bytesExpected` spares a large value the steps in which a buffer grows. */
+	begin(bytesExpected: number): void {
+		this.#bytes = bytesExpected <= KEPT_BYTES ? this.#kept : new Uint8Array(bytesExpected);
 		this.#at = 0;
 	}
 
 	/** A view of what was written: good until `begin`. */
 	written(): Uint8Array {
 		return this.#bytes.subarray(0, this.#at);
+	}
+
+	/** What was written, for good: a copy, unless a buffer was made for it and is nearly full. */
+	taken(): Uint8Array {
+		const isOwn = this.#bytes !== this.#kept && this.#at >= this.#bytes.length * OWN_SHARE_MIN;
+		return isOwn ? this.written() : this.#bytes.slice(0, this.#at);
 	}
 
 	#reserve(length: number): void {

@@ -46,14 +46,14 @@ function digestOf(parts: readonly Uint8Array[]): string {
 	if (hashAtOnce === undefined || length > joined.length) {
 		const hash = platform.createHash("sha256");
 		for (const part of parts) hash.update(part);
-		return hash.digest("latin1");
+		return hash.digest("binary");
 	}
 	let at = 0;
 	for (const part of parts) {
 		joined.set(part, at);
 		at += part.length;
 	}
-	const digest = hashAtOnce("sha256", joined.subarray(0, length), "latin1");
+	const digest = hashAtOnce("sha256", joined.subarray(0, length), "binary");
 	joined.fill(0, 0, length);
 	return digest;
 }

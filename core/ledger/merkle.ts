@@ -126,9 +126,19 @@ export function rootOf(size: number, reader: HashReader): Uint8Array {
 	return size === 0 ? emptyRoot() : rangeHash(0, size, reader);
 }
 
-/** Root over all leaf hashes given. */
-export function merkleRoot(leafHashes: readonly Uint8Array[]): Uint8Array {
-	return rootOf(leafHashes.length, readerOfLeaves(leafHashes));
+/** Root over all leaf hashes given, as they come: kept are only the roots of whole subtrees, one a level. */
+export function merkleRoot(leafHashes: Iterable<Uint8Array>): Uint8Array {
+	const subtrees: Uint8Array[] = [];
+	let size = 0;
+	for (const hash of leafHashes) {
+		let subtree = hash;
+		// Every trailing one bit of the size is a left half that this leaf completes.
+		for (let rest = size; rest % 2 === 1; rest = (rest - 1) / 2)
+			subtree = nodeHash(subtrees.pop() as Uint8Array, subtree);
+		subtrees.push(subtree);
+		size++;
+	}
+	return size === 0 ? emptyRoot() : subtrees.reduceRight((right, left) => nodeHash(left, right));
 }
 
 /**

@@ -84,16 +84,38 @@ export function batchHash(headerBytes: Uint8Array): Uint8Array {
 	return sha256(headerBytes);
 }
 
+function* leafHashesOf(events: readonly SealedEvent[]): Generator<Uint8Array> {
+	for (const { bytes } of events) yield leafHash(bytes);
+}
+
+/** RFC 6962 root over the event bytes. */
+function eventsRootOf(events: readonly SealedEvent[]): Uint8Array {
+	return merkleRoot(leafHashesOf(events));
+}
+
+/** What CBOR puts around an event: a map, its keys, the head of its bytes; with a signature, that too. */
+const EVENT_FRAME_BYTES = 6;
+const SIGNATURE_FRAME_BYTES = 67;
+
+/** Not less than a batch's length, and hardly more. */
+function batchBytesOf({ header, events }: Pick<TypeOf<typeof batchShape>, "header" | "events">): number {
+	let bytes = header.length + 2 * SIGNATURE_FRAME_BYTES;
+	for (const event of events)
+		bytes += EVENT_FRAME_BYTES + event.bytes.length + (event.signature === undefined ? 0 : SIGNATURE_FRAME_BYTES);
+	return bytes;
+}
+
 /** Seals events into one batch. `seed` is the agent's Ed25519 seed; trace events bring their own signatures. */
 export function sealBatch(
 	header: Omit<BatchHeader, "eventCount" | "eventsRoot">,
 	events: readonly SealedEvent[],
 	seed: Uint8Array,
 ): { bytes: Uint8Array; hash: Uint8Array } {
-	const eventsRoot = merkleRoot(events.map((event) => leafHash(event.bytes)));
+	const eventsRoot = eventsRootOf(events);
 	const headerBytes = encodeAs(batchHeaderShape, { ...header, eventCount: events.length, eventsRoot });
 	const signature = ed25519Sign(seed, preAuthEncoding(PAYLOAD_TYPES.batch, headerBytes));
-	return { bytes: encodeAs(batchShape, { header: headerBytes, signature, events }), hash: batchHash(headerBytes) };
+	const batch = { header: headerBytes, signature, events };
+	return { bytes: encodeAs(batchShape, batch, batchBytesOf(batch)), hash: batchHash(headerBytes) };
 }
 
 /** Encodes one event; with a seed it is signed for itself, as every trace event is. */
@@ -135,7 +157,7 @@ export function verifyBatch(batch: ReadBatch, publicKey: Uint8Array): Result<tru
 			"batch_count_mismatch",
 			`batch ${header.seq} names ${header.eventCount} events and holds ${events.length}`,
 		);
-	const root = merkleRoot(events.map((event) => leafHash(event.bytes)));
+	const root = eventsRootOf(events);
 	if (!equalBytes(root, header.eventsRoot))
 		return fail("batch_root_mismatch", `the events of batch ${header.seq} do not hash to its signed root`);
 	return ok(true);
