@@ -11,19 +11,13 @@ import { assertInvariant } from "#core/result.ts";
 const KEPT_BYTES = 32 * 1024;
 /** A value may keep this much more memory alive than it is long. */
 const OWN_SHARE_MIN = 7 / 8;
+const SHORT_BYTES = 32;
 /** The longest head: a byte and 64 bits. */
 const HEAD_BYTES_MAX = 9;
 const UINT32_SPAN = 0x1_0000_0000;
 
 const MAJOR = { unsigned: 0, negative: 1, bytes: 2, text: 3, array: 4, map: 5, simple: 7 } as const;
 const SIMPLE = { false: 20, true: 21, null: 22 } as const;
-
-function headBytes(argument: number): number {
-	if (argument < 24) return 1;
-	if (argument <= 0xff) return 2;
-	if (argument <= 0xffff) return 3;
-	return argument < UINT32_SPAN ? 5 : HEAD_BYTES_MAX;
-}
 
 export class CborWriter {
 	readonly #kept = new Uint8Array(KEPT_BYTES);
@@ -117,9 +111,12 @@ export class CborWriter {
 	}
 
 	#copy(value: Uint8Array): void {
-		this.#reserve(value.length);
-		this.#bytes.set(value, this.#at);
-		this.#at += value.length;
+		const { length } = value;
+		this.#reserve(length);
+		// A call into the platform costs more than a key of 16 bytes does.
+		if (length > SHORT_BYTES) this.#bytes.set(value, this.#at);
+		else for (let i = 0; i < length; i++) this.#bytes[this.#at + i] = value[i] as number;
+		this.#at += length;
 	}
 
 	/** Half of a surrogate pair, which no UTF-8 has, becomes U+FFFD. */
@@ -157,23 +154,5 @@ export class CborWriter {
 	/** The head of a map: this many pairs of a key and a value follow, keys rising. */
 	map(count: number): void {
 		this.#head(MAJOR.map, count);
-	}
-
-	/** The head of a map of at most `countMax` pairs. Returns its place, for `closeMap`. */
-	openMap(countMax: number): number {
-		const place = this.#at;
-		this.#head(MAJOR.map, countMax);
-		return place;
-	}
-
-	/** Sets how many pairs followed; a head that becomes shorter for it moves them up. */
-	closeMap(place: number, countMax: number, count: number): void {
-		const from = place + headBytes(countMax);
-		const end = this.#at;
-		const to = place + headBytes(count);
-		this.#at = place;
-		this.#head(MAJOR.map, count);
-		if (from !== to) this.#bytes.copyWithin(to, from, end);
-		this.#at = end - (from - to);
 	}
 }
