@@ -75,22 +75,20 @@ export function decodeFrameBody(body: Uint8Array): Result<Decoded, FrameCode> {
 	if (kind === undefined) return ok({ kind: null, number });
 	const tier = TIER_NAMES.get(view.getUint16(HEADER_OFFSETS.tier, true));
 	if (tier === undefined) return fail("tier_unknown", `tier ${view.getUint16(HEADER_OFFSETS.tier, true)}`);
-	const u32 = (field: keyof typeof HEADER_OFFSETS) => view.getUint32(HEADER_OFFSETS[field], true);
-	const u64 = (field: keyof typeof HEADER_OFFSETS) => view.getBigUint64(HEADER_OFFSETS[field], true);
 	return ok({
 		kind,
 		tier,
 		flags: view.getUint16(HEADER_OFFSETS.flags, true),
-		cpu: u32("cpu"),
-		tgid: u32("tgid"),
-		cpuSeq: u64("cpu_seq"),
-		ktimeNs: u64("ktime_ns"),
-		startTicks: u64("start_ticks"),
-		tid: u32("tid"),
-		uid: u32("uid"),
-		gid: u32("gid"),
-		euid: u32("euid"),
-		cgroupId: u64("cgroup_id"),
+		cpu: view.getUint32(HEADER_OFFSETS.cpu, true),
+		tgid: view.getUint32(HEADER_OFFSETS.tgid, true),
+		cpuSeq: view.getBigUint64(HEADER_OFFSETS.cpu_seq, true),
+		ktimeNs: view.getBigUint64(HEADER_OFFSETS.ktime_ns, true),
+		startTicks: view.getBigUint64(HEADER_OFFSETS.start_ticks, true),
+		tid: view.getUint32(HEADER_OFFSETS.tid, true),
+		uid: view.getUint32(HEADER_OFFSETS.uid, true),
+		gid: view.getUint32(HEADER_OFFSETS.gid, true),
+		euid: view.getUint32(HEADER_OFFSETS.euid, true),
+		cgroupId: view.getBigUint64(HEADER_OFFSETS.cgroup_id, true),
 		tags: tags.value,
 	});
 }

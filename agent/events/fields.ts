@@ -3,11 +3,11 @@
  * them. What needs judgement (command lines, exits, names, targets) stands in the rooms beside this file. Guarantees that every
  * text fits its field. The same table names a field whose tag could not be read.
  */
-import { lossyTextOf } from "#core/bytes/bytes.ts";
 import type { EventPayload } from "#core/model/event.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
-import { type CaptureFrame, tagBytes } from "../capture/frame.ts";
+import type { CaptureFrame } from "../capture/frame.ts";
 import { FLAG_BITS, TAG_LAST, TAGS, type TagName } from "../capture/layout.ts";
+import { textAt } from "../capture/tag-texts.ts";
 import type { FrameTags } from "../capture/tags.ts";
 import { cutText } from "./draft.ts";
 
@@ -104,7 +104,7 @@ function createPuts(): readonly (Put | undefined)[] {
 		puts[TAGS[tag]] = (payload, tags, at) => {
 			if (tags.lengthAt(at) === 0) return;
 			// One of the text fields takes a closed list of words; none of the table's does.
-			(payload as Record<string, unknown>)[field] = cutText(lossyTextOf(tags.bytesAt(at)), lengthMax);
+			(payload as Record<string, unknown>)[field] = cutText(textAt(tags, at), lengthMax);
 		};
 	for (const [tag, [field, lengths]] of entriesOf(BYTES))
 		puts[TAGS[tag]] = (payload, tags, at) => {
@@ -134,9 +134,10 @@ export function hasFlag(frame: CaptureFrame, name: keyof typeof FLAG_BITS): bool
 
 /** A tag's bytes as text; undefined when it is absent or empty. */
 export function tagText(frame: CaptureFrame, name: TagName, lengthMax: number): string | undefined {
-	const bytes = tagBytes(frame, name);
-	if (bytes === undefined || bytes.length === 0) return undefined;
-	return cutText(lossyTextOf(bytes), lengthMax);
+	const { tags } = frame;
+	const at = tags.offsetOf(TAGS[name]);
+	if (at === -1 || tags.lengthAt(at) === 0) return undefined;
+	return cutText(textAt(tags, at), lengthMax);
 }
 
 const FIELD_OF_TAG: ReadonlyMap<string, string> = new Map<string, string>([

@@ -173,7 +173,10 @@ export class Rows {
 	/** A copy: events outlive rows. */
 	key(row: number, word: KeyWord): Uint8Array {
 		const at = (row * ROW_WORDS + word) * 4;
-		return this.#bytes.slice(at, at + KEY_BYTES);
+		const key = new Uint8Array(KEY_BYTES);
+		// Three keys an event: the platform's `slice` costs several times this loop.
+		for (let i = 0; i < KEY_BYTES; i++) key[i] = this.#bytes[at + i] as number;
+		return key;
 	}
 
 	setKey(row: number, word: KeyWord, key: Uint8Array): void {

@@ -2,7 +2,7 @@
  * Names of nodes, traces and processes. A process key is what joins everything about one process, however it was seen; it is the
  * same from BPF and from /proc because both know the start time in ticks of 10 ms.
  */
-import { concatBytes, utf8 } from "#core/bytes/bytes.ts";
+import { utf8 } from "#core/bytes/bytes.ts";
 import { fixedBytes, text } from "#core/codec/index.ts";
 import { sha256 } from "#crypto";
 import { MODEL_LIMITS } from "./limits.ts";
@@ -34,5 +34,5 @@ export interface ProcessIdentity {
 export function processKeyOf(identity: ProcessIdentity): Uint8Array {
 	const fields = `${identity.machineId.length}:${identity.machineId}${identity.bootId.length}:${identity.bootId}`;
 	const numbers = `${identity.tgid}:${identity.startTicks}`;
-	return sha256(concatBytes(utf8(`daemoneye-process-key-v1 ${fields} ${numbers}`))).subarray(0, 16);
+	return sha256(utf8(`daemoneye-process-key-v1 ${fields} ${numbers}`)).subarray(0, 16);
 }
