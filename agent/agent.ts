@@ -284,12 +284,13 @@ export class Agent {
 	}
 
 	#take(frame: CaptureFrame): void {
+		const nowMs = this.#clock.monotonicMs();
 		// Loss is judged by what arrived, order by when it happened.
 		if (frame.cpuSeq > 0n) {
 			if (frame.cpu >= AGENT_LIMITS.cpusMax) this.#parts.log("frame_cpu_unknown", { cpu: frame.cpu });
-			else this.#tellLoss(this.#loss.saw(frame.cpu, frame.cpuSeq, this.#clock.monotonicMs()));
+			else this.#tellLoss(this.#loss.saw(frame.cpu, frame.cpuSeq, nowMs));
 		}
-		this.#window.take(frame, this.#clock.monotonicMs());
+		this.#window.take(frame, nowMs);
 		this.#awaitWindow();
 	}
 
@@ -375,12 +376,13 @@ export class Agent {
 			return;
 		}
 		const { config, trust } = this.#parts;
-		const { entry, isLineageNews, isRepeated, ...observed } = translate(frame, {
+		const observed = translate(frame, {
 			table: this.#table,
 			clock: this.#clock,
 			isMasked: isMaskingInForce(config.trace, trust.document),
 			policy: policyOf(trust.document),
 		});
+		const { entry, isLineageNews, isRepeated } = observed;
 		const draft = isLate ? { ...observed.draft, payload: { ...observed.draft.payload, isLate: true } } : observed.draft;
 		if (isLineageNews && entry !== null) this.#traces.inherit(entry);
 		if (isRepeated) return;

@@ -15,7 +15,7 @@ export type ShapeCode = CborCode | "shape_mismatch";
 class Mismatch extends Error {}
 
 export interface Shape<T> {
-	/** Writes one value; its bounds are the caller's matter. */
+	/** Writes one value; its bounds are the caller's matter. A record's members are the enumerable ones. */
 	put(out: CborWriter, value: T): void;
 	/** Throws inside the codec only; use `decodeAs`. */
 	read(value: CborValue, path: string): T;
