@@ -44,6 +44,29 @@ test("what was appended is read back as the same bytes, also after a restart, an
 	assert.deepEqual(rig.gaps(), []);
 });
 
+test("only the batch appended last is at hand without the disk, and only until it is let go", () => {
+	const rig = new Rig();
+	const chain = rig.outbox.current("bulk");
+	const append = (byte: number) => {
+		const batch = { bytes: new Uint8Array(300).fill(byte), hash: new Uint8Array(32), eventCount: 1 };
+		assert.ok(rig.outbox.append("bulk", batch).ok);
+		return batch.bytes;
+	};
+	const first = append(1);
+	const second = append(2);
+	assert.equal(rig.outbox.read(chain, 2), second);
+	const read = rig.outbox.read(chain, 1);
+	assert.notEqual(read, first);
+	assert.deepEqual(read, first);
+	rig.outbox.letGo();
+	const again = rig.outbox.read(chain, 2);
+	assert.notEqual(again, second);
+	assert.deepEqual(again, second);
+	rig.put("bulk", 3);
+	const head = rig.outbox.read(chain, chain.head);
+	assert.notEqual(head, rig.outbox.read(chain, chain.head), "lanes let go after each flush");
+});
+
 test("every cut of the last two records leaves what stood before, a named gap and a stream that a hop takes", () => {
 	const source = new Rig();
 	for (const pid of [1, 2, 3]) source.put("trace", pid);
