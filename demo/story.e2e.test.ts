@@ -33,16 +33,15 @@ ip link set nowhere up
 ip link set out up
 ip neigh add 192.0.2.254 lladdr 02:00:00:00:00:01 dev out nud permanent
 ip route add default via 192.0.2.254
-tcpdump -i out -U -w "$1/out.pcap" 2>"$1/tcpdump.log" &
+tcpdump --immediate-mode -i out -U -w "$1/out.pcap" 2>"$1/tcpdump.log" &
 capture=$!
 trap 'kill $capture' EXIT
 until grep -q listening "$1/tcpdump.log"; do sleep 0.05; done
 status=0
 "$2" demo/main.ts --once --json --package "$1/story.depkg" >"$1/report" 2>"$1/trouble" || status=$?
-sleep 0.5
-cp "$1/out.pcap" "$1/during.pcap"
 "$2" -e 'const s = require("dgram").createSocket("udp4"); s.send("x", 9, "198.51.100.7", () => s.close())'
-sleep 0.5
+round=0
+until tcpdump -nr "$1/out.pcap" 2>/dev/null | grep -q 198.51.100.7 || [ $round -gt 300 ]; do round=$((round + 1)); sleep 0.1; done
 exit $status
 `;
 
@@ -78,8 +77,10 @@ test("the intrusion is seen, traced over two hosts, exported and verified, and n
 		for (const kind of ["exec", "fork", "connect", "file_create", "file_rename", "file_unlink", "trace_seal"])
 			assert(report.trace.events_by_kind[kind] > 0, `no ${kind} in the trace`);
 		assert(report.ledger.size > 0);
-		assert.equal(packetsIn(join(directory, "during.pcap")), 0, "a packet tried to leave");
-		assert.equal(packetsIn(join(directory, "out.pcap")), 1, "the capture was blind");
+		// The test's own, sent last and so captured last: one that left before it would be there as well.
+		const captured = packetsIn(join(directory, "out.pcap"));
+		assert(captured > 0, "the capture was blind");
+		assert.equal(captured, 1, "a packet tried to leave");
 		const stranger = await verifyPackage(new Uint8Array(readFileSync(join(directory, "story.depkg"))), {
 			rootFingerprint: "0".repeat(64),
 			nowMs: Date.now(),
