@@ -110,6 +110,12 @@ static bool row_loads(uint64_t scope_cgroup_id, int row)
 	return loads;
 }
 
+/* Whether this kernel has what the program hangs on. */
+static bool has_place(int row, const struct name_entry *entry)
+{
+	return !bpf_rows[row].on_name_entry || entry->count;
+}
+
 static unsigned usable_rows(uint64_t scope_cgroup_id, const struct name_entry *entry)
 {
 	unsigned usable = 0;
@@ -118,7 +124,7 @@ static unsigned usable_rows(uint64_t scope_cgroup_id, const struct name_entry *e
 		/* A spare stands in for the row before it. */
 		if (bpf_rows[i].spare && usable & 1u << (i - 1))
 			continue;
-		if (bpf_rows[i].on_name_entry && !entry->count)
+		if (!has_place(i, entry))
 			continue;
 		if (row_loads(scope_cgroup_id, i))
 			usable |= 1u << i;
@@ -182,13 +188,9 @@ static unsigned default_rows(const struct name_entry *entry)
 {
 	unsigned wanted = 0;
 
-	for (int i = 0; i < bpf_rows_count; i++) {
-		bool stands_in = bpf_rows[i].spare && bpf_rows[i - 1].on_name_entry && !entry->count;
-		bool has_place = !bpf_rows[i].on_name_entry || entry->count;
-
-		if (stands_in || (!bpf_rows[i].spare && has_place))
+	for (int i = 0; i < bpf_rows_count; i++)
+		if (bpf_rows[i].spare ? !has_place(i - 1, entry) : has_place(i, entry))
 			wanted |= 1u << i;
-	}
 	return wanted;
 }
 
@@ -218,7 +220,6 @@ static struct procmond_bpf *load_and_attach(uint64_t scope_cgroup_id, struct sou
 	}
 	if (attach_rows(skeleton, wanted, report, entry))
 		return skeleton;
-	name_entry_close(entry);
 	procmond_bpf__destroy(skeleton);
 	snprintf(report->cause, sizeof(report->cause), "bpf_programs_missing: %.200s", report->missing);
 	report->programs[0] = report->missing[0] = 0;
