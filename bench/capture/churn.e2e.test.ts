@@ -1,23 +1,16 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { test } from "node:test";
+import { missingForKernel } from "../kernel-needs.ts";
 import { openWatchedBox } from "../watched-box.ts";
 import { growthOf, runChurn } from "./churn.ts";
 
-const REQUIRED = (process.env.REQUIRE ?? "").split(",");
 /** Warmed up until the look-back is full, which holds 30 s; then two halves of 20 s. */
 const CHURN = { warmUpMs: 32_000, durationMs: 40_000, perSecond: 200 };
 /** An hour's bench asks for less; here a collection more or less weighs more. 600 events of 1 KiB a second would be 11 MiB. */
 const GROWTH_MIB_MAX = { agent: 6, procmond: 0.5 };
 
-function missing(): string | false {
-	if (process.getuid?.() !== 0 && !REQUIRED.includes("root")) return "root is needed";
-	if (!existsSync("/sys/kernel/btf/vmlinux") && !REQUIRED.includes("btf")) return "a kernel with BTF is needed";
-	return false;
-}
-
 test("200 programs and as many connections a second leave nothing behind in collector and agent", {
-	skip: missing(),
+	skip: missingForKernel(),
 	timeout: 180_000,
 }, async (t) => {
 	const context = { signal: t.signal, onStep: () => undefined, report: () => undefined };

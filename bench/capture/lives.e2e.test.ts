@@ -1,22 +1,15 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { missingForKernel } from "../kernel-needs.ts";
 import { openLineage } from "../lineage.ts";
 import { catchLives } from "./lives.ts";
 import { buildProgram } from "./programs.ts";
 
-const REQUIRED = (process.env.REQUIRE ?? "").split(",");
-
-function missing(): string | false {
-	if (process.getuid?.() !== 0 && !REQUIRED.includes("root")) return "root is needed";
-	if (!existsSync("/sys/kernel/btf/vmlinux") && !REQUIRED.includes("btf")) return "a kernel with BTF is needed";
-	return false;
-}
-
 test("every process that lives a few milliseconds is caught with parent, arguments and exit", {
-	skip: missing(),
+	skip: missingForKernel(),
 	timeout: 60_000,
 }, async (t) => {
 	const directory = mkdtempSync(join(tmpdir(), "daemoneye-lives-"));

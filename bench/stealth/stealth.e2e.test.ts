@@ -1,21 +1,14 @@
 /** Nobody on the watched host can tell that a trace began, and root only by what docs/threat-model.md lists. Needs root and BTF. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { closeSync, existsSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { BenchContext } from "../bench.ts";
+import { missingForKernel } from "../kernel-needs.ts";
 import { openWatchedBox, type WatchedBox } from "../watched-box.ts";
 import { reportLines } from "./report.ts";
 import { measureStealth, type StealthOptions, type StealthReport } from "./stealth.ts";
-
-const REQUIRED = (process.env.REQUIRE ?? "").split(",");
-
-function missing(): string | false {
-	if (process.getuid?.() !== 0 && !REQUIRED.includes("root")) return "root is needed";
-	if (!existsSync("/sys/kernel/btf/vmlinux") && !REQUIRED.includes("btf")) return "a kernel with BTF is needed";
-	return false;
-}
 
 /** What root can find, by section; each is a row of the threat model. */
 function listedForRoot(): Set<string> {
@@ -42,7 +35,7 @@ async function report(
 }
 
 test("a trace changes nothing that an unprivileged user can list, and for root only what is listed", {
-	skip: missing(),
+	skip: missingForKernel(),
 	timeout: 400_000,
 }, async (t) => {
 	const measured = await report(t);
@@ -56,7 +49,7 @@ test("a trace changes nothing that an unprivileged user can list, and for root o
 });
 
 test("a process, a file and a file descriptor that come with a trace are found", {
-	skip: missing(),
+	skip: missingForKernel(),
 	timeout: 400_000,
 }, async (t) => {
 	const planted = "/var/tmp/planted-by-the-stealth-test";
