@@ -170,13 +170,22 @@ export interface UplinkFace extends TrustSource {
 	agentState(state: Omit<AgentState, "proof" | "via">): Promise<void>;
 	backlog(agent: string, depths: LaneDepths): Promise<void>;
 	commandReceived(agent: string, commandId: Uint8Array): Promise<void>;
+	/** What a proxy below has above it: this node first. */
+	path(): Promise<readonly string[]>;
 	/** Wakes the object; answers how it is. */
 	health(): Promise<UplinkHealth>;
 }
 
 export interface UplinkHealth {
 	readonly isUp: boolean;
+	/** Linked, and the path leads to a Security Center: only then does evidence go up. */
+	readonly isForwarding: boolean;
+	/** In use, or tried next. */
 	readonly upstream: string;
+	/** All, in order of preference. */
+	readonly upstreams: readonly string[];
+	/** This node and those above it. */
+	readonly path: readonly string[];
 	readonly sinceMs: number;
 	/** Why the link is down, or was last. */
 	readonly lastError: string | null;
@@ -193,6 +202,8 @@ export interface PeerLinkFace {
 	fetch(request: Request): Promise<Response>;
 	/** Sends an encoded frame down; false when the proxy is not connected. */
 	sendDown(frame: Uint8Array): Promise<boolean>;
+	/** Tells the proxy what it has above it from now on, this node first. */
+	pathChanged(path: readonly string[]): Promise<void>;
 	/** Whether this link of the proxy still stands. */
 	isLive(linkId: string): Promise<boolean>;
 }

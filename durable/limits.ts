@@ -1,7 +1,7 @@
 /** Bounds of the Durable Objects on the evidence path, each with its reason. Hitting one is answered by name, never in silence. */
 
 import { MODEL_LIMITS } from "#core/model/limits.ts";
-import { LINK_LIMITS } from "#core/protocol/index.ts";
+import { LINK_LIMITS, PARENT_LIMITS } from "#core/protocol/index.ts";
 
 const MIB = 1024 * 1024;
 
@@ -51,16 +51,16 @@ export const UPLINK_LIMITS = {
 	readsAtOnceMax: 8,
 	/** Every so many carriers the lowest waiting lane gets one, so bulk never starves. */
 	floorEvery: 16,
-	connectBackoffMs: 500,
-	connectBackoffMsMax: 30_000,
 	/** Challenge, upgrade and welcome must come within it. */
 	connectTimeoutMs: 10_000,
-	/** Answer of the challenge: a nonce and a name. */
+	/** The same where another upstream waits for its turn. */
+	tryTimeoutMs: PARENT_LIMITS.tryMsMax,
+	/** Answer of the challenge: a nonce, a name and a path. */
 	challengeBytesMax: 4096,
-	/** Nothing heard from upstream for so long: the link is dead. */
-	silentMsMax: 35_000,
-	/** An agent says how it is every few seconds; a session silent for so long is closed. */
-	agentSilentMsMax: 90_000,
+	/** Nothing heard from upstream for two beats: the link is dead, and noticed at the third, within 30 s. */
+	silentMsMax: 20_000,
+	/** An agent says how it is every few seconds; a session silent for so long is closed, at the next tick. */
+	agentSilentMsMax: 20_000,
 	/** States of agents are gathered for so long before they go up. */
 	stateIntervalMs: 1000,
 	/** First and longest pause of a stream that upstream refuses for a hole. */
@@ -78,7 +78,7 @@ export const PEER_LIMITS = {
 	/** How often a link is asked whether it is still good: an expired certificate is noticed within five seconds. */
 	checkMs: 4000,
 	/** Nothing heard from a proxy for so long: its link is dead (it says something every ten seconds). */
-	silentMsMax: 35_000,
+	silentMsMax: 25_000,
 	messageBytesMax: LINK_LIMITS.frame.bytesMax,
 	/** Proxies of one Security Center. */
 	peersMax: 1024,

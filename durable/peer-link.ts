@@ -8,6 +8,7 @@ import { DurableObject } from "cloudflare:workers";
 import { bytesOfBase64 } from "#core/bytes/bytes.ts";
 import { proveNode } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
+import { judgePath } from "#core/identity/path.ts";
 import { ROUTE_LIMITS, type RouteCode, verifyRoute } from "#core/identity/route.ts";
 import { encodeFrame, type Frame, type FrameBody } from "#core/protocol/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
@@ -30,6 +31,7 @@ import { logLine } from "./log.ts";
 import { readMessage } from "./read-message.ts";
 
 export interface PeerLinkEnv {
+	readonly NODE_URI: string;
 	/** DER, base64. */
 	readonly ROOT_CERT: string;
 	readonly AGENT_CHANNEL: Namespace<AgentChannelFace>;
@@ -55,6 +57,8 @@ interface Link {
 	readonly tails: Map<string, Promise<void>>;
 	pendingBytes: number;
 	heardAtMs: number;
+	/** What the proxy was last told to have above it. */
+	path: readonly string[];
 }
 
 export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject<E> implements PeerLinkFace {
@@ -75,17 +79,30 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		return source;
 	}
 
+	/** What stands above a proxy that is linked here: this node first. */
+	async #path(): Promise<readonly string[]> {
+		if (this.env.PEER_DIRECTORY !== undefined) return [this.env.NODE_URI];
+		return (await this.env.UPLINK?.getByName(UPLINK_NAME).path()) ?? [this.env.NODE_URI];
+	}
+
 	/** An upgrade that passed the link gate. */
 	override async fetch(request: Request): Promise<Response> {
 		const { id: peer, uri, notAfterMs, hello, helloTimeMs } = readAdmitted(request);
 		const trust = await this.#trustSource().joinPeer(peer);
+		const path = await this.#path();
+		const judged = judgePath(path, uri);
+		if (!judged.ok) {
+			const { code, detail } = judged;
+			logLine("warning", "peer_refused", { peer, code, detail });
+			return Response.json({ code, detail }, { status: 403 });
+		}
 		if (this.#link !== null) this.#close(this.#link, "replaced", "a newer link of this proxy came");
 		const { 0: client, 1: socket } = new WebSocketPair();
 		// Newer compatibility dates hand out blobs otherwise.
 		socket.binaryType = "arraybuffer";
 		socket.accept();
 		const link: Link = {
-			...{ id: crypto.randomUUID(), peer, uri, socket, notAfterMs, hello, helloTimeMs, heardAtMs: Date.now() },
+			...{ id: crypto.randomUUID(), peer, uri, socket, notAfterMs, hello, helloTimeMs, heardAtMs: Date.now(), path },
 			...{ agents: new Set<string>(), tails: new Map<string, Promise<void>>(), pendingBytes: 0 },
 		};
 		socket.addEventListener("message", (event) => this.#heard(link, event.data as string | ArrayBuffer));
@@ -94,7 +111,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		this.#link = link;
 		this.#watch ??= setInterval(() => this.#check(), PEER_LIMITS.checkMs);
 		logLine("info", "peer_up", { peer });
-		this.#send(link, encodeFrame("welcome", { timeMs: Date.now(), watermarks: [], trust }));
+		this.#send(link, encodeFrame("welcome", { timeMs: Date.now(), watermarks: [], trust, path: [...path] }));
 		return new Response(null, {
 			status: 101,
 			webSocket: client,
@@ -104,6 +121,18 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	async sendDown(frame: Uint8Array): Promise<boolean> {
 		return this.#link !== null && this.#send(this.#link, frame);
+	}
+
+	async pathChanged(path: readonly string[]): Promise<void> {
+		const link = this.#link;
+		if (link === null || path.join() === link.path.join()) return;
+		const judged = judgePath(path, link.uri);
+		if (!judged.ok) {
+			this.#close(link, judged.code, judged.detail);
+			return;
+		}
+		link.path = path;
+		this.#send(link, encodeFrame("path", { path: [...path] }));
 	}
 
 	async isLive(linkId: string): Promise<boolean> {
@@ -154,6 +183,11 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		if (link === null || this.#closeIfExpired(link)) return;
 		if (Date.now() - link.heardAtMs > PEER_LIMITS.silentMsMax)
 			this.#close(link, "silent", `nothing was heard for ${PEER_LIMITS.silentMsMax} ms`);
+		// A notice may have crossed with the link itself.
+		else
+			this.#path()
+				.then((path) => this.pathChanged(path))
+				.catch((error: Error) => logLine("warning", "path_not_told", { peer: link.peer, detail: error.message }));
 	}
 
 	#closeIfExpired(link: Link): boolean {
@@ -230,7 +264,9 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		const { uri: agentUri, signingKey, notAfterMs } = node.value;
 		const route = hellos === undefined ? ok(undefined) : await this.#routeOf(link, agentUri, hellos);
 		if (!route.ok) {
-			this.#refuse(link, agent, route.code, route.detail);
+			// A step of our own: what comes by this link has been here, and what goes by it would come back.
+			if (route.code === "path_cycle") this.#close(link, route.code, route.detail);
+			else this.#refuse(link, agent, route.code, route.detail);
 			return;
 		}
 		const known = route.value === undefined ? {} : { route: route.value };
@@ -243,7 +279,8 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		agentUri: string,
 		hellos: readonly Uint8Array[],
 	): Promise<Result<AgentRoute, RouteCode | "route_too_long">> {
-		const context = { agentUri, proxyUri: link.uri, root: this.#root, nowMs: Date.now() };
+		const selfUri = this.env.NODE_URI;
+		const context = { agentUri, proxyUri: link.uri, selfUri, root: this.#root, nowMs: Date.now() };
 		if (hellos.length >= ROUTE_LIMITS.hopsMax)
 			return fail("route_too_long", `more than ${ROUTE_LIMITS.hopsMax} steps with the one to this node`);
 		const steps = await verifyRoute(hellos, context);

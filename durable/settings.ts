@@ -3,6 +3,7 @@
  * host has already judged it: what does not fit is our own mistake and stops the object.
  */
 import { LANES, type Lane } from "#core/model/batch.ts";
+import { PARENT_LIMITS, type ParentTimes } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 
@@ -18,6 +19,15 @@ export interface FlowSettings {
 export interface ProxySettings {
 	readonly fsync_interval_ms?: number;
 	readonly flow?: { readonly priorities?: readonly string[]; readonly compression?: string };
+	readonly failover?: { readonly probe_secs?: number; readonly stable_secs?: number };
+}
+
+/** When a preferred upstream is taken back. */
+export function readParentTimes(settings: ProxySettings | undefined): ParentTimes {
+	const probeMs = 1000 * (settings?.failover?.probe_secs ?? PARENT_LIMITS.probeSecs);
+	const stableMs = 1000 * (settings?.failover?.stable_secs ?? PARENT_LIMITS.stableSecs);
+	assertInvariant(probeMs > 0 && stableMs > 0, "failover.probe_secs and failover.stable_secs are above 0");
+	return { probeMs, stableMs };
 }
 
 export function readFlowSettings(settings: ProxySettings | undefined): FlowSettings {

@@ -1,5 +1,5 @@
 /**
- * Uplink: a proxy's one link to its upstream. It pulls waiting batches from the AgentChannels, most urgent lane first, packs them
+ * Uplink: a proxy's one link upwards (`ways-up.ts` chooses to whom). It pulls waiting batches from the AgentChannels, most urgent lane first, packs them
  * into carriers under a window of unacknowledged bytes, and hands receipts, refusals, commands and trust documents back to the
  * channels. Guarantees that after a crash every backlog is found again (agents are registered on disk before their first
  * acknowledgement) and that its memory is bounded by the window, not by the backlog. It never keeps a batch: the channels do.
@@ -13,7 +13,6 @@ import { routeShape } from "#core/identity/route.ts";
 import { encodeFrame, type Frame } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import { AgentRegistry } from "./agent-registry.ts";
-import { backoffMs } from "./backoff.ts";
 import { CarrierPump } from "./carrier-pump.ts";
 import {
 	type AgentChannelFace,
@@ -27,10 +26,11 @@ import {
 } from "./faces.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
-import { type FlowSettings, type ProxySettings, readFlowSettings } from "./settings.ts";
+import { type FlowSettings, type ProxySettings, readFlowSettings, readParentTimes } from "./settings.ts";
 import { TrustChain } from "./trust-chain.ts";
 import { UplinkStore } from "./uplink-store.ts";
-import { type Upstream, UpstreamLink } from "./upstream-link.ts";
+import type { Upstream } from "./upstream-link.ts";
+import { WaysUp } from "./ways-up.ts";
 
 export interface UplinkEnv {
 	readonly PROXY?: ProxySettings;
@@ -41,116 +41,89 @@ export interface UplinkEnv {
 	readonly GENESIS: string;
 	/** 32 bytes, base64. */
 	readonly SIGNING_SEED: string;
-	readonly UPSTREAM: Upstream["service"];
-	readonly UPSTREAM_URI: string;
-	readonly UPSTREAM_HOST: string;
+	/** In order of preference; `binding` names the service in this environment. */
+	readonly UPSTREAMS: readonly { readonly binding: string; readonly uri: string; readonly host: string }[];
 	readonly AGENT_CHANNEL: Namespace<AgentChannelFace>;
 	readonly PEER_LINK?: Namespace<PeerLinkFace>;
 }
 
-const BACKOFF = { firstMs: UPLINK_LIMITS.connectBackoffMs, longestMs: UPLINK_LIMITS.connectBackoffMsMax };
-
-function upstreamOf(env: UplinkEnv): Upstream {
-	assertInvariant(env.UPSTREAM_URI !== env.NODE_URI, "a node is not its own upstream");
+function upstreamsOf(env: UplinkEnv): Upstream[] {
 	const proof = decodeAs(nodeProofShape, bytesOfBase64(env.NODE_PROOF) ?? new Uint8Array());
 	assertInvariant(proof.ok, "NODE_PROOF does not read");
 	const seed = bytesOfBase64(env.SIGNING_SEED);
 	assertInvariant(seed?.length === 32, "SIGNING_SEED is not 32 bytes of base64");
-	return { service: env.UPSTREAM, host: env.UPSTREAM_HOST, uri: env.UPSTREAM_URI, proof: proof.value, seed };
+	return env.UPSTREAMS.map(({ binding, uri, host }) => {
+		const service = (env as unknown as Record<string, Upstream["service"] | undefined>)[binding];
+		assertInvariant(service !== undefined, `${binding} is not bound`);
+		return { service, host, uri, proof: proof.value, seed };
+	});
 }
 
 export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	readonly #store: UplinkStore;
 	readonly #trust: TrustChain;
-	readonly #upstream: Upstream;
+	readonly #ways: WaysUp;
 	readonly #settings: FlowSettings;
 	readonly #registry: AgentRegistry;
 	readonly #pump: CarrierPump;
-	#link: UpstreamLink | null = null;
-	/** True from `welcome` on. */
-	#isUp = false;
-	#isConnecting = false;
-	#failures = 0;
-	#sinceMs = Date.now();
-	#lastError: string | null = null;
 	#stateTimer: ReturnType<typeof setTimeout> | null = null;
 
 	constructor(ctx: DurableObjectState, env: UplinkEnv) {
 		super(ctx, env);
 		this.#store = new UplinkStore(ctx.storage.sql);
 		this.#trust = new TrustChain(this.#store, env.GENESIS);
-		this.#upstream = upstreamOf(env);
 		this.#settings = readFlowSettings(env.PROXY);
 		this.#registry = new AgentRegistry(this.#store.agents());
 		this.#pump = new CarrierPump({
 			settings: this.#settings,
 			registry: this.#registry,
 			channelOf: (agent) => env.AGENT_CHANNEL.getByName(agent),
-			send: (frame) => this.#isUp && this.#link?.send(frame) === true,
+			send: (frame) => this.#ways.send(frame),
 			onDrained: (agent) => this.#store.forget(agent),
 			onBroken: (error) => {
 				logLine("error", "pump_broken", { detail: error.message, stack: error.stack });
-				this.#link?.close("pump_broken", "the proxy could not send on");
+				this.#ways.close("pump_broken", "the proxy could not send on");
 			},
+		});
+		this.#ways = new WaysUp({
+			upstreams: upstreamsOf(env),
+			selfUri: env.NODE_URI,
+			times: readParentTimes(env.PROXY),
+			onWelcome: ({ trust }) => this.#takeTrust(trust),
+			onFrame: (frame) => this.#take(frame),
+			onFlow: (isFlowing) => this.#flow(isFlowing),
+			onPath: (path) => this.#tellPath(path),
 		});
 		// Floating on purpose: the first tick is set whatever else happens.
 		void ctx.storage.setAlarm(Date.now() + UPLINK_LIMITS.tickMs);
-		this.#connect();
+		this.#ways.connect();
 	}
 
 	// ── the link ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-	#connect(): void {
-		if (this.#isConnecting || this.#link !== null) return;
-		this.#isConnecting = true;
-		const events = {
-			onFrame: (frame: Frame) => this.#take(frame),
-			onClosed: (reason: string) => this.#closed(reason),
-		};
-		void UpstreamLink.open(this.#upstream, events).then((opened) => {
-			this.#isConnecting = false;
-			if (opened.ok) this.#link = opened.value;
-			if (opened.ok && !opened.value.isOpen) this.#closed("closed before the welcome");
-			if (!opened.ok) this.#closed(`${opened.code}: ${opened.detail}`);
-		});
-	}
-
-	#closed(reason: string): void {
-		if (this.#isUp) this.#sinceMs = Date.now();
-		this.#link = null;
-		this.#isUp = false;
-		this.#lastError = reason;
-		this.#failures++;
-		this.#pump.stop();
-		const waitMs = backoffMs(BACKOFF, this.#failures, Math.random());
-		logLine("warning", "uplink_down", { upstream: this.#upstream.uri, reason, failures: this.#failures, waitMs });
-		setTimeout(() => this.#connect(), waitMs);
-	}
-
-	#take(frame: Frame): void {
-		const { type, body } = frame;
-		if (!this.#isUp && type !== "welcome") {
-			this.#link?.close("frame_unexpected", `${type} before the welcome`);
-			return;
-		}
-		if (type === "welcome") this.#welcome(body.trust);
-		else if (type === "trust") this.#takeTrust(body.documents);
+	#take({ type, body }: Frame): void {
+		if (type === "trust") this.#takeTrust(body.documents);
 		else if (type === "receipt") this.#pump.acknowledged(body);
 		else if (type === "reject") this.#refused(body);
 		else if (type === "command") this.#command(body);
-		else if (type !== "heartbeat") this.#link?.close("frame_unexpected", `${type} does not come from upstream`);
+		else if (type !== "heartbeat") this.#ways.close("frame_unexpected", `${type} does not come from upstream`);
 	}
 
-	#welcome(trust: readonly Uint8Array[]): void {
-		this.#isUp = true;
-		this.#failures = 0;
-		this.#sinceMs = Date.now();
-		logLine("info", "uplink_up", { upstream: this.#upstream.uri, agents: this.#registry.size });
-		this.#takeTrust(trust);
+	#flow(isFlowing: boolean): void {
+		if (!isFlowing) {
+			this.#pump.stop();
+			return;
+		}
 		// Proofs go first: upstream addresses no channel for an agent it has not seen proved.
 		for (const news of this.#registry.everyone()) this.#sendState(news);
 		this.#flushStates();
 		this.#pump.start();
+	}
+
+	#tellPath(path: readonly string[]): void {
+		for (const { id } of this.#store.peers())
+			if (this.env.PEER_LINK !== undefined)
+				this.#tell("path_not_told", this.env.PEER_LINK.getByName(id).pathChanged(path));
 	}
 
 	#refused(body: Extract<Frame, { type: "reject" }>["body"]): void {
@@ -163,7 +136,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	#command(body: Extract<Frame, { type: "command" }>["body"]): void {
 		const { agent, commandId, envelope, expiresAtMs } = body;
-		const refuse = (code: string, detail: string) => this.#link?.send(encodeFrame("reject", { agent, code, detail }));
+		const refuse = (code: string, detail: string) => this.#ways.send(encodeFrame("reject", { agent, code, detail }));
 		if (!this.#registry.has(agent)) {
 			refuse("agent_unknown", "the agent is not behind this proxy");
 			return;
@@ -202,7 +175,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	async register(news: AgentNews): Promise<readonly Uint8Array[]> {
 		this.#store.register(news);
 		this.#registry.arrived(news);
-		if (this.#isUp) this.#sendState(news);
+		if (this.#ways.isFlowing) this.#sendState(news);
 		return this.#trust.documents();
 	}
 
@@ -216,9 +189,9 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	#flushStates(): void {
 		if (this.#stateTimer !== null) clearTimeout(this.#stateTimer);
 		this.#stateTimer = null;
-		if (!this.#isUp) return;
+		if (!this.#ways.isFlowing) return;
 		for (const news of this.#registry.takeNoted()) {
-			this.#link?.send(encodeFrame("agent_state", news));
+			this.#ways.send(encodeFrame("agent_state", news));
 			this.#pump.forgetDrained(news.agent);
 		}
 	}
@@ -234,7 +207,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 			...(status?.ok ? { status: status.value } : {}),
 			...(route.value.length > 0 ? { route: route.value } : {}),
 		};
-		this.#link?.send(encodeFrame("agent_state", { agent, isUp, heardAtMs, proof: proof.value, ...known }));
+		this.#ways.send(encodeFrame("agent_state", { agent, isUp, heardAtMs, proof: proof.value, ...known }));
 	}
 
 	async backlog(agent: string, depths: LaneDepths): Promise<void> {
@@ -243,12 +216,16 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	async commandReceived(agent: string, commandId: Uint8Array): Promise<void> {
 		// Lost when the link is down: upstream sends the command again and the agent answers again.
-		if (this.#isUp) this.#link?.send(encodeFrame("command_received", { agent, commandId }));
+		this.#ways.send(encodeFrame("command_received", { agent, commandId }));
 	}
 
 	async joinPeer(peer: string): Promise<readonly Uint8Array[]> {
 		this.#store.joinPeer(peer, Date.now());
 		return this.#trust.documents();
+	}
+
+	async path(): Promise<readonly string[]> {
+		return this.#ways.path;
 	}
 
 	// ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -272,20 +249,13 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	/** Says that we live, and drops a link that says nothing back. */
 	#beat(nowMs: number): void {
-		if (this.#link === null) {
-			this.#connect();
-			return;
-		}
-		if (nowMs - this.#link.heardAtMs > UPLINK_LIMITS.silentMsMax) {
-			this.#link.close("silent", "nothing was heard");
-			return;
-		}
+		this.#ways.check(nowMs);
 		const { walBytes, lagMs } = this.#load(nowMs);
 		const health = {
 			...{ timeMs: nowMs, streams: [], outboxBytes: walBytes, oldestUnackedMs: lagMs },
 			...{ rssBytes: 0, eventCount: 0, gapCount: 0 },
 		};
-		if (this.#isUp) this.#link.send(encodeFrame("heartbeat", { health }));
+		this.#ways.send(encodeFrame("heartbeat", { health }));
 	}
 
 	#load(nowMs: number): { lanes: LaneDepths; walBytes: number; lagMs: number } {
@@ -297,12 +267,9 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	async health(): Promise<UplinkHealth> {
 		const nowMs = Date.now();
-		if (this.#link === null) this.#connect();
+		this.#ways.connect();
 		return {
-			isUp: this.#isUp,
-			upstream: this.#upstream.uri,
-			sinceMs: this.#sinceMs,
-			lastError: this.#lastError,
+			...this.#ways.health(),
 			agents: this.#registry.size,
 			agentsUp: this.#registry.agentsUp().length,
 			...this.#load(nowMs),

@@ -14,8 +14,10 @@ import {
 	rmSync,
 	writeFileSync,
 } from "node:fs";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { base64Of } from "#core/bytes/bytes.ts";
 import { readPinnedTrust, signTrustDocument, trustHash } from "#core/trust/trust-document.ts";
@@ -40,7 +42,26 @@ export interface Box {
 	readonly logPath: string;
 }
 
+/** A proxy as a test sees it. */
+export interface TestProxy {
+	readonly box: Box;
+	/** mTLS socket, and what its certificate is called. */
+	readonly port: number;
+	readonly name: string;
+	readonly uri: string;
+	readonly health: () => Promise<{ uplink: Record<string, unknown> & { isUp: boolean; walBytes: number } }>;
+}
+
+/** One proxy of a test's tree. */
+export interface ProxyPlan {
+	readonly id: string;
+	/** `sc` or ids of other proxies, in order of preference. */
+	readonly upstream: string | readonly string[];
+}
+
 export interface TestEnclave {
+	/** Every proxy by its id; the fields beside it speak of the first. */
+	readonly proxies: Readonly<Record<string, TestProxy>>;
 	readonly px: Box;
 	readonly sc: Box;
 	/** mTLS socket of the proxy, and what its certificate is called. */
@@ -52,7 +73,7 @@ export interface TestEnclave {
 	/** The enclave's own directory, to issue more nodes. */
 	readonly pkiDir: string;
 	readonly pathsOf: (role: "agent" | "px" | "sc", id: string) => NodePaths;
-	readonly health: () => Promise<{ uplink: Record<string, unknown> & { isUp: boolean; walBytes: number } }>;
+	readonly health: TestProxy["health"];
 	/** Asks the test center: GET without a body, POST with one. */
 	readonly center: <T>(path: string, body?: Record<string, string>) => Promise<T>;
 	/** How many channels have files at a hop: the runtime's own metadata is no channel. */
@@ -60,6 +81,17 @@ export interface TestEnclave {
 	/** What both boxes logged: for the message of a failed test. */
 	readonly logs: () => string;
 	readonly stop: () => Promise<void>;
+}
+
+/** A question on a connection of its own: a kept one may be closed by the server just when it is used again. */
+function askPlain(url: string, body?: string): Promise<{ status: number; text: string }> {
+	const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
+	const asked = request(url, { agent: false, method: body === undefined ? "GET" : "POST" }, (answer) => {
+		text(answer).then((whole) => resolve({ status: answer.statusCode ?? 0, text: whole }), reject);
+	});
+	asked.on("error", reject);
+	asked.end(body);
+	return promise;
 }
 
 function openBox(
@@ -79,8 +111,8 @@ function openBox(
 			child = spawn(command, ["serve", configPath, "config"], { stdio: ["ignore", log, log], env: spec.env });
 			for (let tries = 0; tries < 300; tries++) {
 				if (child.exitCode !== null) throw new Error(`workerd ended: ${readFileSync(logPath, "utf8").slice(-2000)}`);
-				const answer = await fetch(spec.healthUrl).catch(() => null);
-				if (answer?.ok) return;
+				const answer = await askPlain(spec.healthUrl).catch(() => null);
+				if (answer?.status === 200) return;
 				await sleep(20);
 			}
 			throw new Error(`workerd did not answer: ${readFileSync(logPath, "utf8").slice(-2000)}`);
@@ -117,11 +149,15 @@ function workerService(
 	];
 }
 
-interface Ports {
-	readonly proxy: number;
+interface ProxyPorts {
+	readonly links: number;
 	readonly health: number;
+}
+
+interface Ports {
 	readonly center: number;
 	readonly control: number;
+	readonly proxies: Readonly<Record<string, ProxyPorts>>;
 }
 
 /** Everything the boxes of one test are made from. */
@@ -131,16 +167,22 @@ interface Plan {
 	readonly ports: Ports;
 	readonly pathsOf: TestEnclave["pathsOf"];
 	readonly bundles: { readonly px: string; readonly sc: string };
+	readonly proxies: readonly ProxyPlan[];
 }
 
 const uriOf = (role: string, id: string) => `spiffe://${ENCLAVE}/${role}/${id}`;
 const tlsOf = (paths: NodePaths) => ({ keyPair: { key: paths.tlsKey, chain: paths.chain }, clientRoot: paths.ca });
 
-async function makePlan(base: string): Promise<Plan> {
+const portsOf = async (): Promise<ProxyPorts> => ({
+	links: await freeLoopbackPort(),
+	health: await freeLoopbackPort(),
+});
+
+async function makePlan(base: string, proxies: readonly ProxyPlan[]): Promise<Plan> {
 	const pkiDir = join(base, "pki");
 	const nodes = [
 		{ role: "sc" as const, id: "main" },
-		{ role: "px" as const, id: "px-1" },
+		...proxies.map(({ id }) => ({ role: "px" as const, id })),
 		...AGENTS.map((id) => ({ role: "agent" as const, id })),
 	];
 	const ceilings = { traceApprovals: 0, isMaskingRequired: true, traceDepthMax: 8, traceDurationSecsMax: 3600 };
@@ -155,14 +197,13 @@ async function makePlan(base: string): Promise<Plan> {
 	const bundles = { px: join(base, "px.js"), sc: join(base, "sc.js") };
 	await bundleWorker({ entryPoint: "workers/px/index.ts", outfile: bundles.px });
 	await bundleWorker({ entryPoint: "miniflare-tests/workers/center.ts", outfile: bundles.sc });
-	const [proxy, health, center, control] = (await Promise.all([0, 1, 2, 3].map(() => freeLoopbackPort()))) as [
-		number,
-		number,
-		number,
-		number,
-	];
+	const ports: Ports = {
+		center: await freeLoopbackPort(),
+		control: await freeLoopbackPort(),
+		proxies: Object.fromEntries(await Promise.all(proxies.map(async ({ id }) => [id, await portsOf()] as const))),
+	};
 	const pathsOf: Plan["pathsOf"] = (role, id) => nodePaths(nodeDirectory(pkiDir, role, id));
-	return { base, pkiDir, ports: { proxy, health, center, control }, pathsOf, bundles };
+	return { base, pkiDir, ports, pathsOf, bundles, proxies };
 }
 
 function directoryOf(plan: Plan, name: string): string {
@@ -193,82 +234,109 @@ function centerBox(plan: Plan): Box {
 	});
 }
 
-function proxyBox(plan: Plan, proxySettings: unknown): Box {
-	const { base, ports, bundles } = plan;
-	const paths = plan.pathsOf("px", "px-1");
-	const certificateHost = serverNameOf(ENCLAVE, "sc", "main");
-	const worker = workerService("px", bundles.px, {
-		storage: join(base, "px", "data"),
+/** Address, node name and certificate name of a proxy's upstream. */
+function upstreamOf(plan: Plan, id: string): { address: string; uri: string; certificateHost: string } {
+	const { center, proxies } = plan.ports;
+	if (id === "sc")
+		return {
+			address: `127.0.0.1:${center}`,
+			uri: uriOf("sc", "main"),
+			certificateHost: serverNameOf(ENCLAVE, "sc", "main"),
+		};
+	const certificateHost = serverNameOf(ENCLAVE, "px", id);
+	return { address: `127.0.0.1:${proxies[id]?.links}`, uri: uriOf("px", id), certificateHost };
+}
+
+function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestProxy {
+	const { id } = proxy;
+	const paths = plan.pathsOf("px", id);
+	const ways = [proxy.upstream].flat().map((each, index) => ({ ...upstreamOf(plan, each), name: `UPSTREAM_${index}` }));
+	const worker = workerService("px", plan.bundles.px, {
+		storage: join(plan.base, id, "data"),
 		classes: ["AgentChannel", "Uplink", "PeerLink"],
 		bindings: [
-			{ name: "NODE_URI", kind: "text", value: uriOf("px", "px-1") },
+			{ name: "NODE_URI", kind: "text", value: uriOf("px", id) },
 			{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 			{ name: "NODE_PROOF", kind: "text", value: nodeProofOf(paths) },
 			{ name: "GENESIS", kind: "text", value: base64Of(new Uint8Array(readFileSync(paths.genesis))) },
 			{ name: "SIGNING_SEED", kind: "environment", variable: "SIGNING_SEED" },
-			{ name: "UPSTREAM", kind: "service", service: "upstream" },
-			{ name: "UPSTREAM_URI", kind: "text", value: uriOf("sc", "main") },
-			{ name: "UPSTREAM_HOST", kind: "text", value: certificateHost },
+			...ways.map(({ name }) => ({ name, kind: "service" as const, service: name })),
+			{
+				name: "UPSTREAMS",
+				kind: "json",
+				value: ways.map(({ name, uri, certificateHost }) => ({ binding: name, uri, host: certificateHost })),
+			},
 			{ name: "PROXY", kind: "json", value: proxySettings },
 		],
 	});
-	const address = `127.0.0.1:${ports.center}`;
+	const { links, health } = plan.ports.proxies[id] as ProxyPorts;
 	const { keyPair } = tlsOf(paths);
-	return openBox(directoryOf(plan, "px"), {
-		healthUrl: `http://127.0.0.1:${ports.health}/healthz`,
+	const healthUrl = `http://127.0.0.1:${health}/healthz`;
+	const outward = ways.map(({ name, address, certificateHost }) => {
+		return { kind: "https" as const, name, address, certificateHost, trusted: paths.ca, keyPair };
+	});
+	const box = openBox(directoryOf(plan, id), {
+		healthUrl,
 		env: { SIGNING_SEED: base64Of(new Uint8Array(readFileSync(paths.signingKey))) },
-		services: [...worker, { kind: "https", name: "upstream", address, certificateHost, trusted: paths.ca, keyPair }],
+		services: [...worker, ...outward],
 		sockets: [
-			{
-				name: "links",
-				address: `127.0.0.1:${ports.proxy}`,
-				service: "px",
-				entrypoint: "Links",
-				tls: tlsOf(paths),
-			},
-			{ name: "health", address: `127.0.0.1:${ports.health}`, service: "px" },
+			{ name: "links", address: `127.0.0.1:${links}`, service: "px", entrypoint: "Links", tls: tlsOf(paths) },
+			{ name: "health", address: `127.0.0.1:${health}`, service: "px" },
 		],
 	});
+	return {
+		box,
+		port: links,
+		name: serverNameOf(ENCLAVE, "px", id),
+		uri: uriOf("px", id),
+		health: async () => JSON.parse((await askPlain(healthUrl)).text) as never,
+	};
 }
 
-/** Starts an enclave of one proxy, one center and two agents' identities. */
-export async function startTestEnclave(proxySettings: unknown = {}): Promise<TestEnclave> {
+/** Starts an enclave of a center, two agents' identities, and one proxy or the tree that is asked for. */
+export async function startTestEnclave(
+	proxySettings: unknown = {},
+	tree: readonly ProxyPlan[] = [{ id: "px-1", upstream: "sc" }],
+): Promise<TestEnclave> {
 	const base = mkdtempSync(join(tmpdir(), "daemoneye-links-"));
-	const plan = await makePlan(base);
+	const plan = await makePlan(base, tree);
 	const { ports, pathsOf, pkiDir } = plan;
 	const sc = centerBox(plan);
-	const px = proxyBox(plan, proxySettings);
+	const made = tree.map((proxy) => [proxy.id, proxyBox(plan, proxy, proxySettings)] as const);
+	const first = made[0]?.[1] as TestProxy;
+	const boxes = [sc, ...made.map(([, { box }]) => box)];
 	const stop = async () => {
-		await Promise.all([px.kill(), sc.kill()]);
+		await Promise.all(boxes.map((box) => box.kill()));
 		rmSync(base, { recursive: true });
 	};
-	await Promise.all([sc.start(), px.start()]).catch(async (error: Error) => {
+	await Promise.all(boxes.map((box) => box.start())).catch(async (error: Error) => {
 		await stop();
 		throw error;
 	});
 	return {
-		px,
+		proxies: Object.fromEntries(made),
+		px: first.box,
 		sc,
-		proxyPort: ports.proxy,
-		proxyName: serverNameOf(ENCLAVE, "px", "px-1"),
-		proxyUri: uriOf("px", "px-1"),
+		proxyPort: first.port,
+		proxyName: first.name,
+		proxyUri: first.uri,
 		centerPort: ports.center,
 		centerName: serverNameOf(ENCLAVE, "sc", "main"),
 		pkiDir,
 		pathsOf,
-		health: async () => (await fetch(`http://127.0.0.1:${ports.health}/healthz`)).json() as never,
+		health: first.health,
 		center: async (path, body) => {
-			const init = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
-			const answer = await fetch(`http://127.0.0.1:${ports.control}${path}`, init);
-			if (!answer.ok) throw new Error(`${path}: ${answer.status} ${(await answer.text()).slice(0, 300)}`);
-			return answer.json() as never;
+			const url = `http://127.0.0.1:${ports.control}${path}`;
+			const answer = await askPlain(url, body === undefined ? undefined : JSON.stringify(body));
+			if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.text.slice(0, 300)}`);
+			return JSON.parse(answer.text) as never;
 		},
 		channelFiles: (box) => {
-			const directory = join(base, box, "data", `${box}-AgentChannel`);
+			const directory = join(base, box === "sc" ? "sc" : (tree[0] as ProxyPlan).id, "data", `${box}-AgentChannel`);
 			const names = existsSync(directory) ? readdirSync(directory) : [];
 			return names.filter((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite").length;
 		},
-		logs: () => [px, sc].map(({ logPath }) => readFileSync(logPath, "utf8")).join("\n"),
+		logs: () => boxes.map(({ logPath }) => readFileSync(logPath, "utf8")).join("\n"),
 		stop,
 	};
 }

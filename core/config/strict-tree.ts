@@ -101,6 +101,19 @@ export function orderSetting<const Names extends readonly string[]>(names: Names
 	};
 }
 
+/** One value alone, or a list of one to `max` different ones in the order of the site's choice. Reads as a list either way. */
+export function oneOrMoreSetting<T>(item: Setting<T>, max: number): Setting<readonly T[]> {
+	return {
+		read(value, path) {
+			if (!Array.isArray(value)) return [item.read(value, path)];
+			const isDistinct = new Set(value).size === value.length;
+			if (value.length < 1 || value.length > max || !isDistinct)
+				throw new Refused("config_value_wrong", path, `must be one value or a list of up to ${max} different ones`);
+			return value.map((each) => item.read(each ?? undefined, path));
+		},
+	};
+}
+
 /** Edit distance, small strings only: for "did you mean". */
 function distance(a: string, b: string): number {
 	let row = Array.from({ length: b.length + 1 }, (_, i) => i);

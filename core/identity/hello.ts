@@ -25,6 +25,7 @@ import { hashShape, signatureShape, streamIdShape } from "#core/model/ids.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { ed25519Sign, ed25519Verify } from "#crypto";
 import { type IdentityCode, nodeProofShape, type ProvenNode, proveNode } from "./binding.ts";
+import { pathShape } from "./path.ts";
 
 /** Raised when a frame changes meaning; both sides name theirs when they differ. */
 export const PROTOCOL_VERSION = 1;
@@ -60,6 +61,8 @@ const helloPayloadShape = record({
 		list(record({ lane: field(1, laneShape), stream: field(2, streamIdShape), head: field(3, uint()) }), 8),
 	),
 	status: optional(8, agentStatusShape),
+	/** A proxy's: the path it will have above it, as the server told it; the server first. */
+	path: optional(9, pathShape),
 });
 export type HelloPayload = TypeOf<typeof helloPayloadShape>;
 

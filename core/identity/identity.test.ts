@@ -290,7 +290,7 @@ const proxyStep = (change: Partial<HelloPayload> = {}) =>
 		proxySeed,
 		proxyProof,
 	);
-const routeContext = { agentUri: URI, proxyUri, root, nowMs: NOW };
+const routeContext = { agentUri: URI, proxyUri, selfUri: "spiffe://lab/sc/main", root, nowMs: NOW };
 const upperContext = { ...routeContext, proxyUri: UPPER };
 
 test("a route is believed whose every step its maker signed for the next, and tells when each was chosen", async () => {
@@ -309,6 +309,7 @@ test("a route is believed whose every step its maker signed for the next, and te
 
 const routes: [string, readonly Uint8Array[], typeof routeContext, string][] = [
 	["no step", [], routeContext, "route_empty"],
+	["a step of the reader's own", [agentStep(), proxyStep()], { ...upperContext, selfUri: proxyUri }, "path_cycle"],
 	["a step to another proxy", [agentStep({ serverUri: UPPER })], routeContext, "hello_wrong_server"],
 	["a step missing between", [agentStep()], upperContext, "hello_wrong_server"],
 	["a proxy as the agent", [proxyStep()], upperContext, "route_of_another"],

@@ -24,6 +24,7 @@ import {
 } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
 import { agentStatusShape } from "#core/identity/hello.ts";
+import { pathShape } from "#core/identity/path.ts";
 import { routeShape } from "#core/identity/route.ts";
 import { LEDGER_LIMITS } from "#core/ledger/index.ts";
 import { laneShape } from "#core/model/batch.ts";
@@ -66,6 +67,8 @@ const FRAME_SHAPES = {
 		watermarks: field(2, list(watermarkShape, 64)),
 		/** Trust documents after genesis, oldest first. */
 		trust: field(3, list(bytes(70_000), LINK_LIMITS.trustDocumentsMax)),
+		/** To a proxy: its path from now on, this node first. */
+		path: optional(4, pathShape),
 	}),
 	/** One batch, verbatim. */
 	batch: record({ bytes: field(1, bytes(MODEL_LIMITS.batchBytesMax)) }),
@@ -123,6 +126,8 @@ const FRAME_SHAPES = {
 	trust: record({ documents: field(1, list(bytes(70_000), LINK_LIMITS.trustDocumentsMax)) }),
 	/** Last frame before the sender drops the link. */
 	bye: record({ code: field(1, text(64)), detail: field(2, text(MODEL_LIMITS.sentenceLengthMax)) }),
+	/** To a proxy: its path has changed; this node first (core/identity/path.ts). */
+	path: record({ path: field(1, pathShape) }),
 } as const;
 
 /** What a carrier's data decodes to. */

@@ -12,4 +12,5 @@ export {
 	healthShape,
 } from "./frames.ts";
 export { LINK_LIMITS } from "./limits.ts";
+export { DEFAULT_PARENT_TIMES, PARENT_LIMITS, Parents, type ParentTimes } from "./parents.ts";
 export { EMPTY_STREAM, judgeSequence, type SequenceVerdict, type StreamState } from "./sequence.ts";

@@ -94,7 +94,11 @@ export class AgentChannel extends AgentChannelBase<Env> {
 
 export class Links extends WorkerEntrypoint<Env> {
 	override fetch(request: Request): Promise<Response> {
-		return answerLink(request, this.env, { agent: null, peer: this.env.PEER_LINK });
+		return answerLink(request, this.env, {
+			agent: null,
+			peer: this.env.PEER_LINK,
+			path: async () => [this.env.NODE_URI],
+		});
 	}
 }
 

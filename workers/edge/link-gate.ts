@@ -12,9 +12,11 @@ import {
 	LINK_PATHS,
 	LINK_SUBPROTOCOL,
 	makeNonce,
+	PEER_CHALLENGE_SEARCH,
 } from "#core/identity/challenge.ts";
 import { type HelloCode, PROTOCOL_VERSION, readHelloNonce, verifyHello } from "#core/identity/hello.ts";
 import { type NodeRole, parseNodeUri } from "#core/identity/node-uri.ts";
+import { judgePath, type PathCode } from "#core/identity/path.ts";
 import { assertInvariant, type Failure, fail, ok, type Result } from "#core/result.ts";
 import { type Admitted, admittedRequest } from "../../durable/admitted.ts";
 import { EDGE_LIMITS } from "./limits.ts";
@@ -35,6 +37,8 @@ export interface LinkGateEnv {
 export interface LinkDoors {
 	readonly agent: Door | null;
 	readonly peer: Door | null;
+	/** The path that a proxy below this node would have above it: this node first. */
+	readonly path: () => Promise<readonly string[]>;
 }
 
 export type LinkCode =
@@ -50,6 +54,7 @@ export type LinkCode =
 	| "hello_nonce_used"
 	| "hello_role"
 	| "hello_enclave"
+	| PathCode
 	| "nonces_exhausted";
 
 /** Refusals whose status is not 403. */
@@ -136,6 +141,8 @@ async function admit(
 	const { node, proof, payload } = verified.value;
 	if (node.role !== role) return fail("hello_role", `${node.uri} may not use this path`);
 	if (node.enclave !== self.value.enclave) return fail("hello_enclave", `${node.uri} is of another enclave`);
+	const path = judgePath(payload.path ?? [], node.uri);
+	if (!path.ok) return path;
 	const used = nonces.use(serverNonce, nowMs);
 	if (!used.ok) return used;
 	const { id, uri, signingKey, notAfterMs } = node;
@@ -163,10 +170,14 @@ export async function answerLink(
 	nonces: Nonces = processNonces,
 ): Promise<Response> {
 	if (request.method !== "GET") return refuse(request, fail("method_not_allowed", "links are opened by GET"));
-	const { pathname } = new URL(request.url);
+	const { pathname, search } = new URL(request.url);
 	if (pathname === LINK_PATHS.challenge) {
 		const timeMs = Date.now();
-		const answer = { nonce: hexOf(nonces.make(timeMs)), serverUri: env.NODE_URI, timeMs, protocol: PROTOCOL_VERSION };
+		const answer = {
+			...{ nonce: hexOf(nonces.make(timeMs)), serverUri: env.NODE_URI, timeMs, protocol: PROTOCOL_VERSION },
+			// Agents come in thousands and need no path: it costs a question to an object.
+			...(search === PEER_CHALLENGE_SEARCH && doors.peer !== null ? { path: await doors.path() } : {}),
+		};
 		return Response.json(answer, { headers: { "cache-control": "no-store" } });
 	}
 	const way =

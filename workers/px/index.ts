@@ -22,7 +22,12 @@ export class AgentChannel extends AgentChannelBase<Env> {}
 /** The mTLS socket: agents, and proxies below this one. */
 export class Links extends WorkerEntrypoint<Env> {
 	override fetch(request: Request): Promise<Response> {
-		return answerLink(request, this.env, { agent: this.env.AGENT_CHANNEL, peer: this.env.PEER_LINK ?? null });
+		const { AGENT_CHANNEL: agent, PEER_LINK: peer, UPLINK } = this.env;
+		return answerLink(request, this.env, {
+			agent,
+			peer: peer ?? null,
+			path: () => UPLINK.getByName(UPLINK_NAME).path(),
+		});
 	}
 }
 

@@ -67,7 +67,11 @@ export class Detector extends DetectorBase<ScEnv> {
 /** The mTLS socket: proxies. Agents reach the Security Center through one. */
 export class Links extends WorkerEntrypoint<ScEnv> {
 	override fetch(request: Request): Promise<Response> {
-		return answerLink(request, this.env, { agent: null, peer: this.env.PEER_LINK });
+		return answerLink(request, this.env, {
+			agent: null,
+			peer: this.env.PEER_LINK,
+			path: async () => [this.env.NODE_URI],
+		});
 	}
 }
 
