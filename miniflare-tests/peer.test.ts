@@ -239,6 +239,15 @@ test("an agent behind a proxy behind this one is believed by the hellos of both"
 	link.close();
 });
 
+test("a proxy that an agent's certificate does not name gets nothing of the agent's, though the agent signed a hello to it", async () => {
+	const added = await addNode(enclave.pkiDir, { role: "agent", id: "assigned", proxies: ["px-1"] }, Date.now());
+	ok(added.ok);
+	const link = await openPeer();
+	link.send("agent_state", stateOf(identityOf("assigned", added.value.paths)));
+	await link.expect("reject", (body) => body.agent === "assigned" && body.code === "proxy_not_listed");
+	link.close();
+});
+
 test("a proxy passes the route of an agent behind a lower proxy on, and the command comes back the same way", async () => {
 	const added = await addNode(enclave.pkiDir, { role: "agent", id: "deep" }, Date.now());
 	ok(added.ok);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { ed25519Signer } from "#core/ledger/index.ts";
 import { encodeFrame } from "#core/protocol/index.ts";
@@ -13,7 +14,6 @@ import { Lanes } from "../stream/lanes.ts";
 import { Hop, until } from "../testing/hop.ts";
 import { createLab, ENCLAVE, fileText, genesis, type Lab, LEDGER_ORIGIN, LEDGER_SEED } from "../testing/lab.ts";
 import { DISK, draftOf, Rig } from "../testing/rig.ts";
-import { Backoff } from "./backoff.ts";
 import { LedgerMemory } from "./ledger-memory.ts";
 import { Link } from "./link.ts";
 
@@ -26,12 +26,23 @@ interface Stage {
 	readonly codes: string[];
 }
 
+/** How long a preferred proxy must have answered here; each link wants up to twice that. */
+const STABLE_MS = 400;
+
+interface StageOptions {
+	/** What the agent's certificate names. */
+	readonly proxies?: readonly string[];
+	/** Ports of proxies that come after the stage's own in the list. */
+	readonly later?: (lab: Lab) => Promise<readonly number[]>;
+}
+
 /** A link over an outbox in memory, against a real server. */
 async function stage(
 	t: TestContext,
 	proxy?: (lab: Lab) => Promise<ConstructorParameters<typeof Hop>[0]>,
+	{ proxies, later }: StageOptions = {},
 ): Promise<Stage> {
-	const lab = await createLab();
+	const lab = await createLab(proxies);
 	const hop = new Hop(proxy === undefined ? lab.proxy : await proxy(lab));
 	await hop.listen();
 	const path = lab.config(hop.port);
@@ -58,7 +69,8 @@ async function stage(
 		onHeld: () => link.pump(),
 	});
 	const link: Link = new Link({
-		target: config.value.target,
+		targets: [...config.value.targets, ...((await later?.(lab)) ?? []).map((port) => ({ host: "127.0.0.1", port }))],
+		parentTimes: { probeMs: 50, stableMs: STABLE_MS },
 		tls: identity.value.tls,
 		identity: identity.value.link,
 		outbox,
@@ -330,6 +342,16 @@ for (const [title, role, enclave] of [
 	});
 }
 
+test("a proxy that the agent's certificate does not name gets no hello, one that it names gets one", async (t) => {
+	const { hop, link, codes } = await stage(t, undefined, { proxies: ["edge-2"] });
+	link.start();
+	await until("the refusal", () => codes.some((line) => line.includes("proxy_not_listed")));
+	assert.equal(hop.hellos.length, 0);
+	const named = await stage(t, undefined, { proxies: ["edge-2", "edge-1"] });
+	named.link.start();
+	await until("the link", () => named.link.isUp);
+});
+
 test("a server that claims another name than its certificate bears gets no hello", async (t) => {
 	const { hop, link, codes } = await stage(t);
 	hop.serverUri = "spiffe://lab/sc/main";
@@ -356,14 +378,102 @@ test("a frame of the other tier is ignored without dropping the link", async (t)
 	assert.ok(link.isUp);
 });
 
-test("the wait grows to its cap with jitter and starts anew after a good link", () => {
-	const backoff = new Backoff(() => 0.999999);
-	const waits = Array.from({ length: 12 }, () => backoff.next());
-	assert.equal(waits[0], AGENT_LIMITS.backoffFirstMs);
-	assert.equal(waits.at(-1), AGENT_LIMITS.backoffMaxMs);
-	backoff.ended(AGENT_LIMITS.backoffResetMs - 1);
-	assert.equal(backoff.next(), AGENT_LIMITS.backoffMaxMs);
-	backoff.ended(AGENT_LIMITS.backoffResetMs);
-	assert.equal(backoff.next(), AGENT_LIMITS.backoffFirstMs);
-	assert.equal(new Backoff(() => 0).next(), 0);
+/** A stage with a second proxy behind its own. */
+async function pairStage(t: TestContext) {
+	const others: Hop[] = [];
+	const at = await stage(t, undefined, {
+		later: async (lab) => {
+			const other = new Hop(lab.proxy);
+			await other.listen();
+			others.push(other);
+			return [other.port];
+		},
+	});
+	const [second] = others;
+	assert.ok(second);
+	t.after(() => second.close());
+	return { ...at, first: at.hop, second };
+}
+
+/** What two proxies hold, by stream and number: the key by which the Security Center stores a batch once. */
+function heldBy(...hops: readonly Hop[]): Map<string, Uint8Array> {
+	const held = new Map<string, Uint8Array>();
+	for (const { streams } of hops)
+		for (const [id, { batches }] of streams)
+			for (const { header, headerBytes } of batches) {
+				const key = `${id}/${header.seq}`;
+				assert.deepEqual(held.get(key) ?? headerBytes, headerBytes, "one number, one content");
+				held.set(key, headerBytes);
+			}
+	return held;
+}
+
+test("a dead proxy is passed over for the next of the list and taken back when it is well; nothing is lost or doubled", async (t) => {
+	const { first, second, link, lanes, codes } = await pairStage(t);
+	const { port } = first;
+	const add = (from: number, to: number) => {
+		for (let pid = from; pid <= to; pid++)
+			for (const lane of ["trace", "alert", "bulk"] as const) put(lanes, lane, pid);
+	};
+	link.start();
+	await until("the first", () => first.isUp);
+	add(1, 5);
+	await until("five", () => first.events.length === 15);
+	const diedAtMs = performance.now();
+	await first.close();
+	add(6, 10);
+	await until("the second", () => second.isUp, 10_000);
+	assert.ok(performance.now() - diedAtMs < 10_000);
+	await until("ten", () => new Set(pids(second)).size >= 5);
+	const backAtMs = performance.now();
+	await first.listen(port);
+	await until("the return", () => first.isUp);
+	assert.ok(performance.now() - backAtMs >= STABLE_MS, "before it had been well for long enough");
+	assert.equal(second.isUp, false);
+	add(11, 15);
+	const all = () => [...first.events, ...second.events];
+	await until("fifteen", () => pids(first).filter((pid) => pid === 15).length === 3);
+	assert.deepEqual(
+		[...new Set(all().map(({ payload }) => payload.pid))].sort((a, b) => Number(a) - Number(b)),
+		Array.from({ length: 15 }, (_, index) => index + 1),
+	);
+	assert.equal(all().filter(({ kind }) => kind === "gap").length, 0);
+	assert.equal(heldBy(first, second).size, 45, "fifteen batches of three lanes, each under one number");
+	assert.equal(codes.filter((line) => line.startsWith("link_moves")).length, 1);
+});
+
+test("a preferred proxy that comes and goes is not taken back", async (t) => {
+	const { first, second, link, codes } = await pairStage(t);
+	const { port } = first;
+	await first.close();
+	link.start();
+	await until("the second", () => second.isUp);
+	for (let round = 0; round < 4; round++) {
+		await first.listen(port);
+		await new Promise((resolve) => setTimeout(resolve, STABLE_MS / 2));
+		await first.close();
+		await new Promise((resolve) => setTimeout(resolve, STABLE_MS / 4));
+	}
+	assert.ok(second.isUp);
+	assert.equal(second.hellos.length, 1);
+	assert.equal(codes.filter((line) => line.startsWith("link_moves")).length, 0);
+});
+
+test("a proxy that accepts and never answers is given up while another waits, within ten seconds", async (t) => {
+	const { first, second, link } = await pairStage(t);
+	const { port } = first;
+	await first.close();
+	const silent = createServer();
+	await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
+	const sockets: Socket[] = [];
+	silent.on("connection", (socket) => sockets.push(socket));
+	t.after(() => {
+		for (const socket of sockets) socket.destroy();
+		silent.close();
+	});
+	const startedAtMs = performance.now();
+	link.start();
+	await until("the second", () => second.isUp, 10_000);
+	assert.ok(performance.now() - startedAtMs < 10_000);
+	assert.ok(sockets.length >= 1);
 });

@@ -1,5 +1,5 @@
 /**
- * The link to the hop: challenge, hello, WebSocket, frames, and again. Evidence fails open: whatever the hop does, capture goes
+ * The link to the hop: challenge, hello, WebSocket, frames, and again, to the best of the listed proxies that is well. Evidence fails open: whatever the hop does, capture goes
  * on and the outbox holds. Guarantees: the server is the one whose URI its certificate bears, on both connections; the first
  * frame is a welcome; a link without a sign of life is dropped. Must never decide anything about a trace: a command is handed on
  * as the bytes that came.
@@ -12,13 +12,21 @@ import type { Binding } from "#core/identity/binding.ts";
 import { HELLO_HEADER, LINK_PATHS, LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
 import { type AgentStatus, PROTOCOL_VERSION, signHello } from "#core/identity/hello.ts";
 import { LANES } from "#core/model/batch.ts";
-import { decodeFrame, encodeFrame, type Frame, type Health } from "#core/protocol/index.ts";
+import {
+	decodeFrame,
+	encodeFrame,
+	type Frame,
+	type Health,
+	PARENT_LIMITS,
+	Parents,
+	type ParentTimes,
+} from "#core/protocol/index.ts";
+import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Chain } from "../outbox/chain.ts";
 import type { Outbox } from "../outbox/outbox.ts";
-import { Backoff } from "./backoff.ts";
 import type { LedgerMemory } from "./ledger-memory.ts";
 import { Sender } from "./sender.ts";
 import {
@@ -43,10 +51,14 @@ export interface LinkIdentity {
 	readonly seed: Uint8Array;
 	/** DER of the pinned root. */
 	readonly root: Uint8Array;
+	/** The proxies that the certificate names; null: every one of the enclave. */
+	readonly proxies: readonly string[] | null;
 }
 
 export interface LinkOptions {
-	readonly target: LinkTarget;
+	/** In order of preference. */
+	readonly targets: readonly LinkTarget[];
+	readonly parentTimes: ParentTimes;
 	readonly tls: TlsFiles;
 	readonly identity: LinkIdentity;
 	readonly outbox: Outbox;
@@ -74,15 +86,20 @@ export function streamHeads(outbox: Outbox): { lane: Chain["lane"]; stream: Uint
 
 export class Link {
 	readonly #options: LinkOptions;
-	readonly #backoff: Backoff;
+	readonly #parents: Parents;
 	#socket: WebSocket | null = null;
 	#sender: Sender | null = null;
+	/** The wait before the next try. */
 	#timer: NodeJS.Timeout | null = null;
+	/** The wait before the next look at preferred proxies. */
+	#probeTimer: NodeJS.Timeout | null = null;
+	#upAtMs: number | null = null;
+	#isMoving = false;
 	#isStopped = false;
 
 	constructor(options: LinkOptions) {
 		this.#options = options;
-		this.#backoff = new Backoff(options.random);
+		this.#parents = new Parents(options.targets.length, options.random, options.parentTimes);
 	}
 
 	get isUp(): boolean {
@@ -101,6 +118,7 @@ export class Link {
 	stop(): void {
 		this.#isStopped = true;
 		if (this.#timer !== null) clearTimeout(this.#timer);
+		this.#stopProbing();
 		if (this.#sender !== null)
 			this.#send(encodeFrame("bye", { code: "agent_stopped", detail: "the agent was stopped" }));
 		this.#socket?.close(1000);
@@ -112,18 +130,30 @@ export class Link {
 	}
 
 	#peer(): PeerContext {
-		const { root, enclave } = this.#options.identity;
-		return { root, enclave, nowMs: this.#options.nowMs() };
+		const { root, enclave, proxies } = this.#options.identity;
+		return { root, enclave, proxies, nowMs: this.#options.nowMs(), timeoutMs: this.#timeoutMs() };
+	}
+
+	/** Where another proxy waits for its turn, a silent one is given up sooner. */
+	#timeoutMs(): number {
+		return this.#options.targets.length > 1 ? PARENT_LIMITS.tryMsMax : AGENT_LIMITS.connectTimeoutMs;
+	}
+
+	#target(index: number): LinkTarget {
+		const target = this.#options.targets[index];
+		assertInvariant(target !== undefined, "a proxy stands in the list");
+		return target;
 	}
 
 	async #attempt(): Promise<void> {
-		const { target, tls, log, nowMs, onFatal } = this.#options;
+		const { tls, log, nowMs, onFatal } = this.#options;
 		try {
+			const target = this.#target(this.#parents.current);
 			const challenge = await fetchChallenge(target, tls, this.#peer());
 			if (this.#isStopped) return;
 			if (!challenge.ok) {
 				log("link_failed", { reason: challenge.code, detail: challenge.detail });
-				this.#again(0);
+				this.#again();
 				return;
 			}
 			const skewMs = challenge.value.timeMs - nowMs();
@@ -134,10 +164,48 @@ export class Link {
 		}
 	}
 
-	#again(livedMs: number): void {
+	#again(): void {
 		if (this.#isStopped) return;
-		this.#backoff.ended(livedMs);
-		this.#timer = setTimeout(() => void this.#attempt(), this.#backoff.next());
+		const livedMs = this.#upAtMs === null ? 0 : this.#options.monotonicMs() - this.#upAtMs;
+		this.#upAtMs = null;
+		const waitMs = this.#isMoving ? 0 : this.#parents.ended(livedMs);
+		this.#isMoving = false;
+		this.#timer = setTimeout(() => void this.#attempt(), waitMs);
+	}
+
+	#probeLater(): void {
+		this.#stopProbing();
+		if (this.#parents.current === 0) return;
+		this.#probeTimer = setTimeout(() => void this.#probe(this.#sender), this.#parents.probeInMs());
+	}
+
+	#stopProbing(): void {
+		if (this.#probeTimer !== null) clearTimeout(this.#probeTimer);
+		this.#probeTimer = null;
+	}
+
+	/** Asks the preferred proxies whether they are there; leaves this link for one that has been for long enough. */
+	async #probe(sender: Sender | null): Promise<void> {
+		const { tls, log, monotonicMs, onFatal } = this.#options;
+		try {
+			for (let index = 0; index < this.#parents.current; index++) {
+				const answer = await fetchChallenge(this.#target(index), tls, this.#peer());
+				if (this.#isStopped || sender === null || sender !== this.#sender) return;
+				this.#parents.heard(index, answer.ok, monotonicMs());
+			}
+			const better = this.#parents.better(monotonicMs());
+			if (better === null) {
+				this.#probeLater();
+				return;
+			}
+			log("link_moves", { to: better });
+			this.#parents.moveTo(better);
+			this.#isMoving = true;
+			this.#send(encodeFrame("bye", { code: "agent_moved", detail: "a preferred proxy is back" }));
+			this.#socket?.close(1000);
+		} catch (error) {
+			onFatal(error);
+		}
 	}
 
 	#hello(challenge: Challenge): string {
@@ -156,18 +224,18 @@ export class Link {
 	}
 
 	#open(challenge: Challenge): void {
-		const { target, tls, log, monotonicMs, onFatal } = this.#options;
+		const { tls, log, onFatal } = this.#options;
+		const target = this.#target(this.#parents.current);
 		const host = target.host.includes(":") ? `[${target.host}]` : target.host;
 		const socket = new WebSocket(`wss://${host}:${target.port}${LINK_PATHS.agent}`, [LINK_SUBPROTOCOL], {
 			...tlsOptions(target, tls),
 			headers: { [HELLO_HEADER]: this.#hello(challenge) },
-			handshakeTimeout: AGENT_LIMITS.connectTimeoutMs,
+			handshakeTimeout: this.#timeoutMs(),
 			maxPayload: AGENT_LIMITS.linkMessageBytesMax,
 			perMessageDeflate: false,
 			agent: false,
 		} as ConstructorParameters<typeof WebSocket>[2]);
 		this.#socket = socket;
-		const openedAtMs = monotonicMs();
 		const life = new LinkLife(socket, () => log("link_half_open"));
 		// Frames wait until the peer of this second connection is proved too.
 		let verified: Promise<boolean> = Promise.resolve(false);
@@ -194,7 +262,8 @@ export class Link {
 			if (this.#sender !== null) log("link_down", { closeCode: code });
 			this.#sender = null;
 			this.#socket = null;
-			this.#again(monotonicMs() - openedAtMs);
+			this.#stopProbing();
+			this.#again();
 		});
 	}
 
@@ -264,6 +333,9 @@ export class Link {
 			body.watermarks,
 		);
 		log("link_up");
+		this.#upAtMs = monotonicMs();
+		this.#parents.up();
+		this.#probeLater();
 		this.heartbeat();
 		this.#sender.pump();
 	}

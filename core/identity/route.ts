@@ -7,6 +7,7 @@ import { bytes, list } from "#core/codec/index.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { type HelloCode, verifyRelayedHello } from "./hello.ts";
 import { PATH_LIMITS } from "./path.ts";
+import { isListed } from "./proxy-list.ts";
 
 export const ROUTE_LIMITS = {
 	/** What the door of a node takes: 32 KiB of base64. */
@@ -18,7 +19,7 @@ export const ROUTE_LIMITS = {
 /** Hellos, the agent's first. */
 export const routeShape = list(bytes(ROUTE_LIMITS.helloBytesMax), ROUTE_LIMITS.hopsMax);
 
-export type RouteCode = HelloCode | "route_empty" | "route_of_another" | "path_cycle";
+export type RouteCode = HelloCode | "route_empty" | "route_of_another" | "path_cycle" | "proxy_not_listed";
 
 export interface RouteContext {
 	readonly agentUri: string;
@@ -46,6 +47,8 @@ export async function verifyRoute(
 		if (uri === context.selfUri) return fail("path_cycle", `step ${index} is this node's own`);
 		if (index === 0 ? uri !== context.agentUri : role !== "px")
 			return fail("route_of_another", `step ${index} is of ${uri}`);
+		if (index === 0 && !isListed(step.value.node.proxies, serverUri))
+			return fail("proxy_not_listed", `the list of ${uri} does not name ${serverUri}`);
 		timesMs.unshift(step.value.timeMs);
 		serverUri = uri;
 	}

@@ -105,7 +105,7 @@ async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string
 	if (!opened.ok) return opened;
 	for (const { id } of start.agents) {
 		if (opened.value.nodes.some(({ uri }) => uri.endsWith(`/agent/${id}`))) continue;
-		const added = await addNode(dataDir, { role: "agent", id }, nowMs);
+		const added = await addNode(dataDir, { role: "agent", id, proxies: proxiesOf(dataDir) }, nowMs);
 		if (!added.ok) return added;
 	}
 	return openEnclavePki(dataDir, nowMs);

@@ -17,6 +17,7 @@ import {
 import { type HelloCode, PROTOCOL_VERSION, readHelloNonce, verifyHello } from "#core/identity/hello.ts";
 import { type NodeRole, parseNodeUri } from "#core/identity/node-uri.ts";
 import { judgePath, type PathCode } from "#core/identity/path.ts";
+import { isListed } from "#core/identity/proxy-list.ts";
 import { assertInvariant, type Failure, fail, ok, type Result } from "#core/result.ts";
 import { type Admitted, admittedRequest } from "../../durable/admitted.ts";
 import { EDGE_LIMITS } from "./limits.ts";
@@ -55,6 +56,8 @@ export type LinkCode =
 	| "hello_role"
 	| "hello_enclave"
 	| PathCode
+	/** The agent's certificate assigns it to other proxies. */
+	| "proxy_not_listed"
 	| "nonces_exhausted";
 
 /** Refusals whose status is not 403. */
@@ -141,6 +144,8 @@ async function admit(
 	const { node, proof, payload } = verified.value;
 	if (node.role !== role) return fail("hello_role", `${node.uri} may not use this path`);
 	if (node.enclave !== self.value.enclave) return fail("hello_enclave", `${node.uri} is of another enclave`);
+	if (role === "agent" && !isListed(node.proxies, env.NODE_URI))
+		return fail("proxy_not_listed", `the certificate of ${node.uri} does not name this proxy`);
 	const path = judgePath(payload.path ?? [], node.uri);
 	if (!path.ok) return path;
 	const used = nonces.use(serverNonce, nowMs);
