@@ -50,6 +50,8 @@ export interface TestProxy {
 	readonly name: string;
 	readonly uri: string;
 	readonly health: () => Promise<{ uplink: Record<string, unknown> & { isUp: boolean; walBytes: number } }>;
+	/** Asks its loopback socket. */
+	readonly ask: <T>(path: string) => Promise<T>;
 }
 
 /** One proxy of a test's tree. */
@@ -178,7 +180,7 @@ const portsOf = async (): Promise<ProxyPorts> => ({
 	health: await freeLoopbackPort(),
 });
 
-async function makePlan(base: string, proxies: readonly ProxyPlan[]): Promise<Plan> {
+async function makePlan(base: string, proxies: readonly ProxyPlan[], proxyWorker: string): Promise<Plan> {
 	const pkiDir = join(base, "pki");
 	const nodes = [
 		{ role: "sc" as const, id: "main" },
@@ -195,7 +197,7 @@ async function makePlan(base: string, proxies: readonly ProxyPlan[]): Promise<Pl
 	});
 	if (!created.ok) throw new Error(created.detail);
 	const bundles = { px: join(base, "px.js"), sc: join(base, "sc.js") };
-	await bundleWorker({ entryPoint: "workers/px/index.ts", outfile: bundles.px });
+	await bundleWorker({ entryPoint: proxyWorker, outfile: bundles.px });
 	await bundleWorker({ entryPoint: "miniflare-tests/workers/center.ts", outfile: bundles.sc });
 	const ports: Ports = {
 		center: await freeLoopbackPort(),
@@ -290,6 +292,7 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 		name: serverNameOf(ENCLAVE, "px", id),
 		uri: uriOf("px", id),
 		health: async () => JSON.parse((await askPlain(healthUrl)).text) as never,
+		ask: async (path) => JSON.parse((await askPlain(new URL(path, healthUrl).href)).text) as never,
 	};
 }
 
@@ -297,9 +300,10 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 export async function startTestEnclave(
 	proxySettings: unknown = {},
 	tree: readonly ProxyPlan[] = [{ id: "px-1", upstream: "sc" }],
+	proxyWorker = "workers/px/index.ts",
 ): Promise<TestEnclave> {
 	const base = mkdtempSync(join(tmpdir(), "daemoneye-links-"));
-	const plan = await makePlan(base, tree);
+	const plan = await makePlan(base, tree, proxyWorker);
 	const { ports, pathsOf, pkiDir } = plan;
 	const sc = centerBox(plan);
 	const made = tree.map((proxy) => [proxy.id, proxyBox(plan, proxy, proxySettings)] as const);
