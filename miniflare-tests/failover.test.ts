@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { base64Of, hexOf } from "#core/bytes/bytes.ts";
@@ -39,7 +40,7 @@ const untilBy = (id: string) =>
 		`the way by ${id}`,
 		async () => (await site.health()).uplink as unknown as { upstream: string; isForwarding: boolean },
 		({ upstream, isForwarding }) => isForwarding && upstream === px(id),
-		15_000,
+		40_000,
 	);
 
 /** Sends a batch of every lane every few milliseconds until it is stopped. */
@@ -131,6 +132,32 @@ test("an upstream that is alive and cut off is left for one that leads to the ce
 	await untilBy("px-r2");
 	equal((await first.health()).uplink.isForwarding, false);
 	await top.box.start();
+	await untilBy("px-r1");
+});
+
+test("an upstream whose links stand and say nothing is noticed within 30 seconds, and so is a proxy below", async () => {
+	await untilBy("px-r1");
+	const frozenAtMs = Date.now();
+	first.box.freeze();
+	try {
+		await until(
+			"the notice",
+			async () => (await site.health()).uplink.lastError as string | null,
+			(lastError) => lastError?.startsWith("silent") === true,
+			35_000,
+		);
+		ok(Date.now() - frozenAtMs <= 31_000, `${Date.now() - frozenAtMs} ms`);
+		await untilBy("px-r2");
+		// What stands above the frozen one notices it too.
+		await until(
+			"the notice above",
+			() => readFileSync(top.box.logPath, "utf8"),
+			(log) => /peer_dropped.*px-r1.*silent/.test(log),
+			Math.max(1, frozenAtMs + 31_000 - Date.now()),
+		);
+	} finally {
+		first.box.thaw();
+	}
 	await untilBy("px-r1");
 });
 

@@ -39,6 +39,9 @@ export interface Box {
 	/** SIGKILL: nothing is flushed, nobody is told. */
 	kill(): Promise<void>;
 	start(): Promise<void>;
+	/** SIGSTOP and SIGCONT: its connections stand and nothing comes from them, as on a half-open link. */
+	freeze(): void;
+	thaw(): void;
 	readonly logPath: string;
 }
 
@@ -119,6 +122,8 @@ function openBox(
 			}
 			throw new Error(`workerd did not answer: ${readFileSync(logPath, "utf8").slice(-2000)}`);
 		},
+		freeze: () => void child?.kill("SIGSTOP"),
+		thaw: () => void child?.kill("SIGCONT"),
 		async kill() {
 			if (child === null || child.exitCode !== null || child.signalCode !== null) return;
 			const ended = once(child, "exit");

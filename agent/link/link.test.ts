@@ -113,6 +113,23 @@ function put(lanes: Lanes, lane: "trace" | "bulk" | "alert", pid: number, text =
 
 const pids = (hop: Hop) => hop.events.map(({ payload }) => payload.pid);
 
+// First of all: a link of another test that ended under mocked timers would keep its own for ever.
+test("a half-open link is noticed at the third ping, within 30 seconds, and the next proxy is taken", async (t) => {
+	t.mock.timers.enable({ apis: ["setInterval"] });
+	const { first, second, link, codes } = await pairStage(t);
+	link.start();
+	await until("the first", () => link.isUp);
+	first.freeze();
+	let passedMs = 0;
+	for (; passedMs < 30_000 && link.isUp; passedMs += AGENT_LIMITS.pingMs) {
+		assert.equal(codes.filter((line) => line.startsWith("link_half_open")).length, 0);
+		t.mock.timers.tick(AGENT_LIMITS.pingMs);
+		await new Promise((resolve) => setTimeout(resolve, 50));
+	}
+	await until("the notice", () => codes.some((line) => line.startsWith("link_half_open")), 200);
+	await until("the second", () => second.isUp);
+});
+
 test("what was held before the link comes in lane priority, and receipts free it", async (t) => {
 	const { hop, link, lanes, rig } = await stage(t);
 	put(lanes, "bulk", 1);

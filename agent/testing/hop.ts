@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { bytesOfBase64, hexOf } from "#core/bytes/bytes.ts";
 import { HELLO_HEADER, LINK_PATHS, LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
@@ -36,6 +37,7 @@ export class Hop {
 	readonly #nonces = new Set<string>();
 	readonly ledger = new TestLedger({ enclave: ENCLAVE, seed: LEDGER_SEED });
 	#current: WebSocket | null = null;
+	#raw: Duplex | null = null;
 	port = 0;
 	signingKey: Uint8Array = new Uint8Array(32);
 	readonly hellos: HelloPayload[] = [];
@@ -72,6 +74,7 @@ export class Hop {
 		this.#server.on("upgrade", (request, socket, head) => {
 			void this.#greet(request).then((isGood) => {
 				if (!isGood) return socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+				this.#raw = socket;
 				this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket));
 			});
 		});
@@ -84,6 +87,7 @@ export class Hop {
 
 	async close(): Promise<void> {
 		this.drop();
+		this.#raw?.destroy();
 		this.#server.closeAllConnections();
 		await new Promise<void>((resolve) => this.#server.close(() => resolve()));
 	}
@@ -91,6 +95,11 @@ export class Hop {
 	drop(): void {
 		this.#current?.terminate();
 		this.#current = null;
+	}
+
+	/** The connection stands and nothing more is read from it or said: a half-open link. */
+	freeze(): void {
+		this.#raw?.pause();
 	}
 
 	get isUp(): boolean {
