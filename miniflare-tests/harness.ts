@@ -189,7 +189,7 @@ async function makePlan(base: string, proxies: readonly ProxyPlan[], proxyWorker
 	const pkiDir = join(base, "pki");
 	const nodes = [
 		{ role: "sc" as const, id: "main" },
-		...proxies.map(({ id }) => ({ role: "px" as const, id })),
+		...proxies.map(({ id }) => ({ role: "px" as const, id, ips: ["127.0.0.1"] })),
 		...AGENTS.map((id) => ({ role: "agent" as const, id })),
 	];
 	const ceilings = { traceApprovals: 0, isMaskingRequired: true, traceDepthMax: 8, traceDurationSecsMax: 3600 };
