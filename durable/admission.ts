@@ -25,6 +25,8 @@ export interface AdmissionContext {
 	 * whether anything is missing is judged where all paths meet.
 	 */
 	readonly mayResume: (stream: Uint8Array) => boolean;
+	/** The batch of a stream that was refused for want of room and is to come first; nothing after it is taken, or judged missing. */
+	readonly heldBackAt: (stream: Uint8Array) => number | undefined;
 }
 
 export type Admission =
@@ -46,6 +48,9 @@ function judge(batch: ReadBatch, hash: Uint8Array, context: AdmissionContext): A
 	if (known !== undefined && known.lane !== lane)
 		return refused("lane_mismatch", `this stream is of lane ${known.lane}, the batch of lane ${lane}`, at);
 	const state = known?.state ?? EMPTY_STREAM;
+	const held = context.heldBackAt(stream);
+	if (held !== undefined && seq > held)
+		return refused("skipped", `batch ${seq} came, ${held} is next`, { stream, lane, seq: held });
 	const isResumed = seq > state.received + 1 && context.mayResume(stream);
 	const base = isResumed ? { received: seq - 1, lastHash: prevHash } : state;
 	const verdict = judgeSequence(base, { seq, prevHash, hash });

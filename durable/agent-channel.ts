@@ -13,10 +13,11 @@ import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
 import { agentStatusShape } from "#core/identity/hello.ts";
 import { routeShape } from "#core/identity/route.ts";
 import type { Lane } from "#core/model/batch.ts";
-import { encodeFrame, type FrameBody } from "#core/protocol/index.ts";
+import { encodeFrame, type FrameBody, isPassingCode, isRoomCode } from "#core/protocol/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { AgentSession } from "./agent-session.ts";
+import { type BoxDisk, boxDiskOf, type DiskEnv, refreshDisk } from "./box-disk.ts";
 import { type ChannelIdentity, ChannelStore } from "./channel-store.ts";
 import type { StoreDrain } from "./drain.ts";
 import {
@@ -27,7 +28,6 @@ import {
 	type ChannelStats,
 	type EnqueueCode,
 	type IngestAnswer,
-	isRetried,
 	type LaneDepths,
 	type Namespace,
 	type PeerLinkFace,
@@ -46,7 +46,7 @@ import { readMessage } from "./read-message.ts";
 import { type ProxySettings, readFlowSettings } from "./settings.ts";
 import { StorePump } from "./store-pump.ts";
 
-export interface ChannelEnv {
+export interface ChannelEnv extends DiskEnv {
 	readonly PROXY?: ProxySettings;
 	/** At a proxy: where batches go. */
 	readonly UPLINK?: Namespace<UplinkFace>;
@@ -57,6 +57,7 @@ export interface ChannelEnv {
 export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends DurableObject<E> implements AgentChannelFace {
 	/** The Security Center's worker sets it; without one the channel is a relay and its Uplink pulls. */
 	protected readonly drain: StoreDrain | null = null;
+	readonly #disk: BoxDisk;
 	readonly #store: ChannelStore;
 	readonly #session: AgentSession;
 	#intake: Intake | null = null;
@@ -69,7 +70,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	constructor(ctx: DurableObjectState, env: E) {
 		super(ctx, env);
-		this.#store = new ChannelStore(ctx.storage.sql);
+		this.#disk = boxDiskOf(env);
+		this.#store = new ChannelStore(ctx.storage.sql, (bytes) => this.#disk.waits(ctx.id.toString(), bytes));
 		this.#session = new AgentSession(ctx);
 		this.#identity = this.#store.identity();
 		this.#heardAtMs = this.#identity?.heardAtMs ?? 0;
@@ -85,7 +87,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#intakeOf(): Intake {
 		this.#intake ??= new Intake({
-			store: this.#store,
+			...{ store: this.#store, disk: this.#disk },
 			isRelay: this.drain === null,
 			fsyncIntervalMs: readFlowSettings(this.env.PROXY).fsyncIntervalMs,
 			transaction: (write) => this.ctx.storage.transactionSync(write),
@@ -185,6 +187,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#takeBatch(bytes: Uint8Array): void {
 		const { agent, signingKey } = this.#known();
+		void refreshDisk(this.env, Date.now());
 		const answer = this.#intakeOf().take(bytes, { agent, signingKey }, Date.now());
 		if (answer.refusal === null) this.#refusalsInRow = 0;
 		else this.#refuse(answer.refusal);
@@ -198,8 +201,10 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#refuse(refusal: Refusal): void {
 		const { agent } = this.#known();
-		logLine("warning", "item_refused", { agent, code: refusal.code, detail: refusal.detail });
 		this.#session.send(encodeFrame("reject", { agent, ...refusal }));
+		// An honest agent that is asked for patience has a window of batches on the way: each is answered, none is a fault.
+		if (isPassingCode(refusal.code)) return;
+		logLine("warning", "item_refused", { agent, code: refusal.code, detail: refusal.detail });
 		this.#raiseAlarms();
 		if (++this.#refusalsInRow >= CHANNEL_LIMITS.refusalsInRowMax)
 			this.#drop("refusals_in_row", `${this.#refusalsInRow} items in a row were refused`);
@@ -296,6 +301,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	async ingest(agent: string, batches: readonly Uint8Array[]): Promise<IngestAnswer> {
 		const known = this.#known();
 		assertInvariant(known.agent === agent, "a channel serves one agent");
+		void refreshDisk(this.env, Date.now());
 		const answer = this.#intakeOf().takeAll(batches, known, Date.now());
 		this.#raiseAlarms();
 		return answer;
@@ -354,13 +360,30 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			}),
 		);
 		if (raised.length > 0) this.#sendReceipts(raised);
+		this.#giveBackDisk();
 		return this.#store.depths();
+	}
+
+	/**
+	 * A backlog that was drained leaves its pages in the file. A relay may make the file anew: everything of its streams is upstream,
+	 * and a stream it forgot may resume. The Security Center may not: its streams tell what it has.
+	 */
+	#giveBackDisk(): void {
+		if (this.drain !== null || this.#store.walBytes() > 0 || this.#intakeOf().isStaging) return;
+		if (this.#store.reusableBytes() < CHANNEL_LIMITS.compactBytesMin) return;
+		const alarmAtMs = this.#alarmAtMs;
+		this.#store.remake(() => this.#tell("file_not_made_anew", this.ctx.storage.deleteAll()));
+		// The alarm went with everything else.
+		this.#alarmAtMs = null;
+		if (alarmAtMs !== null) this.#wakeAt(alarmAtMs);
 	}
 
 	async refused(refusal: Refusal): Promise<LaneDepths> {
 		const { agent, via } = this.#known();
 		const { stream, seq, code, detail } = refusal;
-		if (stream !== undefined && seq !== undefined && !isRetried(refusal)) {
+		// The batch is held here and sent again from here: how much room upstream has is no news to the agent.
+		if (isRoomCode(code)) return this.#store.depths();
+		if (stream !== undefined && seq !== undefined && !isPassingCode(code)) {
 			const bytes = this.#store.take(stream, seq);
 			if (bytes !== null) this.#store.quarantine(code, detail, { bytes, atMs: Date.now() });
 		}

@@ -5,18 +5,11 @@
  */
 import { hexOf } from "#core/bytes/bytes.ts";
 import { LANES, type Lane } from "#core/model/batch.ts";
-import { type FrameBody, LINK_LIMITS } from "#core/protocol/index.ts";
+import { type FrameBody, isPassingCode, LINK_LIMITS } from "#core/protocol/index.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import { backoffMs } from "./backoff.ts";
 import { packCarrier } from "./carrier.ts";
-import {
-	type Acknowledged,
-	type AgentChannelFace,
-	isRetried,
-	type LaneDepths,
-	type Refusal,
-	type WalRow,
-} from "./faces.ts";
+import type { Acknowledged, AgentChannelFace, LaneDepths, Refusal, WalRow } from "./faces.ts";
 import { LaneScheduler, SendWindow } from "./flow.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
@@ -246,7 +239,7 @@ export class CarrierPump {
 	/** Upstream refused one batch: for a while (it is sent again) or for good (the channel keeps it aside). */
 	refused(agent: string, refusal: Refusal & { readonly stream: Uint8Array }): void {
 		const key = streamKey(agent, refusal.stream);
-		if (isRetried(refusal)) {
+		if (isPassingCode(refusal.code)) {
 			this.#window.forgetStream(key);
 			this.#pause(this.#laneOfStream.get(key) ?? this.#lowestLane, agent);
 		} else if (refusal.seq !== undefined) this.#window.forget(key, refusal.seq);

@@ -52,13 +52,6 @@ export interface Refusal {
 /** Upstream could not reach an agent's channel for the moment; everything of the agent is sent again. */
 export const CHANNEL_UNAVAILABLE = "channel_unavailable";
 
-/** Refusals that time heals: the batch stays where it is and is sent again. */
-const RETRIED_CODES: ReadonlySet<string> = new Set(["skipped", "wal_full"]);
-
-export function isRetried(refusal: Refusal): boolean {
-	return RETRIED_CODES.has(refusal.code);
-}
-
 export interface IngestAnswer {
 	/** Highest durable sequence of every stream touched. */
 	readonly receipts: readonly { readonly stream: Uint8Array; readonly seq: number }[];

@@ -5,7 +5,10 @@
  * restarts the object from its disk: memory never runs ahead of it.
  */
 import { hexOf } from "#core/bytes/bytes.ts";
+import type { RoomCode } from "#core/protocol/index.ts";
+import { fail, type Result } from "#core/result.ts";
 import { type Admission, admitBatch } from "./admission.ts";
+import type { BoxDisk } from "./box-disk.ts";
 import type { ChannelIdentity, ChannelStore } from "./channel-store.ts";
 import type { WalBatch } from "./drain.ts";
 import type { IngestAnswer, Refusal } from "./faces.ts";
@@ -14,6 +17,7 @@ import { logLine } from "./log.ts";
 
 export interface IntakeParts {
 	readonly store: ChannelStore;
+	readonly disk: BoxDisk;
 	readonly isRelay: boolean;
 	readonly fsyncIntervalMs: number;
 	readonly transaction: <T>(write: () => T) => T;
@@ -37,15 +41,23 @@ export class Intake {
 	#timer: ReturnType<typeof setTimeout> | null = null;
 	/** Streams seen on this link: only the first batch of one may resume past what this relay knows. */
 	#seen = new Set<string>();
+	/** Streams refused for want of room, with that batch's number: what follows is early, neither a hole nor a place to resume at. */
+	#heldBack = new Map<string, number>();
 
 	constructor(parts: IntakeParts) {
 		this.#parts = parts;
+	}
+
+	/** Whether batches wait for their commit. */
+	get isStaging(): boolean {
+		return this.#staged.length > 0;
 	}
 
 	/** A new link of the agent begins. */
 	startLink(): void {
 		this.commit();
 		this.#seen = new Set();
+		this.#heldBack = new Map();
 	}
 
 	/** One batch of the agent's own session. */
@@ -89,20 +101,20 @@ export class Intake {
 				this.#staged.find((batch) => batch.seq === seq && hexOf(batch.stream) === hexOf(stream))?.hash ??
 				store.heldHash(stream, seq),
 			mayResume: (stream) => isRelay && !this.#seen.has(hexOf(stream)),
+			heldBackAt: (stream) => this.#heldBack.get(hexOf(stream)),
 		});
 		if (admission.kind === "refused") this.#keepRefused(bytes, admission, nowMs);
 		if (admission.kind !== "taken") return admission;
 		const { batch, state } = admission;
-		const isFull = this.#isFull(batch);
-		if (isFull) {
-			const detail = `the log of this hop is full at ${store.walBytes()} bytes`;
-			return {
-				kind: "refused",
-				refusal: { code: "wal_full", detail, stream: batch.stream, seq: batch.seq },
-				lane: batch.lane,
-			};
+		const room = this.#judgeRoom(batch, nowMs);
+		if (!room.ok) {
+			const { code, detail } = room;
+			this.#holdBack(hexOf(batch.stream), batch.seq);
+			return { kind: "refused", refusal: { code, detail, stream: batch.stream, seq: batch.seq }, lane: batch.lane };
 		}
+		this.#heldBack.delete(hexOf(batch.stream));
 		this.#seen.add(hexOf(batch.stream));
+		forgetOldest(this.#seen);
 		this.#signingKey = sender.signingKey;
 		store.stage(batch, state);
 		this.#staged.push(batch);
@@ -110,9 +122,18 @@ export class Intake {
 		return admission;
 	}
 
-	#isFull(batch: WalBatch): boolean {
-		const bytesMax = batch.lane === "bulk" ? CHANNEL_LIMITS.bulkWalBytesMax : CHANNEL_LIMITS.walBytesMax;
-		return this.#parts.store.walBytes() + this.#stagedBytes + batch.bytes.length > bytesMax;
+	#holdBack(stream: string, seq: number): void {
+		this.#heldBack.set(stream, Math.min(seq, this.#heldBack.get(stream) ?? seq));
+		forgetOldest(this.#heldBack);
+	}
+
+	/** Room for this agent, then room on this box. */
+	#judgeRoom({ lane, bytes: { length: bytes } }: WalBatch, nowMs: number): Result<true, RoomCode> {
+		const { store, disk } = this.#parts;
+		const bytesMax = lane === "bulk" ? CHANNEL_LIMITS.bulkWalBytesMax : CHANNEL_LIMITS.walBytesMax;
+		const waiting = store.walBytes() + this.#stagedBytes;
+		if (waiting + bytes > bytesMax) return fail("wal_full", `the log of this hop is full at ${waiting} bytes`);
+		return disk.judge({ lane, bytes, reusableBytes: store.reusableBytes() - this.#stagedBytes }, nowMs);
 	}
 
 	/** A hole is the sender's to fill and its batch comes again; anything else is kept for a person. */
@@ -121,6 +142,7 @@ export class Intake {
 		const { code, detail, stream } = admission.refusal;
 		if (code === "skipped") {
 			if (isRelay || stream === undefined || admission.lane === null) return;
+			if (this.#heldBack.has(hexOf(stream))) return;
 			if (nowMs - store.markHole(stream, admission.lane, nowMs) < CHANNEL_LIMITS.holeAlarmMs) return;
 			store.addAlarm({ code: "sequence_missing", detail: `stream ${hexOf(stream)}: ${detail}`, evidence: null });
 			store.markHoleAlarmed(stream);
@@ -140,6 +162,7 @@ export class Intake {
 		if (this.#staged.length === 0) return;
 		const batches = this.#staged;
 		this.#staged = [];
+		this.#parts.disk.wrote(Math.max(0, this.#stagedBytes - this.#parts.store.reusableBytes()));
 		this.#stagedBytes = 0;
 		try {
 			const receipts = this.#parts.transaction(() => {
@@ -153,5 +176,14 @@ export class Intake {
 			this.#parts.abort("the write-ahead log could not be written");
 			throw error;
 		}
+	}
+}
+
+/** Of more streams than the bound the one that came first is forgotten: at worst it may resume once more. */
+function forgetOldest(streams: Set<string> | Map<string, number>): void {
+	if (streams.size <= CHANNEL_LIMITS.seenStreamsMax) return;
+	for (const oldest of streams.keys()) {
+		streams.delete(oldest);
+		return;
 	}
 }

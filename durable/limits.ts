@@ -4,12 +4,17 @@ import { MODEL_LIMITS } from "#core/model/limits.ts";
 import { LINK_LIMITS } from "#core/protocol/index.ts";
 
 const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
 
 export const CHANNEL_LIMITS = {
 	/** Bulk data waiting at one hop for one agent: about a day of a busy host, so an outage upstream does not fill the disk. */
 	bulkWalBytesMax: 256 * MIB,
 	/** Trace and alert data may go on beyond it: they are small and worth more. */
 	walBytesMax: 384 * MIB,
+	/** Pages a drained proxy channel holds for nothing before its file is made anew: a few batches are not worth it. */
+	compactBytesMin: 16 * MIB,
+	/** The file's largest size is noted in steps of this: a note costs a write, and the rest is only less to reuse. */
+	highMarkStepBytes: MIB,
 	/** Refused items kept for a person to look at; the oldest go first. */
 	quarantineRowsMax: 256,
 	/** The same in bytes: about ten whole batches. */
@@ -18,6 +23,8 @@ export const CHANNEL_LIMITS = {
 	commandsMax: 64,
 	/** Streams remembered per agent, the welcome's own bound: three lanes and twenty outbox resets. */
 	streamsMax: 64,
+	/** Streams that one link remembers having seen: four times what the channel keeps, against a host that makes one per batch. */
+	seenStreamsMax: 256,
 	/** Alarms not yet taken by the store: a host that forks its history at every batch must not fill the disk. */
 	alarmsMax: 64,
 	/** Unreadable frames in a row before the link is dropped: an honest sender makes none. */
@@ -36,6 +43,20 @@ export const CHANNEL_LIMITS = {
 	holeAlarmMs: 40_000,
 	/** Longest `fsync_interval_ms` that is honoured: an agent waits that long for a receipt. */
 	fsyncIntervalMsMax: 1000,
+} as const;
+
+/** The box as a whole, where the site's configuration (`disk`) says nothing else. */
+export const DISK_LIMITS = {
+	/** Share of the file system in use from which a lane is refused: bulk first, then alert, trace last. */
+	usedPercentMax: { bulk: 80, alert: 90, trace: 95 },
+	/** What may wait in a lane for all agents together: bulk is most of it; a day of traces of a busy site is far below. */
+	waitingBytesMax: { bulk: 64 * GIB, alert: 8 * GIB, trace: 32 * GIB },
+	/** A lane refused for the disk is taken again so far below its watermark. */
+	easePercent: 1,
+	/** How often the supervisor is asked while batches come. What was written since is added to its answer. */
+	readingIntervalMs: 1000,
+	/** An older answer says nothing: then only the disk itself refuses. */
+	readingMsMax: 30_000,
 } as const;
 
 export const UPLINK_LIMITS = {

@@ -2,7 +2,7 @@
  * The one file that knows how the runtime is started for tests: a real enclave PKI, the real proxy worker and a Security Center
  * that records, each in its own `workerd serve` with files on disk, joined by mTLS. Processes can be killed at any moment.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
 	existsSync,
@@ -12,14 +12,17 @@ import {
 	readdirSync,
 	readFileSync,
 	rmSync,
+	statSync,
 	writeFileSync,
 } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { base64Of } from "#core/bytes/bytes.ts";
 import { readPinnedTrust, signTrustDocument, trustHash } from "#core/trust/trust-document.ts";
 import { ed25519PublicKey } from "#crypto";
+import type { BoxDiskState, DiskReading } from "../durable/box-disk.ts";
 import { nodeProofOf, rootOf } from "../host/enclave/node-proof.ts";
 import { serverNameOf } from "../host/pki/certificates.ts";
 import { createEnclavePki } from "../host/pki/enclave.ts";
@@ -52,9 +55,18 @@ export interface TestEnclave {
 	/** The enclave's own directory, to issue more nodes. */
 	readonly pkiDir: string;
 	readonly pathsOf: (role: "agent" | "px" | "sc", id: string) => NodePaths;
-	readonly health: () => Promise<{ uplink: Record<string, unknown> & { isUp: boolean; walBytes: number } }>;
+	readonly health: () => Promise<{
+		uplink: Record<string, unknown> & { isUp: boolean; walBytes: number };
+		disk: BoxDiskState;
+	}>;
 	/** Asks the test center: GET without a body, POST with one. */
 	readonly center: <T>(path: string, body?: Record<string, string>) => Promise<T>;
+	/** What the proxy's supervisor says of its disk from now on. */
+	readonly setDisk: (reading: DiskReading) => void;
+	/** Where the proxy's objects lie. */
+	readonly proxyDataPath: string;
+	/** Of everything that the proxy's channels have on disk. */
+	readonly channelBytes: () => number;
 	/** How many channels have files at a hop: the runtime's own metadata is no channel. */
 	readonly channelFiles: (box: "px" | "sc") => number;
 	/** What both boxes logged: for the message of a failed test. */
@@ -210,6 +222,8 @@ function proxyBox(plan: Plan, proxySettings: unknown): Box {
 			{ name: "UPSTREAM_URI", kind: "text", value: uriOf("sc", "main") },
 			{ name: "UPSTREAM_HOST", kind: "text", value: certificateHost },
 			{ name: "PROXY", kind: "json", value: proxySettings },
+			{ name: "DISK", kind: "json", value: (proxySettings as { disk?: unknown }).disk ?? {} },
+			{ name: "SUPERVISOR", kind: "service", service: "supervisor" },
 		],
 	});
 	const address = `127.0.0.1:${ports.center}`;
@@ -217,7 +231,11 @@ function proxyBox(plan: Plan, proxySettings: unknown): Box {
 	return openBox(directoryOf(plan, "px"), {
 		healthUrl: `http://127.0.0.1:${ports.health}/healthz`,
 		env: { SIGNING_SEED: base64Of(new Uint8Array(readFileSync(paths.signingKey))) },
-		services: [...worker, { kind: "https", name: "upstream", address, certificateHost, trusted: paths.ca, keyPair }],
+		services: [
+			...worker,
+			{ kind: "http", name: "supervisor", address: `unix:${diskSocketOf(plan)}` },
+			{ kind: "https", name: "upstream", address, certificateHost, trusted: paths.ca, keyPair },
+		],
 		sockets: [
 			{
 				name: "links",
@@ -231,15 +249,54 @@ function proxyBox(plan: Plan, proxySettings: unknown): Box {
 	});
 }
 
-/** Starts an enclave of one proxy, one center and two agents' identities. */
-export async function startTestEnclave(proxySettings: unknown = {}): Promise<TestEnclave> {
+function channelFilesOf({ base }: Plan): string[] {
+	const directory = join(base, "px", "data", "px-AgentChannel");
+	return existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [];
+}
+
+/** A real file system of its own under the proxy's objects, to be filled. Root only. */
+function mountProxyDisk(plan: Plan, sizeMiB: number): () => void {
+	const directory = directoryOf(plan, join("px", "data"));
+	execFileSync("mount", ["-t", "tmpfs", "-o", `size=${sizeMiB}m`, "tmpfs", directory]);
+	return () => execFileSync("umount", [directory]);
+}
+
+const diskSocketOf = ({ base }: Plan) => join(base, "px.disk");
+
+/** Stands for the supervisor: says of the proxy's disk what the test wants; until it says something, nothing is known. */
+function diskDesk(plan: Plan): { set(reading: DiskReading): void; close(): void } {
+	let reading: DiskReading | null = null;
+	const server = createServer((_request, response) => {
+		response.writeHead(reading === null ? 503 : 200, { "content-type": "application/json" });
+		response.end(JSON.stringify(reading ?? {}));
+	}).listen(diskSocketOf(plan));
+	return {
+		set: (next) => {
+			reading = next;
+		},
+		close: () => {
+			server.close();
+			server.closeAllConnections();
+		},
+	};
+}
+
+/** Starts an enclave of one proxy, one center and two agents' identities; `proxyDiskMiB`: on a small file system of its own. */
+export async function startTestEnclave(
+	proxySettings: unknown = {},
+	options: { readonly proxyDiskMiB?: number } = {},
+): Promise<TestEnclave> {
 	const base = mkdtempSync(join(tmpdir(), "daemoneye-links-"));
 	const plan = await makePlan(base);
+	const unmount = options.proxyDiskMiB === undefined ? () => undefined : mountProxyDisk(plan, options.proxyDiskMiB);
 	const { ports, pathsOf, pkiDir } = plan;
 	const sc = centerBox(plan);
 	const px = proxyBox(plan, proxySettings);
+	const desk = diskDesk(plan);
 	const stop = async () => {
 		await Promise.all([px.kill(), sc.kill()]);
+		desk.close();
+		unmount();
 		rmSync(base, { recursive: true });
 	};
 	await Promise.all([sc.start(), px.start()]).catch(async (error: Error) => {
@@ -256,6 +313,9 @@ export async function startTestEnclave(proxySettings: unknown = {}): Promise<Tes
 		centerName: serverNameOf(ENCLAVE, "sc", "main"),
 		pkiDir,
 		pathsOf,
+		setDisk: desk.set,
+		proxyDataPath: join(base, "px", "data"),
+		channelBytes: () => channelFilesOf(plan).reduce((sum, path) => sum + statSync(path).size, 0),
 		health: async () => (await fetch(`http://127.0.0.1:${ports.health}/healthz`)).json() as never,
 		center: async (path, body) => {
 			const init = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };

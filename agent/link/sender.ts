@@ -7,7 +7,7 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import { nodeUri } from "#core/identity/node-uri.ts";
 import { type CustodyCode, ed25519Verifier, isKeyName, verifyCustody } from "#core/ledger/index.ts";
 import { LANES, readBatch } from "#core/model/batch.ts";
-import type { FrameBody } from "#core/protocol/index.ts";
+import { type FrameBody, isRoomCode } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { AGENT_LIMITS } from "../limits.ts";
@@ -48,9 +48,6 @@ interface Progress {
 	restUntilMs: number;
 	rewinds: number;
 }
-
-/** A refusal that passes: the batch is sent again (the other one is `skipped`). Everything else is final for the batch. */
-const PASSING_CODES: ReadonlySet<string> = new Set(["wal_full"]);
 
 export class Sender {
 	readonly #options: SenderOptions;
@@ -185,7 +182,7 @@ export class Sender {
 		const chain = body.stream === undefined ? undefined : this.#chain(hexOf(body.stream));
 		if (chain === undefined || body.seq === undefined) return;
 		if (body.code === "skipped") this.#rewind(chain, body.seq);
-		else if (PASSING_CODES.has(body.code)) this.#rest(chain, body.seq);
+		else if (isRoomCode(body.code)) this.#rest(chain, body.seq);
 		else this.#giveUp(chain, body.seq, body.code);
 	}
 

@@ -12,4 +12,5 @@ export {
 	healthShape,
 } from "./frames.ts";
 export { LINK_LIMITS } from "./limits.ts";
+export { isPassingCode, isRoomCode, ROOM_CODES, type RoomCode } from "./refusals.ts";
 export { EMPTY_STREAM, judgeSequence, type SequenceVerdict, type StreamState } from "./sequence.ts";

@@ -26,10 +26,11 @@ import type { NodeFiles } from "../pki/node-files.ts";
 import type { Invitee } from "../signer/invitations.ts";
 import { signerProcess } from "../signer/process.ts";
 import { prepareSqld } from "../sqld/sqld.ts";
+import { type DiskDesk, type DiskDeskCode, openDiskDesk } from "../supervisor/disk-desk.ts";
 import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
 import { type AgentOptions, agentProcess, makeAgentFiles } from "./agent-process.ts";
 import { settleAgentUser } from "./agent-user.ts";
-import { centerProcess } from "./center-process.ts";
+import { CENTER_PROCESS, centerProcess } from "./center-process.ts";
 import { BUILT, boxPaths } from "./layout.ts";
 import { checkBuilt, checkDataFolder, checkDisk, checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
@@ -207,6 +208,18 @@ function firstLinksOf(dataDir: string, consoleUrl: string): FirstLink[] {
 	return stored.map(({ operatorId, token }) => ({ operatorId, url: `${consoleUrl}/#/join/${token}` }));
 }
 
+/** Says to the workers how full the file systems under their objects are. */
+function openDesk(dataDir: string, { proxy }: Configs): Promise<Result<DiskDesk, DiskDeskCode>> {
+	const paths = boxPaths(dataDir);
+	const directories = [
+		[paths.diskSocket(PROXY_ID), proxy.wal_path],
+		[paths.diskSocket(CENTER_PROCESS), paths.centerData],
+	] as const;
+	for (const directory of [join(dataDir, "run"), ...directories.map(([, each]) => each)])
+		makePrivateDirectory(directory);
+	return openDiskDesk(new Map(directories));
+}
+
 /** Starts everything, or names the part that failed and leaves nothing running. */
 export async function startEnclave(start: EnclaveStart): Promise<Result<RunningEnclave, string>> {
 	const ready = checkBuilt();
@@ -239,14 +252,26 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 				}
 			: each,
 	);
-	const supervisor = await runSupervisor({
+	let diskDesk: DiskDesk | null = null;
+	const supervisor = await runSupervisor<string>({
 		dataDir: start.dataDir,
 		processes,
-		beforeStart: () => checkPorts(addressesOf(configs.value)),
+		beforeStart: async () => {
+			const ports = await checkPorts(addressesOf(configs.value));
+			if (!ports.ok) return ports;
+			const opened = await openDesk(start.dataDir, configs.value);
+			if (opened.ok) diskDesk = opened.value;
+			return opened;
+		},
 		...(start.onState === undefined ? {} : { onState: start.onState }),
 		...(start.signal === undefined ? {} : { signal: start.signal }),
 	});
-	if (!supervisor.ok) return supervisor;
+	const closeDesk = () => diskDesk?.close();
+	if (!supervisor.ok) {
+		closeDesk();
+		return supervisor;
+	}
+	void supervisor.value.finished.then(closeDesk);
 	const consoleUrl = center.console.origin;
 	return ok({
 		supervisor: supervisor.value,

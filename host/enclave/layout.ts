@@ -8,6 +8,8 @@ export interface BoxPaths {
 	readonly firstLink: string;
 	readonly centerData: string;
 	readonly proxyWal: string;
+	/** Where a worker asks how full its disk is. */
+	diskSocket(name: string): string;
 	agentConfig(id: string): string;
 	agentData(id: string): string;
 }
@@ -19,6 +21,7 @@ export function boxPaths(dataDir: string): BoxPaths {
 		firstLink: join(dataDir, "config", "first-link"),
 		centerData: join(dataDir, "center"),
 		proxyWal: join(dataDir, "proxy", "wal"),
+		diskSocket: (name) => join(dataDir, "run", `${name}.disk`),
 		agentConfig: (id) => join(dataDir, "config", `agent-${id}.yaml`),
 		agentData: (id) => join(dataDir, "agents", id),
 	};
