@@ -32,7 +32,7 @@ export interface AdmissionContext {
 export type Admission =
 	| { readonly kind: "taken"; readonly batch: WalBatch; readonly state: StreamState }
 	| { readonly kind: "repeated"; readonly stream: Uint8Array }
-	/** `lane` stands where the batch is believed. */
+	/** `lane` is what the header says, where it could be read. */
 	| { readonly kind: "refused"; readonly refusal: Refusal; readonly lane: Lane | null };
 
 type Place = { readonly stream?: Uint8Array; readonly seq?: number; readonly lane?: Lane };
@@ -43,7 +43,7 @@ function refused(code: string, detail: string, { lane, ...at }: Place = {}): Adm
 
 function judge(batch: ReadBatch, hash: Uint8Array, context: AdmissionContext): Admission {
 	const { stream, seq, prevHash, lane } = batch.header;
-	const at = { stream, seq };
+	const at = { stream, seq, lane };
 	const known = context.streamOf(stream);
 	if (known !== undefined && known.lane !== lane)
 		return refused("lane_mismatch", `this stream is of lane ${known.lane}, the batch of lane ${lane}`, at);
@@ -79,8 +79,8 @@ export function admitBatch(bytes: Uint8Array, context: AdmissionContext): Admiss
 	const read = readBatch(bytes);
 	if (!read.ok) return refused(read.code, read.detail);
 	const { stream, seq, agent } = read.value.header;
-	const at = { stream, seq };
-	if (agent !== context.agent) return refused("agent_mismatch", `the batch is of ${agent}`);
+	const at = { stream, seq, lane: read.value.header.lane };
+	if (agent !== context.agent) return refused("agent_mismatch", `the batch is of ${agent}`, at);
 	const verified = verifyBatch(read.value, context.signingKey);
 	if (!verified.ok) return refused(verified.code, verified.detail, at);
 	if (seq === 0) return refused("sequence_zero", "sequences start at 1", at);

@@ -19,7 +19,7 @@ import { readAdmitted } from "./admitted.ts";
 import { AgentSession } from "./agent-session.ts";
 import { type BoxDisk, boxDiskOf, type DiskEnv, refreshDisk } from "./box-disk.ts";
 import { type ChannelIdentity, ChannelStore } from "./channel-store.ts";
-import type { StoreDrain } from "./drain.ts";
+import type { QuarantinedItem, StoreDrain } from "./drain.ts";
 import {
 	type Acknowledged,
 	type AgentChannelFace,
@@ -42,8 +42,10 @@ import { Intake } from "./intake.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import { PeerArrivals } from "./peer-arrivals.ts";
+import { QuarantineTeller } from "./quarantine.ts";
 import { readMessage } from "./read-message.ts";
 import { type ProxySettings, readFlowSettings } from "./settings.ts";
+import { StateTeller } from "./state-teller.ts";
 import { StorePump } from "./store-pump.ts";
 
 export interface ChannelEnv extends DiskEnv {
@@ -62,6 +64,13 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	readonly #session: AgentSession;
 	#intake: Intake | null = null;
 	#arrivals: PeerArrivals | null = null;
+	#teller: QuarantineTeller | null = null;
+	readonly #states = new StateTeller(
+		({ via, proof, ...told }) =>
+			this.drain?.onState({ ...told, via, ...(proof === undefined ? {} : { proof }) }) ??
+			this.#relay()?.agentState(told),
+		(error) => logLine("warning", "state_not_told", { agent: this.#identity?.agent, detail: error.message }),
+	);
 	#pump: StorePump | null = null;
 	#identity: ChannelIdentity | null;
 	#alarmAtMs: number | null = null;
@@ -173,6 +182,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		const frame = readMessage(message, CHANNEL_LIMITS.messageBytesMax);
 		if (!frame.ok) {
 			const { code, detail } = frame;
+			if (code === "frame_too_large" && typeof message !== "string")
+				this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "" }, new Uint8Array(message));
 			if (typeof message === "string" || code === "frame_too_large") this.#drop(code, detail);
 			else this.#refuseFrame(code, detail, new Uint8Array(message));
 			return;
@@ -195,7 +206,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	#refuseFrame(code: string, detail: string, bytes: Uint8Array): void {
-		this.#store.quarantine(code, detail, { bytes, atMs: Date.now() });
+		this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "" }, bytes);
 		this.#refuse({ code, detail });
 	}
 
@@ -218,6 +229,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#drop(code: string, detail: string): void {
 		this.#session.close(code, detail);
+		this.#tellerOf().kick();
 		this.#gone();
 	}
 
@@ -267,10 +279,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 				await this.#relay()?.register(newsOf(identity));
 			},
 			onArrived: (via, hasTakenOver) => this.#arrivedBy(via, hasTakenOver),
-			tellState: ({ via, proof, ...told }) => {
-				const known = { ...told, via, ...(proof === undefined ? {} : { proof }) };
-				this.#tell("state_not_told", this.drain?.onState(known) ?? this.#relay()?.agentState(told));
-			},
+			tellState: (state) => this.#states.tell(state),
 		});
 		return this.#arrivals;
 	}
@@ -325,7 +334,29 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#tell("drain_failed", this.#pumpOf(this.drain).kick(agent));
 	}
 
+	#tellerOf(): QuarantineTeller {
+		this.#teller ??= new QuarantineTeller({
+			quarantine: this.#store.quarantine,
+			tell: async (items) => {
+				const { agent } = this.#known();
+				if (this.drain === null) return (await this.#relay()?.quarantined(agent, items)) === true;
+				await this.drain.onQuarantine(agent, items);
+				return true;
+			},
+			wakeAt: (atMs) => this.#wakeAt(atMs),
+			onError: (error) => logLine("warning", "quarantine_not_told", { detail: error.message }),
+		});
+		return this.#teller;
+	}
+
+	async quarantinedBelow(item: QuarantinedItem): Promise<void> {
+		this.#store.quarantine.note(item);
+		this.#tellerOf().kick();
+	}
+
+	/** After a refusal: what a person must see goes its way. */
 	#raiseAlarms(): void {
+		this.#tellerOf().kick();
 		if (this.drain !== null && this.#store.alarms().length > 0) this.#drainOrTell(this.#known().agent);
 	}
 
@@ -385,7 +416,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		if (isRoomCode(code)) return this.#store.depths();
 		if (stream !== undefined && seq !== undefined && !isPassingCode(code)) {
 			const bytes = this.#store.take(stream, seq);
-			if (bytes !== null) this.#store.quarantine(code, detail, { bytes, atMs: Date.now() });
+			// Upstream refused it and has told of it itself.
+			if (bytes !== null)
+				this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "", stream, seq }, bytes, true);
 		}
 		this.#sendVia(via, encodeFrame("reject", { agent, ...refusal }));
 		return this.#store.depths();
@@ -431,6 +464,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		if (this.#session.isOpen && !this.#dropIfExpired()) this.#wakeAt(identity.notAfterMs + 1);
 		const left = this.#store.commands(Date.now());
 		if (left.length > 0) this.#wakeAt(Math.min(...left.map((command) => command.expiresAtMs)) + 1);
+		this.#tellerOf().kick();
 		if (this.drain === null || (this.#store.walBytes() === 0 && this.#store.alarms().length === 0)) return;
 		this.#wakeAt(Date.now() + CHANNEL_LIMITS.deliverGuardMs);
 		await this.#pumpOf(this.drain).kick(identity.agent);
@@ -443,7 +477,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			isUp: this.#identity?.isUp ?? false,
 			depths: this.#store.depths(),
 			commands: this.#store.commands(Date.now()).length,
-			quarantine: this.#store.quarantined(),
+			quarantine: this.#store.quarantine.items(),
 			streams: this.#store.streams().map(({ stream, lane, a1, a2 }) => ({ stream, lane, a1, a2 })),
 		};
 	}

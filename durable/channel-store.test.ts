@@ -115,20 +115,16 @@ test("as many streams are remembered as the limit; the ones used last and the on
 
 test("quarantine keeps the newest items within both bounds", () => {
 	for (let index = 0; index <= CHANNEL_LIMITS.quarantineRowsMax; index++)
-		store.quarantine("cause", "", { bytes: new Uint8Array(1), atMs: index });
-	const kept = store.quarantined();
+		store.quarantine.keep({ cause: "cause", detail: "", atMs: index, hop: "" }, new Uint8Array(1));
+	const kept = store.quarantine.items();
 	deepEqual([kept.length, kept[0]?.atMs], [CHANNEL_LIMITS.quarantineRowsMax, 1]);
-	const half = new Uint8Array(CHANNEL_LIMITS.quarantineBytesMax / 2);
-	for (const atMs of [1000, 1001]) store.quarantine("cause", "", { bytes: half, atMs });
-	deepEqual(
-		store.quarantined().map((item) => item.atMs),
-		[1000, 1001],
-	);
-	store.quarantine("cause", "", { bytes: new Uint8Array(1), atMs: 1002 });
-	deepEqual(
-		store.quarantined().map((item) => item.atMs),
-		[1001, 1002],
-	);
+	const large = new Uint8Array(CHANNEL_LIMITS.quarantineItemBytesMax + 1);
+	const countMax = Math.floor(CHANNEL_LIMITS.quarantineBytesMax / CHANNEL_LIMITS.quarantineItemBytesMax);
+	for (let index = 0; index <= countMax; index++)
+		store.quarantine.keep({ cause: "cause", detail: "", atMs: 1000 + index, hop: "" }, large);
+	const items = store.quarantine.items();
+	deepEqual([items.length, items[0]?.atMs], [countMax, 1001]);
+	equal(items[0]?.bytesKept, CHANNEL_LIMITS.quarantineItemBytesMax, "of what is larger the beginning is kept");
 });
 
 test("alarms beyond the bound are not kept, the ones before stay", () => {
@@ -224,7 +220,7 @@ test("a box without room refuses by name, keeps the batch's place, and takes it 
 	disk.read({ freeBytes: 20e6, totalBytes: 100e6 }, 0);
 	const refusal = intake.take(first.bytes, SENDER, 0).refusal;
 	deepEqual([refusal?.code, refusal?.seq, store.walBytes()], ["disk_low", 1, 0]);
-	equal(store.quarantined().length, 0, "it is no poison");
+	equal(store.quarantine.items().length, 0, "it is no poison");
 	disk.read({ freeBytes: 50e6, totalBytes: 100e6 }, 0);
 	const second = sealed(2, first.hash);
 	const early = intake.take(second.bytes, SENDER, 0).refusal;
@@ -292,14 +288,14 @@ test("a drained file says what it can reuse, and keeps everything but its size w
 	equal(store.reusableBytes(), 0);
 	put(streamOf(2), 1, "trace");
 	store.raiseA2(streamOf(1), 2, "proof");
-	store.quarantine("cause", "detail", { bytes: hashOf(7), atMs: 9 });
+	store.quarantine.keep({ cause: "cause", detail: "detail", atMs: 9, hop: "" }, hashOf(7));
 	store.addCommand({ commandId: new Uint8Array(16), envelope: hashOf(3), expiresAtMs: 1e12 });
 	store.free(streamOf(1), 4);
 	store.free(streamOf(2), 1);
 	ok(store.reusableBytes() >= 4 * large.length, `${store.reusableBytes()} bytes are reusable`);
 	// Another start knows it too, but for the last step that was not noted.
 	ok(new ChannelStore(openSql(database)).reusableBytes() >= 3 * large.length);
-	const before = [store.identity(), store.streams(), store.quarantined(), store.commands(0)];
+	const before = [store.identity(), store.streams(), store.quarantine.items(), store.commands(0)];
 	database.exec("CREATE TABLE gone (x)");
 	store.remake(() => {
 		for (const table of ["identity", "streams", "commands", "quarantine", "alarms", "wal", "high_mark", "gone"])
@@ -308,7 +304,7 @@ test("a drained file says what it can reuse, and keeps everything but its size w
 	});
 	equal(store.reusableBytes(), 0);
 	const again = new ChannelStore(openSql(database));
-	deepEqual([again.identity(), again.streams(), again.quarantined(), again.commands(0)], before);
+	deepEqual([again.identity(), again.streams(), again.quarantine.items(), again.commands(0)], before);
 	const waiting: number[] = [];
 	put(streamOf(1), 5);
 	deepEqual(

@@ -9,8 +9,9 @@ import { EMPTY_STREAM, type StreamState } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { LaneBytes } from "./box-disk.ts";
 import type { ChannelAlarm, WalBatch } from "./drain.ts";
-import type { ChannelStats, LaneDepths, QueuedCommand } from "./faces.ts";
+import type { LaneDepths, QueuedCommand } from "./faces.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
+import { QUARANTINE_SCHEMA, QuarantineStore } from "./quarantine.ts";
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS identity (
@@ -27,8 +28,7 @@ CREATE INDEX IF NOT EXISTS wal_lane ON wal (lane, id);
 CREATE TABLE IF NOT EXISTS commands (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, command_id BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL, expires_at_ms INTEGER NOT NULL,
 	is_received INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS quarantine (
-	id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL, bytes BLOB NOT NULL);
+${QUARANTINE_SCHEMA}
 CREATE TABLE IF NOT EXISTS alarms (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL, detail TEXT NOT NULL, evidence BLOB);
 CREATE TABLE IF NOT EXISTS high_mark (one INTEGER PRIMARY KEY CHECK (one = 1), bytes INTEGER NOT NULL);
@@ -86,6 +86,7 @@ const laneOf = (value: SqlStorageValue | undefined): Lane => LANES[value as numb
 
 export class ChannelStore {
 	readonly #sql: SqlStorage;
+	readonly quarantine: QuarantineStore;
 	readonly #streams = new Map<string, StreamRow>();
 	/** Batches and bytes waiting, by lane; kept beside the table because counting it costs a scan. */
 	readonly #waiting: Record<Lane, { batches: number; bytes: number }>;
@@ -98,6 +99,7 @@ export class ChannelStore {
 	constructor(sql: SqlStorage, onWaiting: (bytes: LaneBytes) => void = () => undefined) {
 		this.#sql = sql;
 		this.#onWaiting = onWaiting;
+		this.quarantine = new QuarantineStore(sql);
 		sql.exec(SCHEMA);
 		const none = () => ({ batches: 0, bytes: 0 });
 		this.#waiting = { trace: none(), alert: none(), bulk: none() };
@@ -407,31 +409,6 @@ export class ChannelStore {
 
 	isReceived(commandId: Uint8Array): boolean {
 		return this.#rows("SELECT is_received FROM commands WHERE command_id = ?", commandId)[0]?.is_received === 1;
-	}
-
-	/** Keeps a refused item, the oldest giving way. */
-	quarantine(cause: string, detail: string, item: { bytes: Uint8Array; atMs: number }): void {
-		this.#sql.exec(
-			"INSERT INTO quarantine (at_ms, cause, detail, bytes) VALUES (?, ?, ?, ?)",
-			item.atMs,
-			cause,
-			detail,
-			item.bytes,
-		);
-		this.#sql.exec(
-			`DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM (SELECT id, row_number() OVER (ORDER BY id DESC) AS place,
-			sum(length(bytes)) OVER (ORDER BY id DESC) AS bytes FROM quarantine) WHERE place > ? OR bytes > ?)`,
-			CHANNEL_LIMITS.quarantineRowsMax,
-			CHANNEL_LIMITS.quarantineBytesMax,
-		);
-	}
-
-	quarantined(): ChannelStats["quarantine"] {
-		return this.#rows("SELECT cause, length(bytes) AS bytes, at_ms FROM quarantine ORDER BY id").map((row) => ({
-			cause: row.cause as string,
-			bytes: row.bytes as number,
-			atMs: row.at_ms as number,
-		}));
 	}
 
 	/** Keeps an alarm until the store takes it; beyond the bound the newest is not kept, its item still is in quarantine. */

@@ -8,7 +8,7 @@ import type { AgentStatus } from "#core/identity/hello.ts";
 import type { Lane } from "#core/model/batch.ts";
 import type { Health } from "#core/protocol/index.ts";
 import type { Result } from "#core/result.ts";
-import type { AgentState } from "./drain.ts";
+import type { AgentState, QuarantinedItem } from "./drain.ts";
 
 /** The one Uplink of a proxy and the one PeerDirectory of a Security Center. */
 export const UPLINK_NAME = "uplink";
@@ -107,7 +107,7 @@ export interface ChannelStats {
 	readonly isUp: boolean;
 	readonly depths: LaneDepths;
 	readonly commands: number;
-	readonly quarantine: readonly { readonly cause: string; readonly bytes: number; readonly atMs: number }[];
+	readonly quarantine: readonly QuarantinedItem[];
 	readonly streams: readonly {
 		readonly stream: Uint8Array;
 		readonly lane: Lane;
@@ -131,6 +131,8 @@ export interface AgentChannelFace {
 	read(lane: Lane, afterRow: number, bytesMax: number): Promise<{ rows: readonly WalRow[]; depths: LaneDepths }>;
 	acked(receipts: readonly Acknowledged[]): Promise<LaneDepths>;
 	refused(refusal: Refusal): Promise<LaneDepths>;
+	/** From a PeerLink: a hop below put an item of the agent aside. */
+	quarantinedBelow(item: QuarantinedItem): Promise<void>;
 	/** Hands new trust documents to a live session. */
 	pushTrust(documents: readonly Uint8Array[]): Promise<void>;
 	/** Closes a session from which nothing was heard for so long. */
@@ -163,6 +165,8 @@ export interface UplinkFace extends TrustSource {
 	agentState(state: Omit<AgentState, "proof" | "via">): Promise<void>;
 	backlog(agent: string, depths: LaneDepths): Promise<void>;
 	commandReceived(agent: string, commandId: Uint8Array): Promise<void>;
+	/** Tells upstream what was put aside here or below; false while the link is down. */
+	quarantined(agent: string, items: readonly QuarantinedItem[]): Promise<boolean>;
 	/** Wakes the object; answers how it is. */
 	health(): Promise<UplinkHealth>;
 }

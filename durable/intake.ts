@@ -148,7 +148,9 @@ export class Intake {
 			store.markHoleAlarmed(stream);
 			return;
 		}
-		store.quarantine(code, detail, { bytes, atMs: nowMs });
+		const { lane } = admission;
+		const place = { ...placeIn(admission.refusal), ...(lane === null ? {} : { lane }) };
+		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", ...place }, bytes);
 		if (code !== "forked") return;
 		const where = stream === undefined ? "" : `stream ${hexOf(stream)}: `;
 		if (isRelay) logLine("error", "stream_forked", { detail: where + detail });
@@ -177,6 +179,10 @@ export class Intake {
 			throw error;
 		}
 	}
+}
+
+function placeIn({ stream, seq }: Refusal): { stream?: Uint8Array; seq?: number } {
+	return { ...(stream === undefined ? {} : { stream }), ...(seq === undefined ? {} : { seq }) };
 }
 
 /** Of more streams than the bound the one that came first is forgotten: at worst it may resume once more. */

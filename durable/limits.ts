@@ -19,6 +19,11 @@ export const CHANNEL_LIMITS = {
 	quarantineRowsMax: 256,
 	/** The same in bytes: about ten whole batches. */
 	quarantineBytesMax: 16 * MIB,
+	/** Of one refused item: the largest batch and its frame; of a message beyond that the beginning is kept. */
+	quarantineItemBytesMax: 1_600_000,
+	/** Told in one go, and how long what nobody took waits until it is told again. */
+	quarantineToldAtOnceMax: 32,
+	quarantineRetryMs: 15_000,
 	/** Commands waiting for one agent: each lives half an hour at most, so this is more than people can sign. */
 	commandsMax: 64,
 	/** Streams remembered per agent, the welcome's own bound: three lanes and twenty outbox resets. */

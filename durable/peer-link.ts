@@ -27,6 +27,7 @@ import {
 } from "./faces.ts";
 import { PEER_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { QuarantineStore } from "./quarantine.ts";
 import { readMessage } from "./read-message.ts";
 
 export interface PeerLinkEnv {
@@ -177,10 +178,22 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		else if (type === "command_received") this.#takeCommandReceived(link, body);
 		// Said back, so that the proxy knows the link is alive.
 		else if (type === "heartbeat") this.#send(link, new Uint8Array(message));
-		else if (type === "reject")
-			logLine("warning", "peer_refused", { peer: link.peer, code: body.code, agent: body.agent });
+		else if (type === "reject") this.#takeRefusal(link, body);
 		else if (type === "bye") this.#ended(link);
 		else this.#close(link, "frame_unexpected", `${type} does not come from a proxy`);
+	}
+
+	/** A proxy refused something: a command of ours, or for good an item of an agent, which it keeps. */
+	#takeRefusal(link: Link, body: FrameBody<"reject">): void {
+		const { agent, code } = body;
+		const item = QuarantineStore.itemOfFrame(body, link.peer);
+		logLine("warning", "peer_refused", { peer: link.peer, code, agent, isKept: item !== null });
+		if (item === null || agent === undefined) return;
+		// In order: the proof of the agent may be being checked.
+		this.#inOrder(link, agent, 0, async () => {
+			if (link.agents.has(agent)) await this.env.AGENT_CHANNEL.getByName(agent).quarantinedBelow(item);
+			else this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
+		});
 	}
 
 	/** Runs after whatever is still being done for the agent; a failure is told to the proxy, which sends everything again. */

@@ -15,6 +15,7 @@ import { assertInvariant } from "#core/result.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import { backoffMs } from "./backoff.ts";
 import { CarrierPump } from "./carrier-pump.ts";
+import type { QuarantinedItem } from "./drain.ts";
 import {
 	type AgentChannelFace,
 	type AgentNews,
@@ -27,6 +28,7 @@ import {
 } from "./faces.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { QuarantineStore } from "./quarantine.ts";
 import { type FlowSettings, type ProxySettings, readFlowSettings } from "./settings.ts";
 import { TrustChain } from "./trust-chain.ts";
 import { UplinkStore } from "./uplink-store.ts";
@@ -244,6 +246,14 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	async commandReceived(agent: string, commandId: Uint8Array): Promise<void> {
 		// Lost when the link is down: upstream sends the command again and the agent answers again.
 		if (this.#isUp) this.#link?.send(encodeFrame("command_received", { agent, commandId }));
+	}
+
+	async quarantined(agent: string, items: readonly QuarantinedItem[]): Promise<boolean> {
+		const hop = this.env.NODE_URI.slice(this.env.NODE_URI.lastIndexOf("/") + 1);
+		return items.every(
+			(item) =>
+				this.#isUp && this.#link?.send(encodeFrame("reject", QuarantineStore.frameOf(agent, item, hop))) === true,
+		);
 	}
 
 	async joinPeer(peer: string): Promise<readonly Uint8Array[]> {

@@ -207,3 +207,49 @@ test("a proxy whose disk fills up in mid-batch acknowledges nothing it does not 
 	);
 	for (const { seq, bytes } of stored) equal(bytes, base64Of((batches[seq - 1] as SealedBatch).bytes));
 });
+
+test("a center that stands still costs the proxy disk and not memory, and everything arrives when it goes on", async () => {
+	await start({ fsync_interval_ms: 20 });
+	const link = await TestLink.open(proxy, web01);
+	const [bulk, trace] = [new TestStream(web01, "bulk"), new TestStream(web01, "trace")];
+	sendAll(link, [bulk.next({ padBytes: 500_000 }), trace.next()]);
+	await acked(link, bulk, 1);
+	await acked(link, trace, 1);
+	enclave.sc.signal("SIGSTOP");
+	try {
+		const sent = [];
+		// More than a whole window of the uplink, so that what is read for it is on the way.
+		for (let round = 0; round < 4; round++) {
+			const batches = Array.from({ length: 10 }, () => bulk.next({ padBytes: 500_000 }));
+			sent.push(...batches);
+			sendAll(link, batches);
+			await acked(link, bulk, sent.length + 1);
+		}
+		const before = enclave.px.rssBytes().now;
+		for (let round = 0; round < 8; round++) {
+			const batches = Array.from({ length: 10 }, () => bulk.next({ padBytes: 500_000 }));
+			sent.push(...batches);
+			sendAll(link, batches);
+			await acked(link, bulk, sent.length + 1);
+		}
+		sendAll(link, [trace.next()]);
+		await acked(link, trace, 2);
+		const grown = enclave.px.rssBytes().now - before;
+		const { uplink } = await enclave.health();
+		ok(uplink.walBytes > 50 * MIB, `${uplink.walBytes} bytes wait`);
+		ok((uplink.unackedBytes as number) <= 9 * MIB, `${uplink.unackedBytes} bytes are on the way`);
+		ok(grown < 40 * MIB, `40 MB more waiting made the proxy grow by ${grown} bytes`);
+	} finally {
+		enclave.sc.signal("SIGCONT");
+	}
+	await until("a drained log", enclave.health, ({ uplink }) => uplink.walBytes === 0, 60_000);
+	const stats = await enclave.center<{ streams: { stream: unknown; lane: string; a1: number; a2: number }[] }>(
+		"/stats",
+		{ agent: "web-01" },
+	);
+	deepEqual(stats.streams.map(({ lane, a1 }) => [lane, a1]).sort(), [
+		["bulk", 121],
+		["trace", 2],
+	]);
+	link.close();
+});

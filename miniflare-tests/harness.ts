@@ -40,6 +40,10 @@ export interface Box {
 	/** SIGKILL: nothing is flushed, nobody is told. */
 	kill(): Promise<void>;
 	start(): Promise<void>;
+	/** Stops and continues the process without a word to it. */
+	signal(name: "SIGSTOP" | "SIGCONT"): void;
+	/** Resident memory, and the most there was since the start. */
+	rssBytes(): { now: number; peak: number };
 	readonly logPath: string;
 }
 
@@ -84,6 +88,12 @@ function openBox(
 	let child: ChildProcess | null = null;
 	return {
 		logPath,
+		signal: (name) => child?.kill(name),
+		rssBytes() {
+			const status = readFileSync(`/proc/${child?.pid}/status`, "utf8");
+			const of = (name: string) => 1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1]);
+			return { now: of("VmRSS"), peak: of("VmHWM") };
+		},
 		async start() {
 			const log = openSync(logPath, "a");
 			const command = findWorkerd();
