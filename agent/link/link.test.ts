@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { type TestContext, test } from "node:test";
 import { ed25519Signer } from "#core/ledger/index.ts";
-import { encodeFrame } from "#core/protocol/index.ts";
+import { encodeFrame, ROOM_CODES } from "#core/protocol/index.ts";
 import { TestLedger } from "#core/testing/test-ledger.ts";
 import { HostClock } from "../clock.ts";
 import { parseConfig } from "../config/config.ts";
@@ -275,23 +275,24 @@ test("a batch that is refused for good is named, and what follows it goes by ano
 	);
 });
 
-test("a hop that is full for a while gets the same batch later", async (t) => {
-	const { hop, link, lanes } = await stage(t);
-	hop.refuseNext = "wal_full";
-	link.start();
-	put(lanes, "bulk", 1);
-	await until("the refusal", () => hop.refusals.length === 1);
-	put(lanes, "bulk", 2);
-	await new Promise((resolve) => setTimeout(resolve, 50));
-	assert.equal(hop.events.length, 0);
-	await new Promise((resolve) => setTimeout(resolve, AGENT_LIMITS.rejectRestMs));
-	link.heartbeat();
-	await until("both", () => hop.events.length === 2);
-	// The batch behind may have been on its way before the refusal arrived; then it was one too far, and came again as well.
-	const [first, ...later] = hop.refusals;
-	assert.equal(first, "wal_full");
-	assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
-});
+for (const code of ROOM_CODES)
+	test(`a hop without room (${code}) gets the same batch later`, async (t) => {
+		const { hop, link, lanes } = await stage(t);
+		hop.refuseNext = code;
+		link.start();
+		put(lanes, "bulk", 1);
+		await until("the refusal", () => hop.refusals.length === 1);
+		put(lanes, "bulk", 2);
+		await new Promise((resolve) => setTimeout(resolve, 50));
+		assert.equal(hop.events.length, 0);
+		await new Promise((resolve) => setTimeout(resolve, AGENT_LIMITS.rejectRestMs));
+		link.heartbeat();
+		await until("both", () => hop.events.length === 2);
+		// The batch behind may have been on its way before the refusal arrived; then it was one too far, and came again as well.
+		const [first, ...later] = hop.refusals;
+		assert.equal(first, code);
+		assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
+	});
 
 test("the window bounds what is sent without a receipt, and a trace passes a backlog", async (t) => {
 	const { hop, link, lanes } = await stage(t);
