@@ -11,6 +11,7 @@ import { backoffMs } from "./backoff.ts";
 import { packCarrier } from "./carrier.ts";
 import type { Acknowledged, AgentChannelFace, LaneDepths, Refusal, WalRow } from "./faces.ts";
 import { LaneScheduler, SendWindow } from "./flow.ts";
+import { forgetOldest } from "./forget-oldest.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import type { FlowSettings } from "./settings.ts";
@@ -155,6 +156,8 @@ export class CarrierPump {
 				const key = streamKey(agent, row.stream);
 				this.#window.add(key, row.seq, row.bytes.length);
 				this.#laneOfStream.set(key, lane);
+				// A forgotten one pauses in the lowest lane; its own goes on and is refused again.
+				forgetOldest(this.#laneOfStream, UPLINK_LIMITS.streamsMax);
 			}
 		}
 		if (carried.length > 0) this.#parts.send(packCarrier(lane, this.#parts.settings.compression, carried));

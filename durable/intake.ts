@@ -12,6 +12,7 @@ import type { BoxDisk } from "./box-disk.ts";
 import type { ChannelIdentity, ChannelStore } from "./channel-store.ts";
 import type { WalBatch } from "./drain.ts";
 import type { IngestAnswer, Refusal } from "./faces.ts";
+import { forgetOldest } from "./forget-oldest.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 
@@ -114,7 +115,8 @@ export class Intake {
 		}
 		this.#heldBack.delete(hexOf(batch.stream));
 		this.#seen.add(hexOf(batch.stream));
-		forgetOldest(this.#seen);
+		// A forgotten one may at worst resume once more.
+		forgetOldest(this.#seen, CHANNEL_LIMITS.seenStreamsMax);
 		this.#signingKey = sender.signingKey;
 		store.stage(batch, state);
 		this.#staged.push(batch);
@@ -124,7 +126,7 @@ export class Intake {
 
 	#holdBack(stream: string, seq: number): void {
 		this.#heldBack.set(stream, Math.min(seq, this.#heldBack.get(stream) ?? seq));
-		forgetOldest(this.#heldBack);
+		forgetOldest(this.#heldBack, CHANNEL_LIMITS.seenStreamsMax);
 	}
 
 	/** Room for this agent, then room on this box. */
@@ -183,13 +185,4 @@ export class Intake {
 
 function placeIn({ stream, seq }: Refusal): { stream?: Uint8Array; seq?: number } {
 	return { ...(stream === undefined ? {} : { stream }), ...(seq === undefined ? {} : { seq }) };
-}
-
-/** Of more streams than the bound the one that came first is forgotten: at worst it may resume once more. */
-function forgetOldest(streams: Set<string> | Map<string, number>): void {
-	if (streams.size <= CHANNEL_LIMITS.seenStreamsMax) return;
-	for (const oldest of streams.keys()) {
-		streams.delete(oldest);
-		return;
-	}
 }

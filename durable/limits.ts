@@ -6,6 +6,9 @@ import { LINK_LIMITS } from "#core/protocol/index.ts";
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
+/** The bar is ten thousand agents on a proxy; who enrols more wants a second one. */
+const AGENTS_MAX = 16_384;
+
 export const CHANNEL_LIMITS = {
 	/** Bulk data waiting at one hop for one agent: about a day of a busy host, so an outage upstream does not fill the disk. */
 	bulkWalBytesMax: 256 * MIB,
@@ -69,6 +72,10 @@ export const UPLINK_LIMITS = {
 	windowBytesMax: 8 * MIB,
 	/** Of that, bulk leaves this much free, so a trace batch never waits for bulk receipts. */
 	windowReserveBytes: 2 * MIB,
+	/** Agents of one proxy, in memory and on disk: each is a few kilobytes of proof and route. */
+	agentsMax: AGENTS_MAX,
+	/** Streams whose lane is remembered, to pause the right one: 32 for each agent of a full proxy's first thousand. */
+	streamsMax: 32_768,
 	/** All reads of one carrier: small enough that a trace batch waits behind one carrier only briefly. */
 	readBytesMax: 512 * 1024,
 	/** A carrier never exceeds the reader's cap less the framing of its list. */
@@ -101,6 +108,10 @@ export const UPLINK_LIMITS = {
 export const PEER_LIMITS = {
 	/** Bytes of carriers taken and not yet answered: four windows of an honest proxy. */
 	pendingBytesMax: 32 * MIB,
+	/** What one item of it costs at least: a flood of short frames is counted by its promises, not by its bytes. */
+	pendingItemBytesMin: 1024,
+	/** Agents proved on one link: what one proxy takes. */
+	agentsMax: AGENTS_MAX,
 	/** How often a link is asked whether it is still good: an expired certificate is noticed within five seconds. */
 	checkMs: 4000,
 	/** Nothing heard from a proxy for so long: its link is dead (it says something every ten seconds). */

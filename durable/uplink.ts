@@ -202,6 +202,8 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	// ── news of agents ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 	async register(news: AgentNews): Promise<readonly Uint8Array[]> {
+		if (!this.#registry.hasRoomFor(news.agent))
+			throw new Error(`agents_max: ${UPLINK_LIMITS.agentsMax} agents are at this proxy already`);
 		this.#store.register(news);
 		this.#registry.arrived(news);
 		if (this.#isUp) this.#sendState(news);
