@@ -217,7 +217,7 @@ test("a box without room refuses by name, keeps the batch's place, and takes it 
 	const disk = new BoxDisk(readDiskSettings(undefined));
 	const intake = intakeOf(0, [], true, disk);
 	const first = sealed(1, ZERO_HASH);
-	disk.read({ freeBytes: 20e6, totalBytes: 100e6 }, 0);
+	disk.read({ freeBytes: 15e6, totalBytes: 100e6 }, 0);
 	const refusal = intake.take(first.bytes, SENDER, 0).refusal;
 	deepEqual([refusal?.code, refusal?.seq, store.walBytes()], ["disk_low", 1, 0]);
 	equal(store.quarantine.items().length, 0, "it is no poison");

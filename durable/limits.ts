@@ -56,7 +56,7 @@ export const CHANNEL_LIMITS = {
 /** The box as a whole, where the site's configuration (`disk`) says nothing else. */
 export const DISK_LIMITS = {
 	/** Share of the file system in use from which a lane is refused: bulk first, then alert, trace last. */
-	usedPercentMax: { bulk: 80, alert: 90, trace: 95 },
+	usedPercentMax: { bulk: 85, alert: 90, trace: 95 },
 	/** What may wait in a lane for all agents together: bulk is most of it; a day of traces of a busy site is far below. */
 	waitingBytesMax: { bulk: 64 * GIB, alert: 8 * GIB, trace: 32 * GIB },
 	/** A lane refused for the disk is taken again so far below its watermark. */

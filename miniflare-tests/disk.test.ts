@@ -53,7 +53,7 @@ test("at each watermark a lane is refused by name and kept by its sender; below 
 	await link.expect("welcome");
 	const asking = new TestStream(web01, "trace");
 	const streams = (["bulk", "alert", "trace"] as const).map((lane) => new TestStream(web01, lane));
-	for (const [index, percent] of [81, 91, 96].entries()) {
+	for (const [index, percent] of [86, 91, 96].entries()) {
 		await setDisk(link, asking, percent);
 		const batches = streams.map((stream) => stream.next());
 		sendAll(link, batches);

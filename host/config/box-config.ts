@@ -25,7 +25,7 @@ const diskSetting = groupSetting(
 		used_percent_max: risingSetting(["bulk", "alert", "trace"], {
 			min: 1,
 			max: 100,
-			fallback: { bulk: 80, alert: 90, trace: 95 },
+			fallback: { bulk: 85, alert: 90, trace: 95 },
 		}),
 		waiting_bytes_max: groupSetting(
 			{ bulk: waitingSetting(64 * GIB), alert: waitingSetting(8 * GIB), trace: waitingSetting(32 * GIB) },

@@ -20,7 +20,7 @@ test("the files a first start writes are read back, with a path that needs quoti
 	assert(proxy.ok, JSON.stringify(proxy));
 	assert.equal(proxy.value.proxy.wal_path, '/data "x": #y');
 	assert.deepEqual(proxy.value.proxy.flow, { priorities: ["trace", "alert", "bulk"], compression: "zstd" });
-	assert.deepEqual(proxy.value.proxy.disk.used_percent_max, { bulk: 80, alert: 90, trace: 95 });
+	assert.deepEqual(proxy.value.proxy.disk.used_percent_max, { bulk: 85, alert: 90, trace: 95 });
 	const center = readYamlFile(file(centerYaml(DEFAULT_PORTS)), centerConfigSetting);
 	assert(center.ok, JSON.stringify(center));
 	assert.deepEqual(center.value.center.console, { listen: "localhost:8460", origin: "http://localhost:8460" });
