@@ -146,7 +146,7 @@ test("a proxy's drained backlog gives its disk back, through a kill too, and its
 test("a proxy whose disk fills up in mid-batch acknowledges nothing it does not hold, and goes on by itself, in order", {
 	skip: process.getuid?.() === 0 ? false : "needs root to mount a small file system",
 }, async () => {
-	await start({ fsync_interval_ms: 0 }, { proxyDiskMiB: 64 });
+	await start({ fsync_interval_ms: 20 }, { proxyDiskMiB: 64 });
 	await enclave.sc.kill();
 	// Somebody else's file takes the disk: 12 MiB are left.
 	const filler = join(enclave.proxyDataPath, "filler");
