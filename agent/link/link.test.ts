@@ -294,6 +294,32 @@ for (const code of ROOM_CODES)
 		assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
 	});
 
+test("while a hop has no room one batch asks for all of them, and less often each time", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	const sent = () => hop.frames.filter(({ type }) => type === "batch").length;
+	const waits: number[] = [];
+	for (let pid = 1; pid <= 5; pid++) put(lanes, "bulk", pid);
+	hop.refuseNext = "disk_low";
+	link.start();
+	await until("the whole window", () => sent() === 5);
+	const beat = setInterval(() => link.heartbeat(), 20);
+	try {
+		for (const expected of [6, 7]) {
+			const fromMs = performance.now();
+			if (expected === 6) hop.refuseNext = "disk_low";
+			await until("one more", () => sent() >= expected, 6000);
+			waits.push(performance.now() - fromMs);
+			// The second one is taken, and the others follow at once.
+			if (expected === 6) assert.equal(sent(), expected, "one batch asks");
+		}
+	} finally {
+		clearInterval(beat);
+	}
+	await until("all five", () => hop.events.length === 5);
+	assert.equal(sent(), 5 + 1 + 5);
+	assert.ok((waits[1] ?? 0) > 1.7 * (waits[0] ?? 0), waits.join());
+});
+
 test("the window bounds what is sent without a receipt, and a trace passes a backlog", async (t) => {
 	const { hop, link, lanes } = await stage(t);
 	hop.isReceipting = false;
