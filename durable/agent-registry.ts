@@ -5,6 +5,7 @@
 import { LANES, type Lane } from "#core/model/batch.ts";
 import type { FrameBody } from "#core/protocol/index.ts";
 import type { AgentNews, Depth, LaneDepths } from "./faces.ts";
+import { UPLINK_LIMITS } from "./limits.ts";
 
 type State = Omit<FrameBody<"agent_state">, "proof" | "route">;
 
@@ -21,7 +22,10 @@ interface Entry {
 export class AgentRegistry {
 	readonly #entries = new Map<string, Entry>();
 
-	constructor(agents: readonly Omit<AgentNews, "isUp">[]) {
+	readonly #agentsMax: number;
+
+	constructor(agents: readonly Omit<AgentNews, "isUp">[], agentsMax: number = UPLINK_LIMITS.agentsMax) {
+		this.#agentsMax = agentsMax;
 		for (const agent of agents) this.#put({ ...agent, isUp: false });
 	}
 
@@ -32,6 +36,11 @@ export class AgentRegistry {
 
 	get size(): number {
 		return this.#entries.size;
+	}
+
+	/** Whether the agent may come: one that is known always may. */
+	hasRoomFor(agent: string): boolean {
+		return this.#entries.has(agent) || this.#entries.size < this.#agentsMax;
 	}
 
 	has(agent: string): boolean {

@@ -46,6 +46,22 @@ export interface ChannelAlarm {
 	readonly evidence: Uint8Array | null;
 }
 
+/** An item that was refused for good, as people are told of it. */
+export interface QuarantinedItem {
+	/** The refusal's code and sentence. */
+	readonly cause: string;
+	readonly detail: string;
+	readonly atMs: number;
+	/** How many bytes of it are kept there; a part, when the whole was too much. */
+	readonly bytesKept: number;
+	/** Where it is kept: empty here, `px-2` below, `px-1/px-2` below that. A proxy's own word. */
+	readonly hop: string;
+	/** What the item says of itself, as far as it could be read: not believed. */
+	readonly stream?: Uint8Array;
+	readonly seq?: number;
+	readonly lane?: Lane;
+}
+
 /** The proof of custody (core/ledger/custody.ts) of one batch: everything of its stream up to it is stored. */
 export interface StreamCustody {
 	readonly stream: Uint8Array;
@@ -73,6 +89,8 @@ export interface StoreDrain {
 	): Promise<Result<Delivered, "drain_unavailable">>;
 	/** Latest news of an agent. A throw is logged; the next state carries the same facts. */
 	onState(state: AgentState): Promise<void>;
+	/** Items refused for good, here or at a hop below. Called until it resolves once; takes a repetition. */
+	onQuarantine(agent: string, items: readonly QuarantinedItem[]): Promise<void>;
 	/** Called until it resolves once: the channel keeps the alarm durably and retries with the same content. */
 	onAlarm(alarm: ChannelAlarm): Promise<void>;
 }

@@ -8,7 +8,7 @@ import type { AgentStatus } from "#core/identity/hello.ts";
 import type { Lane } from "#core/model/batch.ts";
 import type { Health } from "#core/protocol/index.ts";
 import type { Result } from "#core/result.ts";
-import type { AgentState } from "./drain.ts";
+import type { AgentState, QuarantinedItem } from "./drain.ts";
 
 /** The one Uplink of a proxy and the one PeerDirectory of a Security Center. */
 export const UPLINK_NAME = "uplink";
@@ -51,13 +51,6 @@ export interface Refusal {
 
 /** Upstream could not reach an agent's channel for the moment; everything of the agent is sent again. */
 export const CHANNEL_UNAVAILABLE = "channel_unavailable";
-
-/** Refusals that time heals: the batch stays where it is and is sent again. */
-const RETRIED_CODES: ReadonlySet<string> = new Set(["skipped", "wal_full"]);
-
-export function isRetried(refusal: Refusal): boolean {
-	return RETRIED_CODES.has(refusal.code);
-}
 
 export interface IngestAnswer {
 	/** Highest durable sequence of every stream touched. */
@@ -114,7 +107,7 @@ export interface ChannelStats {
 	readonly isUp: boolean;
 	readonly depths: LaneDepths;
 	readonly commands: number;
-	readonly quarantine: readonly { readonly cause: string; readonly bytes: number; readonly atMs: number }[];
+	readonly quarantine: readonly QuarantinedItem[];
 	readonly streams: readonly {
 		readonly stream: Uint8Array;
 		readonly lane: Lane;
@@ -138,6 +131,8 @@ export interface AgentChannelFace {
 	read(lane: Lane, afterRow: number, bytesMax: number): Promise<{ rows: readonly WalRow[]; depths: LaneDepths }>;
 	acked(receipts: readonly Acknowledged[]): Promise<LaneDepths>;
 	refused(refusal: Refusal): Promise<LaneDepths>;
+	/** From a PeerLink: a hop below put an item of the agent aside. */
+	quarantinedBelow(item: QuarantinedItem): Promise<void>;
 	/** Hands new trust documents to a live session. */
 	pushTrust(documents: readonly Uint8Array[]): Promise<void>;
 	/** Closes a session from which nothing was heard for so long. */
@@ -172,6 +167,8 @@ export interface UplinkFace extends TrustSource {
 	commandReceived(agent: string, commandId: Uint8Array): Promise<void>;
 	/** What a proxy below has above it: this node first. */
 	path(): Promise<readonly string[]>;
+	/** Tells upstream what was put aside here or below; false while the link is down. */
+	quarantined(agent: string, items: readonly QuarantinedItem[]): Promise<boolean>;
 	/** Wakes the object; answers how it is. */
 	health(): Promise<UplinkHealth>;
 }

@@ -28,6 +28,8 @@ import {
 } from "./faces.ts";
 import { PEER_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { PendingWork } from "./pending-work.ts";
+import { QuarantineStore } from "./quarantine.ts";
 import { readMessage } from "./read-message.ts";
 
 export interface PeerLinkEnv {
@@ -54,8 +56,7 @@ interface Link {
 	/** Agents proved on this link. */
 	readonly agents: Set<string>;
 	/** What is still being done for an agent: its batches stay in order behind it. */
-	readonly tails: Map<string, Promise<void>>;
-	pendingBytes: number;
+	readonly pending: PendingWork;
 	heardAtMs: number;
 	/** What the proxy was last told to have above it. */
 	path: readonly string[];
@@ -103,7 +104,12 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		socket.accept();
 		const link: Link = {
 			...{ id: crypto.randomUUID(), peer, uri, socket, notAfterMs, hello, helloTimeMs, heardAtMs: Date.now(), path },
-			...{ agents: new Set<string>(), tails: new Map<string, Promise<void>>(), pendingBytes: 0 },
+			agents: new Set(),
+			// A failure is told to the proxy, which sends everything again.
+			pending: new PendingWork(PEER_LIMITS, (agent, error) => {
+				logLine("warning", "channel_unavailable", { peer, agent, detail: error.message });
+				this.#refuse(link, agent, CHANNEL_UNAVAILABLE, "the agent's channel did not answer");
+			}),
 		};
 		socket.addEventListener("message", (event) => this.#heard(link, event.data as string | ArrayBuffer));
 		socket.addEventListener("close", () => this.#ended(link));
@@ -167,7 +173,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		logLine("info", "peer_down", { peer: link.peer, agents: link.agents.size });
 		const heardAtMs = link.heardAtMs;
 		for (const agent of link.agents)
-			this.#inOrder(link, agent, 0, () =>
+			link.pending.add(agent, 0, () =>
 				this.env.AGENT_CHANNEL.getByName(agent).unlink({
 					agent,
 					via: link.peer,
@@ -200,35 +206,38 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		if (this.#link !== link || this.#closeIfExpired(link)) return;
 		link.heardAtMs = Date.now();
 		const frame = readMessage(message, PEER_LIMITS.messageBytesMax);
-		if (frame.ok) this.#take(link, frame.value, message as ArrayBuffer);
-		else this.#close(link, frame.code, frame.detail);
+		if (!frame.ok) this.#close(link, frame.code, frame.detail);
+		else if (link.pending.hasRoom((message as ArrayBuffer).byteLength))
+			this.#take(link, frame.value, message as ArrayBuffer);
+		else this.#closeForWindow(link);
+	}
+
+	#closeForWindow(link: Link): void {
+		this.#close(link, "window_exceeded", `more than ${PEER_LIMITS.pendingBytesMax} bytes are pending`);
 	}
 
 	#take(link: Link, { type, body }: Frame, message: ArrayBuffer): void {
 		if (type === "carrier") this.#takeCarrier(link, body);
 		else if (type === "agent_state")
-			this.#inOrder(link, body.agent, message.byteLength, () => this.#takeState(link, body));
+			link.pending.add(body.agent, message.byteLength, () => this.#takeState(link, body));
 		else if (type === "command_received") this.#takeCommandReceived(link, body);
 		// Said back, so that the proxy knows the link is alive.
 		else if (type === "heartbeat") this.#send(link, new Uint8Array(message));
-		else if (type === "reject")
-			logLine("warning", "peer_refused", { peer: link.peer, code: body.code, agent: body.agent });
+		else if (type === "reject") this.#takeRefusal(link, body);
 		else if (type === "bye") this.#ended(link);
 		else this.#close(link, "frame_unexpected", `${type} does not come from a proxy`);
 	}
 
-	/** Runs after whatever is still being done for the agent; a failure is told to the proxy, which sends everything again. */
-	#inOrder(link: Link, agent: string, bytes: number, work: () => Promise<void>): void {
-		link.pendingBytes += bytes;
-		const before = link.tails.get(agent) ?? Promise.resolve();
-		const tail = before.then(work).catch((error: Error) => {
-			logLine("warning", "channel_unavailable", { peer: link.peer, agent, detail: error.message });
-			this.#refuse(link, agent, CHANNEL_UNAVAILABLE, "the agent's channel did not answer");
-		});
-		link.tails.set(agent, tail);
-		void tail.then(() => {
-			link.pendingBytes -= bytes;
-			if (link.tails.get(agent) === tail) link.tails.delete(agent);
+	/** A proxy refused something: a command of ours, or for good an item of an agent, which it keeps. */
+	#takeRefusal(link: Link, body: FrameBody<"reject">): void {
+		const { agent, code } = body;
+		const item = QuarantineStore.itemOfFrame(body, link.peer);
+		logLine("warning", "peer_refused", { peer: link.peer, code, agent, isKept: item !== null });
+		if (item === null || agent === undefined) return;
+		// In order: the proof of the agent may be being checked.
+		link.pending.add(agent, 0, async () => {
+			if (link.agents.has(agent)) await this.env.AGENT_CHANNEL.getByName(agent).quarantinedBelow(item);
+			else this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
 		});
 	}
 
@@ -259,6 +268,10 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		}
 		if (node.value.role !== "agent" || node.value.id !== agent) {
 			this.#refuse(link, agent, "proof_of_another", `the proof is of ${node.value.uri}`);
+			return;
+		}
+		if (!link.agents.has(agent) && link.agents.size >= PEER_LIMITS.agentsMax) {
+			this.#refuse(link, agent, "agents_max", `${PEER_LIMITS.agentsMax} agents are behind this proxy already`);
 			return;
 		}
 		const { uri: agentUri, signingKey, notAfterMs } = node.value;
@@ -294,8 +307,8 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#close(link, carried.code, carried.detail);
 			return;
 		}
-		if (link.pendingBytes + body.rawBytes > PEER_LIMITS.pendingBytesMax) {
-			this.#close(link, "window_exceeded", `more than ${PEER_LIMITS.pendingBytesMax} bytes are pending`);
+		if (!link.pending.hasRoom(body.rawBytes)) {
+			this.#closeForWindow(link);
 			return;
 		}
 		const byAgent = new Map<string, Uint8Array[]>();
@@ -306,7 +319,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		}
 		for (const [agent, batches] of byAgent) {
 			const bytes = batches.reduce((sum, batch) => sum + batch.length, 0);
-			this.#inOrder(link, agent, bytes, () => this.#ingest(link, agent, batches));
+			link.pending.add(agent, bytes, () => this.#ingest(link, agent, batches));
 		}
 	}
 
@@ -326,6 +339,6 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
 			return;
 		}
-		this.#inOrder(link, agent, 0, () => this.env.AGENT_CHANNEL.getByName(agent).commandReceived(commandId));
+		link.pending.add(agent, 0, () => this.env.AGENT_CHANNEL.getByName(agent).commandReceived(commandId));
 	}
 }

@@ -14,6 +14,7 @@ import { encodeFrame, type Frame } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import { CarrierPump } from "./carrier-pump.ts";
+import type { QuarantinedItem } from "./drain.ts";
 import {
 	type AgentChannelFace,
 	type AgentNews,
@@ -26,6 +27,7 @@ import {
 } from "./faces.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { QuarantineStore } from "./quarantine.ts";
 import { type FlowSettings, type ProxySettings, readFlowSettings, readParentTimes } from "./settings.ts";
 import { TrustChain } from "./trust-chain.ts";
 import { UplinkStore } from "./uplink-store.ts";
@@ -173,6 +175,8 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	// ── news of agents ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 	async register(news: AgentNews): Promise<readonly Uint8Array[]> {
+		if (!this.#registry.hasRoomFor(news.agent))
+			throw new Error(`agents_max: ${UPLINK_LIMITS.agentsMax} agents are at this proxy already`);
 		this.#store.register(news);
 		this.#registry.arrived(news);
 		if (this.#ways.isFlowing) this.#sendState(news);
@@ -217,6 +221,11 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	async commandReceived(agent: string, commandId: Uint8Array): Promise<void> {
 		// Lost when the link is down: upstream sends the command again and the agent answers again.
 		this.#ways.send(encodeFrame("command_received", { agent, commandId }));
+	}
+
+	async quarantined(agent: string, items: readonly QuarantinedItem[]): Promise<boolean> {
+		const hop = this.env.NODE_URI.slice(this.env.NODE_URI.lastIndexOf("/") + 1);
+		return items.every((item) => this.#ways.send(encodeFrame("reject", QuarantineStore.frameOf(agent, item, hop))));
 	}
 
 	async joinPeer(peer: string): Promise<readonly Uint8Array[]> {

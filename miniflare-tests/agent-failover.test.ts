@@ -31,10 +31,15 @@ let first: TestProxy;
 let second: TestProxy;
 
 before(async () => {
-	enclave = await startTestEnclave({ fsync_interval_ms: 20 }, [
-		{ id: "px-1", upstream: "sc" },
-		{ id: "px-2", upstream: "sc" },
-	]);
+	enclave = await startTestEnclave(
+		{ fsync_interval_ms: 20 },
+		{
+			tree: [
+				{ id: "px-1", upstream: "sc" },
+				{ id: "px-2", upstream: "sc" },
+			],
+		},
+	);
 	first = enclave.proxies["px-1"] as TestProxy;
 	second = enclave.proxies["px-2"] as TestProxy;
 });

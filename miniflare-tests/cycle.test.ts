@@ -18,11 +18,10 @@ before(async () => {
 	const loops = LOOPS.flatMap((ids) =>
 		ids.map((id, index) => ({ id, upstream: ids[(index + 1) % ids.length] as string })),
 	);
-	enclave = await startTestEnclave({ fsync_interval_ms: 20, failover: { probe_secs: 0.2, stable_secs: 0.5 } }, [
-		{ id: "px-1", upstream: ["px-2", "sc"] },
-		{ id: "px-2", upstream: ["px-1", "sc"] },
-		...loops,
-	]);
+	enclave = await startTestEnclave(
+		{ fsync_interval_ms: 20, failover: { probe_secs: 0.2, stable_secs: 0.5 } },
+		{ tree: [{ id: "px-1", upstream: ["px-2", "sc"] }, { id: "px-2", upstream: ["px-1", "sc"] }, ...loops] },
+	);
 	web01 = identityOf("web-01", enclave.pathsOf("agent", "web-01"));
 	web02 = identityOf("web-02", enclave.pathsOf("agent", "web-02"));
 });

@@ -19,12 +19,17 @@ let top: TestProxy;
 let web01: Identity;
 
 before(async () => {
-	enclave = await startTestEnclave({ fsync_interval_ms: 20, failover: { probe_secs: 0.2, stable_secs: 1.5 } }, [
-		{ id: "px-top", upstream: "sc" },
-		{ id: "px-r1", upstream: "px-top" },
-		{ id: "px-r2", upstream: "sc" },
-		{ id: "px-site", upstream: ["px-r1", "px-r2"] },
-	]);
+	enclave = await startTestEnclave(
+		{ fsync_interval_ms: 20, failover: { probe_secs: 0.2, stable_secs: 1.5 } },
+		{
+			tree: [
+				{ id: "px-top", upstream: "sc" },
+				{ id: "px-r1", upstream: "px-top" },
+				{ id: "px-r2", upstream: "sc" },
+				{ id: "px-site", upstream: ["px-r1", "px-r2"] },
+			],
+		},
+	);
 	site = enclave.proxies["px-site"] as TestProxy;
 	first = enclave.proxies["px-r1"] as TestProxy;
 	top = enclave.proxies["px-top"] as TestProxy;

@@ -2,7 +2,7 @@
  * The one file that knows how the runtime is started for tests: a real enclave PKI, the real proxy worker and a Security Center
  * that records, each in its own `workerd serve` with files on disk, joined by mTLS. Processes can be killed at any moment.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
 	existsSync,
@@ -12,9 +12,10 @@ import {
 	readdirSync,
 	readFileSync,
 	rmSync,
+	statSync,
 	writeFileSync,
 } from "node:fs";
-import { request } from "node:http";
+import { createServer, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -22,6 +23,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { base64Of } from "#core/bytes/bytes.ts";
 import { readPinnedTrust, signTrustDocument, trustHash } from "#core/trust/trust-document.ts";
 import { ed25519PublicKey } from "#crypto";
+import type { BoxDiskState, DiskReading } from "../durable/box-disk.ts";
 import { nodeProofOf, rootOf } from "../host/enclave/node-proof.ts";
 import { serverNameOf } from "../host/pki/certificates.ts";
 import { createEnclavePki } from "../host/pki/enclave.ts";
@@ -42,6 +44,8 @@ export interface Box {
 	/** SIGSTOP and SIGCONT: its connections stand and nothing comes from them, as on a half-open link. */
 	freeze(): void;
 	thaw(): void;
+	/** Resident memory, and the most there was since the start. */
+	rssBytes(): { now: number; peak: number };
 	readonly logPath: string;
 }
 
@@ -52,7 +56,10 @@ export interface TestProxy {
 	readonly port: number;
 	readonly name: string;
 	readonly uri: string;
-	readonly health: () => Promise<{ uplink: Record<string, unknown> & { isUp: boolean; walBytes: number } }>;
+	readonly health: () => Promise<{
+		uplink: Record<string, unknown> & { isUp: boolean; walBytes: number };
+		disk: BoxDiskState;
+	}>;
 	/** Asks its loopback socket. */
 	readonly ask: <T>(path: string) => Promise<T>;
 }
@@ -81,6 +88,12 @@ export interface TestEnclave {
 	readonly health: TestProxy["health"];
 	/** Asks the test center: GET without a body, POST with one. */
 	readonly center: <T>(path: string, body?: Record<string, string>) => Promise<T>;
+	/** What the proxy's supervisor says of its disk from now on. */
+	readonly setDisk: (reading: DiskReading) => void;
+	/** Where the proxy's objects lie. */
+	readonly proxyDataPath: string;
+	/** Of everything that the proxy's channels have on disk. */
+	readonly channelBytes: () => number;
 	/** How many channels have files at a hop: the runtime's own metadata is no channel. */
 	readonly channelFiles: (box: "px" | "sc") => number;
 	/** What both boxes logged: for the message of a failed test. */
@@ -109,6 +122,11 @@ function openBox(
 	let child: ChildProcess | null = null;
 	return {
 		logPath,
+		rssBytes() {
+			const status = readFileSync(`/proc/${child?.pid}/status`, "utf8");
+			const of = (name: string) => 1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1]);
+			return { now: of("VmRSS"), peak: of("VmHWM") };
+		},
 		async start() {
 			const log = openSync(logPath, "a");
 			const command = findWorkerd();
@@ -168,6 +186,15 @@ interface Ports {
 }
 
 /** Everything the boxes of one test are made from. */
+/** What `startTestEnclave` sets up beside the center. */
+export interface EnclavePlan {
+	readonly tree?: readonly ProxyPlan[];
+	/** The worker that every proxy runs. */
+	readonly proxyWorker?: string;
+	/** The first proxy's objects lie on a small file system of their own. */
+	readonly proxyDiskMiB?: number;
+}
+
 interface Plan {
 	readonly base: string;
 	readonly pkiDir: string;
@@ -274,6 +301,8 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 				value: ways.map(({ name, uri, certificateHost }) => ({ binding: name, uri, host: certificateHost })),
 			},
 			{ name: "PROXY", kind: "json", value: proxySettings },
+			{ name: "DISK", kind: "json", value: (proxySettings as { disk?: unknown }).disk ?? {} },
+			{ name: "SUPERVISOR", kind: "service", service: "supervisor" },
 		],
 	});
 	const { links, health } = plan.ports.proxies[id] as ProxyPorts;
@@ -285,7 +314,7 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 	const box = openBox(directoryOf(plan, id), {
 		healthUrl,
 		env: { SIGNING_SEED: base64Of(new Uint8Array(readFileSync(paths.signingKey))) },
-		services: [...worker, ...outward],
+		services: [...worker, ...outward, { kind: "http", name: "supervisor", address: `unix:${diskSocketOf(plan)}` }],
 		sockets: [
 			{ name: "links", address: `127.0.0.1:${links}`, service: "px", entrypoint: "Links", tls: tlsOf(paths) },
 			{ name: "health", address: `127.0.0.1:${health}`, service: "px" },
@@ -301,21 +330,57 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 	};
 }
 
+function channelFilesOf({ base, proxies }: Plan): string[] {
+	const id = (proxies[0] as ProxyPlan).id;
+	const directory = join(base, id, "data", "px-AgentChannel");
+	return existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [];
+}
+
+/** A real file system of its own under the first proxy's objects, to be filled. Root only. */
+function mountProxyDisk(plan: Plan, sizeMiB: number): () => void {
+	const directory = directoryOf(plan, join((plan.proxies[0] as ProxyPlan).id, "data"));
+	execFileSync("mount", ["-t", "tmpfs", "-o", `size=${sizeMiB}m`, "tmpfs", directory]);
+	return () => execFileSync("umount", [directory]);
+}
+
+const diskSocketOf = ({ base }: Plan) => join(base, "px.disk");
+
+/** Stands for the supervisor: says of the proxies' disk what the test wants; until it says something, nothing is known. */
+function diskDesk(plan: Plan): { set(reading: DiskReading): void; close(): void } {
+	let reading: DiskReading | null = null;
+	const server = createServer((_request, response) => {
+		response.writeHead(reading === null ? 503 : 200, { "content-type": "application/json" });
+		response.end(JSON.stringify(reading ?? {}));
+	}).listen(diskSocketOf(plan));
+	return {
+		set: (next) => {
+			reading = next;
+		},
+		close: () => {
+			server.close();
+			server.closeAllConnections();
+		},
+	};
+}
+
 /** Starts an enclave of a center, two agents' identities, and one proxy or the tree that is asked for. */
 export async function startTestEnclave(
 	proxySettings: unknown = {},
-	tree: readonly ProxyPlan[] = [{ id: "px-1", upstream: "sc" }],
-	proxyWorker = "workers/px/index.ts",
+	{ tree = [{ id: "px-1", upstream: "sc" }], proxyWorker = "workers/px/index.ts", proxyDiskMiB }: EnclavePlan = {},
 ): Promise<TestEnclave> {
 	const base = mkdtempSync(join(tmpdir(), "daemoneye-links-"));
 	const plan = await makePlan(base, tree, proxyWorker);
+	const unmount = proxyDiskMiB === undefined ? () => undefined : mountProxyDisk(plan, proxyDiskMiB);
 	const { ports, pathsOf, pkiDir } = plan;
 	const sc = centerBox(plan);
 	const made = tree.map((proxy) => [proxy.id, proxyBox(plan, proxy, proxySettings)] as const);
 	const first = made[0]?.[1] as TestProxy;
 	const boxes = [sc, ...made.map(([, { box }]) => box)];
+	const desk = diskDesk(plan);
 	const stop = async () => {
 		await Promise.all(boxes.map((box) => box.kill()));
+		desk.close();
+		unmount();
 		rmSync(base, { recursive: true });
 	};
 	await Promise.all(boxes.map((box) => box.start())).catch(async (error: Error) => {
@@ -334,6 +399,9 @@ export async function startTestEnclave(
 		pkiDir,
 		pathsOf,
 		health: first.health,
+		setDisk: desk.set,
+		proxyDataPath: join(base, (tree[0] as ProxyPlan).id, "data"),
+		channelBytes: () => channelFilesOf(plan).reduce((sum, path) => sum + statSync(path).size, 0),
 		center: async (path, body) => {
 			const url = `http://127.0.0.1:${ports.control}${path}`;
 			const answer = await askPlain(url, body === undefined ? undefined : JSON.stringify(body));

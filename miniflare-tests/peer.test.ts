@@ -100,7 +100,46 @@ test("a proxy's own forgeries are refused one by one, and the agent's batches be
 		() => enclave.center<Recorded>("/recorded"),
 		(recorded) => recorded.alarms.length > 0,
 	);
+	const { setAside } = await until(
+		"what was refused",
+		() => enclave.center<{ setAside: { cause: string; hop: string; lane?: string }[] }>("/recorded"),
+		(recorded) => recorded.setAside.length >= 3,
+	);
+	deepEqual(
+		setAside.map(({ cause, hop, lane }) => [cause, hop, lane]),
+		[
+			["batch_signature_invalid", "", "alert"],
+			["agent_mismatch", "", "alert"],
+			["forked", "", "alert"],
+		],
+	);
 	deepEqual(alarms, [{ ...alarms[0], agent: "web-01", code: "forked", evidence: fork.bytes.length }]);
+	link.close();
+});
+
+test("what a proxy says that it keeps is told under its own name, and only of agents proved on its link", async () => {
+	const link = await openPeer();
+	const kept = { hop: "px-1", bytes: 5, atMs: Date.now() };
+	link.send("reject", { agent: "web-02", code: "batch_signature_invalid", detail: "made up", kept });
+	await link.expect("reject", (body) => body.agent === "web-02" && body.code === "agent_unproved");
+	link.send("agent_state", stateOf(web01));
+	link.send("reject", { agent: "web-01", code: "batch_signature_invalid", detail: "made up", kept });
+	link.send("reject", { agent: "web-01", code: "cbor_truncated", detail: "", kept: { ...kept, hop: "px-2/px-3" } });
+	const { setAside } = await until(
+		"both",
+		async () => ({
+			setAside: (await enclave.center<{ setAside: { agent: string; hop: string; bytesKept: number }[] }>("/recorded"))
+				.setAside,
+		}),
+		(recorded) => recorded.setAside.filter(({ hop }) => hop !== "").length >= 2,
+	);
+	deepEqual(
+		setAside.filter(({ hop }) => hop !== "").map(({ agent, hop, bytesKept }) => [agent, hop, bytesKept]),
+		[
+			["web-01", "px-2/?", 5],
+			["web-01", "px-2/px-3", 5],
+		],
+	);
 	link.close();
 });
 

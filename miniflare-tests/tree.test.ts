@@ -20,10 +20,15 @@ let site: TestProxy;
 let web01: Identity;
 
 before(async () => {
-	enclave = await startTestEnclave({ fsync_interval_ms: 20 }, [
-		{ id: "px-region", upstream: "sc" },
-		{ id: "px-site", upstream: "px-region" },
-	]);
+	enclave = await startTestEnclave(
+		{ fsync_interval_ms: 20 },
+		{
+			tree: [
+				{ id: "px-region", upstream: "sc" },
+				{ id: "px-site", upstream: "px-region" },
+			],
+		},
+	);
 	region = enclave.proxies["px-region"] as TestProxy;
 	site = enclave.proxies["px-site"] as TestProxy;
 	web01 = identityOf("web-01", enclave.pathsOf("agent", "web-01"));

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { ed25519Signer } from "#core/ledger/index.ts";
-import { encodeFrame } from "#core/protocol/index.ts";
+import { encodeFrame, ROOM_CODES } from "#core/protocol/index.ts";
 import { TestLedger } from "#core/testing/test-ledger.ts";
 import { HostClock } from "../clock.ts";
 import { parseConfig } from "../config/config.ts";
@@ -304,22 +304,49 @@ test("a batch that is refused for good is named, and what follows it goes by ano
 	);
 });
 
-test("a hop that is full for a while gets the same batch later", async (t) => {
+for (const code of ROOM_CODES)
+	test(`a hop without room (${code}) gets the same batch later`, async (t) => {
+		const { hop, link, lanes } = await stage(t);
+		hop.refuseNext = code;
+		link.start();
+		put(lanes, "bulk", 1);
+		await until("the refusal", () => hop.refusals.length === 1);
+		put(lanes, "bulk", 2);
+		await new Promise((resolve) => setTimeout(resolve, 50));
+		assert.equal(hop.events.length, 0);
+		await new Promise((resolve) => setTimeout(resolve, AGENT_LIMITS.rejectRestMs));
+		link.heartbeat();
+		await until("both", () => hop.events.length === 2);
+		// The batch behind may have been on its way before the refusal arrived; then it was one too far, and came again as well.
+		const [first, ...later] = hop.refusals;
+		assert.equal(first, code);
+		assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
+	});
+
+test("while a hop has no room one batch asks for all of them, and less often each time", async (t) => {
 	const { hop, link, lanes } = await stage(t);
-	hop.refuseNext = "wal_full";
+	const sent = () => hop.frames.filter(({ type }) => type === "batch").length;
+	const waits: number[] = [];
+	for (let pid = 1; pid <= 5; pid++) put(lanes, "bulk", pid);
+	hop.refuseNext = "disk_low";
 	link.start();
-	put(lanes, "bulk", 1);
-	await until("the refusal", () => hop.refusals.length === 1);
-	put(lanes, "bulk", 2);
-	await new Promise((resolve) => setTimeout(resolve, 50));
-	assert.equal(hop.events.length, 0);
-	await new Promise((resolve) => setTimeout(resolve, AGENT_LIMITS.rejectRestMs));
-	link.heartbeat();
-	await until("both", () => hop.events.length === 2);
-	// The batch behind may have been on its way before the refusal arrived; then it was one too far, and came again as well.
-	const [first, ...later] = hop.refusals;
-	assert.equal(first, "wal_full");
-	assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
+	await until("the whole window", () => sent() === 5);
+	const beat = setInterval(() => link.heartbeat(), 20);
+	try {
+		for (const expected of [6, 7]) {
+			const fromMs = performance.now();
+			if (expected === 6) hop.refuseNext = "disk_low";
+			await until("one more", () => sent() >= expected, 6000);
+			waits.push(performance.now() - fromMs);
+			// The second one is taken, and the others follow at once.
+			if (expected === 6) assert.equal(sent(), expected, "one batch asks");
+		}
+	} finally {
+		clearInterval(beat);
+	}
+	await until("all five", () => hop.events.length === 5);
+	assert.equal(sent(), 5 + 1 + 5);
+	assert.ok((waits[1] ?? 0) > 1.7 * (waits[0] ?? 0), waits.join());
 });
 
 test("the window bounds what is sent without a receipt, and a trace passes a backlog", async (t) => {

@@ -157,6 +157,25 @@ export function groupSetting<S extends Record<string, Setting<unknown>>>(
 	};
 }
 
+/** Whole numbers by name that do not fall in the order of the names; each has its own fallback, and all may be absent. */
+export function risingSetting<const Names extends readonly string[]>(
+	names: Names,
+	bounds: { min: number; max: number; fallback: Readonly<Record<Names[number], number>> },
+): Setting<Readonly<Record<Names[number], number>>> {
+	const { min, max, fallback } = bounds;
+	const each = names.map((name) => [name, integerSetting({ min, max, fallback: fallback[name as Names[number]] })]);
+	const group = groupSetting(Object.fromEntries(each) as Record<string, Setting<number>>, { isOptional: true });
+	return {
+		read(value, path) {
+			const numbers = group.read(value, path) as Readonly<Record<Names[number], number>>;
+			const inOrder = names.map((name) => numbers[name as Names[number]]);
+			if (inOrder.some((number, i) => i > 0 && number < (inOrder[i - 1] as number)))
+				throw new Refused("config_value_wrong", path, `must not fall from ${names.join(" to ")}`);
+			return numbers;
+		},
+	};
+}
+
 /** Reads the whole tree; a refusal's detail begins with the path. */
 export function readTree<T>(root: Setting<T>, tree: unknown): Result<T, ConfigCode> & { path?: readonly string[] } {
 	try {

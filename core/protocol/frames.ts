@@ -60,6 +60,15 @@ export const healthShape = record({
 });
 export type Health = TypeOf<typeof healthShape>;
 
+/** A refused item that a hop keeps for a person. */
+const keptShape = record({
+	/** The hops from the reporter down to the one that keeps it: `px-1/px-2`. */
+	hop: field(1, text(LINK_LIMITS.hopPathLengthMax, /^[a-z0-9./?-]+$/)),
+	bytes: field(2, uint()),
+	atMs: field(3, wallMs()),
+	lane: optional(4, laneShape),
+});
+
 const FRAME_SHAPES = {
 	/** First frame from the server after the hello was accepted (the hello itself rides in the upgrade request). */
 	welcome: record({
@@ -81,13 +90,14 @@ const FRAME_SHAPES = {
 		/** a2 only: the proof of custody of batch `seq` (core/ledger/custody.ts). Hops pass it on unread. */
 		custody: optional(5, text(LEDGER_LIMITS.custodyCharsMax)),
 	}),
-	/** One item was refused; the link goes on. */
+	/** One item was refused; the link goes on. Downwards it answers the sender; upwards with `kept` it tells what a hop put aside. */
 	reject: record({
 		agent: optional(1, nodeIdShape),
 		stream: optional(2, streamIdShape),
 		seq: optional(3, uint()),
 		code: field(4, text(64)),
 		detail: field(5, text(MODEL_LIMITS.sentenceLengthMax)),
+		kept: optional(6, keptShape),
 	}),
 	/** A signed TraceCommand on its way down. */
 	command: record({

@@ -9,6 +9,7 @@ import {
 	integerSetting,
 	oneOrMoreSetting,
 	orderSetting,
+	risingSetting,
 	type Setting,
 	type SettingOf,
 	textSetting,
@@ -36,7 +37,29 @@ const upstreamSetting: Setting<UpstreamSetting> = {
 	},
 };
 
-/** The seed's proxy configuration (SEED §13); `health` is ours: where the supervisor asks, loopback only. */
+const GIB = 1024 ** 3;
+/** A bound that no disk of a site reaches is no bound; below a batch or two a lane would be closed. */
+const waitingSetting = (fallback: number) =>
+	integerSetting({ min: 16 * 1024 * 1024, max: 1024 * 1024 * GIB, fallback });
+
+/** Room for evidence on a box (durable/limits.ts says why these numbers). Bulk is refused first, then alert, trace last. */
+const diskSetting = groupSetting(
+	{
+		used_percent_max: risingSetting(["bulk", "alert", "trace"], {
+			min: 1,
+			max: 100,
+			fallback: { bulk: 85, alert: 90, trace: 95 },
+		}),
+		waiting_bytes_max: groupSetting(
+			{ bulk: waitingSetting(64 * GIB), alert: waitingSetting(8 * GIB), trace: waitingSetting(32 * GIB) },
+			{ isOptional: true },
+		),
+	},
+	{ isOptional: true },
+);
+export type DiskConfig = SettingOf<typeof diskSetting>;
+
+/** The seed's proxy configuration (SEED §13); `disk` and `health` are ours: the latter is where the supervisor asks, loopback only. */
 export const proxyConfigSetting = groupSetting({
 	proxy: groupSetting({
 		listen: addressSetting("0.0.0.0:7443"),
@@ -57,6 +80,7 @@ export const proxyConfigSetting = groupSetting({
 			},
 			{ isOptional: true },
 		),
+		disk: diskSetting,
 		health: addressSetting("127.0.0.1:7480"),
 	}),
 });
@@ -78,6 +102,7 @@ export const centerConfigSetting = groupSetting({
 			http: addressSetting("127.0.0.1:8461"),
 			admin: addressSetting("127.0.0.1:8462"),
 		}),
+		disk: diskSetting,
 	}),
 });
 export type CenterConfig = SettingOf<typeof centerConfigSetting>["center"];

@@ -20,6 +20,7 @@ test("the files a first start writes are read back, with a path that needs quoti
 	assert(proxy.ok, JSON.stringify(proxy));
 	assert.equal(proxy.value.proxy.wal_path, '/data "x": #y');
 	assert.deepEqual(proxy.value.proxy.flow, { priorities: ["trace", "alert", "bulk"], compression: "zstd" });
+	assert.deepEqual(proxy.value.proxy.disk.used_percent_max, { bulk: 85, alert: 90, trace: 95 });
 	const center = readYamlFile(file(centerYaml(DEFAULT_PORTS)), centerConfigSetting);
 	assert(center.ok, JSON.stringify(center));
 	assert.deepEqual(center.value.center.console, { listen: "localhost:8460", origin: "http://localhost:8460" });
@@ -81,6 +82,12 @@ const refusals: [string, string, string, RegExp][] = [
 		`${proxyYaml(DEFAULT_PORTS, "/x").replace("[trace, alert, bulk]", "[trace, bulk]")}`,
 		"config_value_wrong",
 		/must list each of trace, alert, bulk once\.$/,
+	],
+	[
+		"a watermark of bulk above that of traces",
+		`${proxyYaml(DEFAULT_PORTS, "/x")}  disk:\n    used_percent_max: {bulk: 96}\n`,
+		"config_value_wrong",
+		/proxy\.disk\.used_percent_max: must not fall from bulk to alert to trace\.$/,
 	],
 	["an empty file", "", "config_key_missing", /: is missing\.$/],
 ];

@@ -19,7 +19,9 @@ import { type ConfigFileCode, readYamlFile } from "../config/yaml-file.ts";
 import { makePrivateDirectory, writeFileDurably } from "../durable-files.ts";
 import { type AddNodeCode, addNode, openEnclavePki } from "../pki/enclave.ts";
 import { type NodeFiles, openNodeFiles } from "../pki/node-files.ts";
+import type { DiskDesk } from "../supervisor/disk-desk.ts";
 import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
+import { openDeskOf } from "./desk.ts";
 import { boxPaths, CENTER_ID, proxiesOf } from "./layout.ts";
 import { checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
@@ -142,12 +144,26 @@ export async function startProxyBox(box: ProxyBox): Promise<Result<RunningProxy,
 	const process = describe(box, node.value, config);
 	if (!process.ok) return process;
 	makePrivateDirectory(box.dataDir);
-	const supervisor = await runSupervisor({
+	const { name } = process.value;
+	let diskDesk: DiskDesk | null = null;
+	const supervisor = await runSupervisor<string>({
 		dataDir: box.dataDir,
 		processes: [process.value],
-		beforeStart: () => checkPorts({ "proxy.listen": config.listen, "proxy.health": config.health }),
+		beforeStart: async () => {
+			const ports = await checkPorts({ "proxy.listen": config.listen, "proxy.health": config.health });
+			if (!ports.ok) return ports;
+			const opened = await openDeskOf(box.dataDir, new Map([[name, config.wal_path]]));
+			if (opened.ok) diskDesk = opened.value;
+			return opened;
+		},
 		...(box.onState === undefined ? {} : { onState: box.onState }),
 		...(box.signal === undefined ? {} : { signal: box.signal }),
 	});
-	return supervisor.ok ? ok({ supervisor: supervisor.value, uri: node.value.uri, config }) : supervisor;
+	const closeDesk = () => diskDesk?.close();
+	if (!supervisor.ok) {
+		closeDesk();
+		return supervisor;
+	}
+	void supervisor.value.finished.then(closeDesk);
+	return ok({ supervisor: supervisor.value, uri: node.value.uri, config });
 }

@@ -29,6 +29,9 @@ export interface CenterOptions {
 	readonly softwareVersion: string;
 }
 
+/** Names its log, its configuration and its disk socket. */
+export const CENTER_PROCESS = "sc";
+
 const OBJECTS = {
 	AGENT_CHANNEL: "AgentChannel",
 	PEER_LINK: "PeerLink",
@@ -64,6 +67,7 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 			{ kind: "disk", name: "console", path: BUILT.console, isWritable: false },
 			{ kind: "http", name: "sqld", address: config.store.http },
 			{ kind: "http", name: "signer", address: `unix:${signerPaths(dataDir).socket}` },
+			{ kind: "http", name: "supervisor", address: `unix:${boxPaths(dataDir).diskSocket(CENTER_PROCESS)}` },
 			{
 				kind: "worker",
 				name: "sc",
@@ -89,6 +93,8 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 					{ name: "SQLD", kind: "service", service: "sqld" },
 					{ name: "SIGNER", kind: "service", service: "signer" },
 					{ name: "CONSOLE", kind: "service", service: "console" },
+					{ name: "DISK", kind: "json", value: config.disk },
+					{ name: "SUPERVISOR", kind: "service", service: "supervisor" },
 					...Object.entries(OBJECTS).map(([name, className]) => ({ name, kind: "durableObject" as const, className })),
 				],
 			},
@@ -109,7 +115,7 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 export function centerProcess(options: CenterOptions): Result<ProcessSpec, WorkerdCode> {
 	const { sqld } = options;
 	return prepareWorkerd({
-		name: "sc",
+		name: CENTER_PROCESS,
 		dataDir: options.dataDir,
 		spec: centerSpec(options),
 		secrets: { SQLD_RW_TOKEN: sqld.readWriteToken, SQLD_RO_TOKEN: sqld.readOnlyToken },

@@ -26,10 +26,12 @@ import type { NodeFiles } from "../pki/node-files.ts";
 import type { Invitee } from "../signer/invitations.ts";
 import { signerProcess } from "../signer/process.ts";
 import { prepareSqld } from "../sqld/sqld.ts";
+import type { DiskDesk } from "../supervisor/disk-desk.ts";
 import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
 import { type AgentOptions, agentProcess, makeAgentFiles } from "./agent-process.ts";
 import { settleAgentUser } from "./agent-user.ts";
-import { centerProcess } from "./center-process.ts";
+import { CENTER_PROCESS, centerProcess } from "./center-process.ts";
+import { openDeskOf } from "./desk.ts";
 import { BUILT, boxPaths, CENTER_ID, FIRST_PROXY, proxiesOf } from "./layout.ts";
 import { checkBuilt, checkDataFolder, checkDisk, checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
@@ -229,6 +231,12 @@ function firstLinksOf(dataDir: string, consoleUrl: string): FirstLink[] {
 	return stored.map(({ operatorId, token }) => ({ operatorId, url: `${consoleUrl}/#/join/${token}` }));
 }
 
+/** Where each worker's objects lie, by the worker's name. */
+function directoriesOf(dataDir: string, { proxies }: Configs): Map<string, string> {
+	const wals = [...proxies].map(([id, { wal_path }]) => [id, wal_path] as const);
+	return new Map([...wals, [CENTER_PROCESS, boxPaths(dataDir).centerData]]);
+}
+
 /** Starts everything, or names the part that failed and leaves nothing running. */
 export async function startEnclave(start: EnclaveStart): Promise<Result<RunningEnclave, string>> {
 	const ready = checkBuilt();
@@ -261,14 +269,26 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 				}
 			: each,
 	);
-	const supervisor = await runSupervisor({
+	let diskDesk: DiskDesk | null = null;
+	const supervisor = await runSupervisor<string>({
 		dataDir: start.dataDir,
 		processes,
-		beforeStart: () => checkPorts(addressesOf(configs.value)),
+		beforeStart: async () => {
+			const ports = await checkPorts(addressesOf(configs.value));
+			if (!ports.ok) return ports;
+			const opened = await openDeskOf(start.dataDir, directoriesOf(start.dataDir, configs.value));
+			if (opened.ok) diskDesk = opened.value;
+			return opened;
+		},
 		...(start.onState === undefined ? {} : { onState: start.onState }),
 		...(start.signal === undefined ? {} : { signal: start.signal }),
 	});
-	if (!supervisor.ok) return supervisor;
+	const closeDesk = () => diskDesk?.close();
+	if (!supervisor.ok) {
+		closeDesk();
+		return supervisor;
+	}
+	void supervisor.value.finished.then(closeDesk);
 	const consoleUrl = center.console.origin;
 	return ok({
 		supervisor: supervisor.value,

@@ -14,6 +14,8 @@ export interface BoxPaths {
 	readonly firstLink: string;
 	readonly centerData: string;
 	proxyWal(id: string): string;
+	/** Where a worker asks how full its disk is. */
+	diskSocket(name: string): string;
 	agentConfig(id: string): string;
 	agentData(id: string): string;
 }
@@ -25,6 +27,7 @@ export function boxPaths(dataDir: string): BoxPaths {
 		firstLink: join(dataDir, "config", "first-link"),
 		centerData: join(dataDir, "center"),
 		proxyWal: (id) => join(dataDir, id === FIRST_PROXY ? "proxy" : `proxy-${id}`, "wal"),
+		diskSocket: (name) => join(dataDir, "run", `${name}.disk`),
 		agentConfig: (id) => join(dataDir, "config", `agent-${id}.yaml`),
 		agentData: (id) => join(dataDir, "agents", id),
 	};

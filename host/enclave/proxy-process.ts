@@ -13,7 +13,7 @@ import type { NodeFiles } from "../pki/node-files.ts";
 import type { ProcessSpec } from "../supervisor/supervisor.ts";
 import type { WorkerdSpec } from "../workerd/config.ts";
 import { prepareWorkerd, type WorkerdCode } from "../workerd/process.ts";
-import { BUILT } from "./layout.ts";
+import { BUILT, boxPaths } from "./layout.ts";
 import { nodeProofOf, rootOf } from "./node-proof.ts";
 
 export interface ProxyOptions {
@@ -62,6 +62,7 @@ function proxySpec(options: ProxyOptions): WorkerdSpec {
 				trusted: paths.ca,
 				keyPair,
 			})),
+			{ kind: "http", name: "supervisor", address: `unix:${boxPaths(options.dataDir).diskSocket(options.name)}` },
 			{
 				kind: "worker",
 				name: "px",
@@ -93,6 +94,8 @@ function proxySpec(options: ProxyOptions): WorkerdSpec {
 							failover: config.failover,
 						},
 					},
+					{ name: "DISK", kind: "json", value: config.disk },
+					{ name: "SUPERVISOR", kind: "service", service: "supervisor" },
 					{ name: "AGENT_CHANNEL", kind: "durableObject", className: "AgentChannel" },
 					{ name: "UPLINK", kind: "durableObject", className: "Uplink" },
 					{ name: "PEER_LINK", kind: "durableObject", className: "PeerLink" },

@@ -7,13 +7,13 @@ import { base64Of, bytesOfBase64, hexOf } from "#core/bytes/bytes.ts";
 import { ok } from "#core/result.ts";
 import { TestLedger } from "#core/testing/test-ledger.ts";
 import { AgentChannelBase, type ChannelEnv } from "../../durable/agent-channel.ts";
-import type { AgentState, ChannelAlarm, StoreDrain, WalBatch } from "../../durable/drain.ts";
+import type { AgentState, ChannelAlarm, QuarantinedItem, StoreDrain, WalBatch } from "../../durable/drain.ts";
 import { type AgentChannelFace, DIRECTORY_NAME, type Namespace, type PeerDirectoryFace } from "../../durable/faces.ts";
 import { PeerDirectory } from "../../durable/peer-directory.ts";
 import { PeerLink, type PeerLinkEnv } from "../../durable/peer-link.ts";
 import { answerLink, type LinkGateEnv } from "../../workers/edge/link-gate.ts";
 
-type RecorderFace = Pick<Recorder, "store" | "note" | "raise" | "setAvailable" | "recorded">;
+type RecorderFace = Pick<Recorder, "store" | "note" | "raise" | "setAside" | "setAvailable" | "recorded">;
 type Env = ChannelEnv &
 	PeerLinkEnv &
 	LinkGateEnv & {
@@ -27,6 +27,8 @@ export { PeerDirectory, PeerLink };
 
 export class Recorder extends DurableObject<Env> {
 	#isAvailable = true;
+	/** In memory: a test reads it in the same life. */
+	readonly #setAside: unknown[] = [];
 
 	constructor(ctx: DurableObjectState, env: Env) {
 		super(ctx, env);
@@ -64,13 +66,23 @@ export class Recorder extends DurableObject<Env> {
 		this.ctx.storage.sql.exec("INSERT INTO alarms VALUES (?, ?, ?, ?)", agent, code, detail, evidence?.length ?? 0);
 	}
 
+	async setAside(agent: string, items: readonly QuarantinedItem[]): Promise<void> {
+		if (!this.#isAvailable) throw new Error("the test said so");
+		for (const item of items) this.#setAside.push({ agent, ...item, stream: hexOf(item.stream ?? new Uint8Array()) });
+	}
+
 	async recorded(): Promise<unknown> {
 		const rows = (query: string) => this.ctx.storage.sql.exec(query).toArray();
 		const batches = rows("SELECT * FROM batches ORDER BY at").map((row) => ({
 			...row,
 			bytes: base64Of(new Uint8Array(row.bytes as ArrayBuffer)),
 		}));
-		return { batches, states: rows("SELECT * FROM states"), alarms: rows("SELECT * FROM alarms") };
+		return {
+			batches,
+			states: rows("SELECT * FROM states"),
+			alarms: rows("SELECT * FROM alarms"),
+			setAside: this.#setAside,
+		};
 	}
 }
 
@@ -88,6 +100,7 @@ export class AgentChannel extends AgentChannelBase<Env> {
 			return ok({ custody });
 		},
 		onState: (state) => this.env.RECORDER.getByName("one").note(state),
+		onQuarantine: (agent, items) => this.env.RECORDER.getByName("one").setAside(agent, items),
 		onAlarm: (alarm) => this.env.RECORDER.getByName("one").raise(alarm),
 	};
 }

@@ -240,6 +240,7 @@ function readAnswer(state: State, url: URL): unknown {
 	const path = url.pathname;
 	if (path === "/api/fleet") return { nodes: isEmpty ? [] : story.nodes };
 	if (path === "/api/alarms") return { alarms: isEmpty ? [] : story.alarms };
+	if (path === "/api/quarantine") return { items: isEmpty ? [] : story.quarantine };
 	if (path === "/api/hits") {
 		const hits = story.hits.map((hit) =>
 			mode === "hostile" && hit.id === 12

@@ -10,6 +10,7 @@ import type {
 	FleetNode,
 	Hit,
 	Hop,
+	QuarantineView,
 	TraceAnswer,
 } from "../../workers/sc/api/answers.ts";
 import { keyOf, Script, STORY_START_MS, TRACE_ID } from "./story-script.ts";
@@ -168,6 +169,36 @@ export interface Story {
 	readonly hits: Hit[];
 	readonly nodes: FleetNode[];
 	readonly alarms: AlarmView[];
+	readonly quarantine: QuarantineView[];
+}
+
+function quarantineOf(isHostile: boolean): QuarantineView[] {
+	const place = { agent: "web-01", lane: "bulk", stream: "6f2a91c04b7de835", seq: 1041 } as const;
+	return [
+		{
+			...{
+				...place,
+				id: 2,
+				hop: "px-1",
+				cause: "batch_signature_invalid",
+				atMs: STORY_START_MS + 80_000,
+				bytesKept: 20_480,
+			},
+			detail: "the signature is not the agent's",
+		},
+		{
+			...{
+				agent: "db-01",
+				lane: "",
+				stream: "",
+				seq: null,
+				id: 1,
+				hop: isHostile ? `px-1/${HOSTILE.name}` : "px-1/px-2",
+			},
+			...{ cause: isHostile ? HOSTILE.argument : "cbor_truncated", atMs: STORY_START_MS + 70_000, bytesKept: 17 },
+			detail: isHostile ? HOSTILE.path : "the frame ends in the middle",
+		},
+	];
 }
 
 function alarmsOf(isHostile: boolean): AlarmView[] {
@@ -434,5 +465,12 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 	};
 	const marked = fromMemory(told, trace);
 	const events = options.isHostile ? withHostile(marked) : marked;
-	return { events, trace, hits: hitsOf(web), nodes: nodesOf(options.nowMs), alarms: alarmsOf(options.isHostile) };
+	return {
+		events,
+		trace,
+		hits: hitsOf(web),
+		nodes: nodesOf(options.nowMs),
+		alarms: alarmsOf(options.isHostile),
+		quarantine: quarantineOf(options.isHostile),
+	};
 }

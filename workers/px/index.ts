@@ -5,6 +5,7 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { AgentChannelBase, type ChannelEnv } from "../../durable/agent-channel.ts";
+import { boxDiskOf } from "../../durable/box-disk.ts";
 import { UPLINK_NAME } from "../../durable/faces.ts";
 import { PeerLink, type PeerLinkEnv } from "../../durable/peer-link.ts";
 import { Uplink, type UplinkEnv } from "../../durable/uplink.ts";
@@ -40,7 +41,7 @@ export default class Supervision extends WorkerEntrypoint<Env> {
 		const uplink = await this.env.UPLINK.getByName(UPLINK_NAME).health();
 		// Being cut off is no reason to be restarted: waiting is what a proxy is for.
 		return Response.json(
-			{ status: "ok", node: this.env.NODE_URI, uplink },
+			{ status: "ok", node: this.env.NODE_URI, uplink, disk: boxDiskOf(this.env).state(Date.now()) },
 			{ headers: { "cache-control": "no-store" } },
 		);
 	}

@@ -8,6 +8,7 @@ import { bytesText, countText, spanText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip, Empty, Loading, ProblemNote, type Tone } from "../widgets/states.tsx";
 import { Alarms } from "./alarms.tsx";
+import { Quarantine } from "./quarantine.tsx";
 import { fidelityText, missingParts } from "./sight.ts";
 
 /** Behind by more than this is worth a colour: a healthy link acknowledges within a second or two. */
@@ -247,6 +248,7 @@ export function FleetPage() {
 				</Show>
 			</Show>
 			<Alarms />
+			<Quarantine />
 		</section>
 	);
 }

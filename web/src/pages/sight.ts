@@ -25,6 +25,8 @@ const ALARM_TITLES: Readonly<Record<string, string>> = {
 	forked: "The host signed two different batches under one number. Both are kept; one of them is not what happened.",
 	batch_events_refused: "A signed batch holds events that do not verify. Its bytes are kept, its events are not shown.",
 	sequence_missing: "Batches of the host never came, and it says nothing of why.",
+	item_refused:
+		"A hop put something aside that the host sent: no honest host sends it. It is listed under refused items.",
 	rule_row_skipped: "A rule could not judge some events, so a hit among them would be missing here.",
 };
 

@@ -97,6 +97,29 @@ export interface AlarmView {
 	lastAtMs: number;
 }
 
+/** GET /api/quarantine (role viewer or auditor) → items that a hop refused for good, told last first; bounded, also per host. */
+export interface QuarantineAnswer {
+	items: QuarantineView[];
+}
+export interface QuarantineView {
+	id: number;
+	/** The host on whose link it came; proved. */
+	agent: string;
+	/** Where its bytes are kept: this node, a proxy, or a proxy behind one. A proxy's own word. */
+	hop: string;
+	/** Lane, stream and number as the item names them; empty and null where it could not be read. Not believed. */
+	lane: "trace" | "alert" | "bulk" | "";
+	stream: string;
+	seq: number | null;
+	/** The refusal's code and sentence. */
+	cause: string;
+	detail: string;
+	/** Kept at the hop for a person to look at. */
+	bytesKept: number;
+	/** By the hop's clock. */
+	atMs: number;
+}
+
 /** GET /api/hits?limit= (newest first) */
 export interface HitsAnswer {
 	hits: Hit[];

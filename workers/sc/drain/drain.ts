@@ -14,6 +14,7 @@ import type {
 	AgentState,
 	ChannelAlarm,
 	Delivered,
+	QuarantinedItem,
 	StoreDrain,
 	StreamCustody,
 	WalBatch,
@@ -29,6 +30,7 @@ import type { Client, Store } from "../store/client.ts";
 import { type IncomingBatch, markLedgerIndexes, type StoredBatch, storeBatches } from "../store/ingest.ts";
 import { storeState } from "../store/nodes.ts";
 import { storeOf } from "../store/open.ts";
+import { storeQuarantined } from "../store/quarantine.ts";
 import { attribute } from "./attribution.ts";
 
 type Outcome<T> = Result<T, "drain_unavailable">;
@@ -262,6 +264,19 @@ export class ScDrain implements StoreDrain {
 		await storeState(writer, state, Date.now());
 		const note: LiveNote = { kind: "fleet", agent: state.agent };
 		this.#tell(this.#env.FEED.getByName(OBJECT_NAMES.feed).publish([JSON.stringify(note)]));
+	}
+
+	async onQuarantine(agent: string, items: readonly QuarantinedItem[]): Promise<void> {
+		const { writer } = await storeOf(this.#env);
+		const ownName = this.#env.NODE_URI.slice(this.#env.NODE_URI.lastIndexOf("/") + 1);
+		await storeQuarantined(writer, agent, { items, ownName });
+		for (const { hop, cause } of items) {
+			const where = hop === "" ? ownName : hop;
+			const detail = `${where} refused an item of ${agent} for good: ${cause}.`;
+			// One alarm per host and link: what stands behind the first name is the proxy's word, which it could vary at will.
+			const sameAs = where.split("/", 1)[0] ?? "";
+			await noteAlarm(this.#env, writer, { agent, code: "item_refused", detail, evidence: null, sameAs });
+		}
 	}
 
 	async onAlarm(alarm: ChannelAlarm): Promise<void> {

@@ -12,12 +12,14 @@ import type {
 	FleetNode,
 	HitsAnswer,
 	LedgerAnswer,
+	QuarantineAnswer,
 	TracesAnswer,
 } from "../api/answers.ts";
 import type { ScEnv } from "../env.ts";
 import { ROUTE_LIMITS } from "../limits.ts";
 import { alarmsOf } from "../store/alarms.ts";
 import { storeOf } from "../store/open.ts";
+import { quarantinedItems } from "../store/quarantine.ts";
 import {
 	completenessOf,
 	eventsOf,
@@ -69,6 +71,11 @@ export const evidenceRoutes = new Hono<ScHono>()
 		const { reader } = await storeOf(context.env);
 		const limits = { max: ROUTE_LIMITS.alarmsListed, perAgentMax: ROUTE_LIMITS.alarmsListedPerAgent };
 		return context.json({ alarms: await alarmsOf(reader, limits) } satisfies AlarmsAnswer);
+	})
+	.get("/quarantine", withRole("viewer", "auditor"), async (context) => {
+		const { reader } = await storeOf(context.env);
+		const limits = { max: ROUTE_LIMITS.quarantineListed, perAgentMax: ROUTE_LIMITS.quarantineListedPerAgent };
+		return context.json({ items: await quarantinedItems(reader, limits) } satisfies QuarantineAnswer);
 	})
 	.get("/traces", async (context) => {
 		const traces = await listTraces(context.env, ROUTE_LIMITS.tracesListed);

@@ -163,3 +163,16 @@ export const alarms = sqliteTable("alarms", {
 	times: integer("times").notNull(),
 	lastMs: integer("last_ms").notNull(),
 });
+
+export const quarantine = sqliteTable("quarantine", {
+	id: integer("id").primaryKey(),
+	agent: text("agent").notNull(),
+	hop: text("hop").notNull(),
+	lane: text("lane").notNull(),
+	stream: bytes("stream").notNull(),
+	seq: integer("seq"),
+	cause: text("cause").notNull(),
+	detail: text("detail").notNull(),
+	bytesKept: integer("bytes_kept").notNull(),
+	atMs: integer("at_ms").notNull(),
+});
