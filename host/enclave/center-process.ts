@@ -37,6 +37,7 @@ const OBJECTS = {
 	TRACE_DESK: "TraceDesk",
 	DETECTOR: "Detector",
 	FEED: "Feed",
+	FLEET_WATCH: "FleetWatch",
 } as const;
 
 /** Where this machine itself asks the console, whatever name browsers use. */

@@ -23,6 +23,8 @@ export interface ProxyOptions {
 	readonly node: NodeFiles;
 	/** Who answers at an upstream of which only the address is known. */
 	readonly center: { readonly role: "sc"; readonly id: string };
+	/** Version of this build, told upstream. */
+	readonly softwareVersion: string;
 }
 
 const OBJECTS = ["AgentChannel", "Uplink", "PeerLink"] as const;
@@ -74,6 +76,7 @@ function proxySpec(options: ProxyOptions): WorkerdSpec {
 				})),
 				bindings: [
 					{ name: "NODE_URI", kind: "text", value: node.uri },
+					{ name: "SOFTWARE_VERSION", kind: "text", value: options.softwareVersion },
 					{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 					{ name: "NODE_PROOF", kind: "text", value: nodeProofOf(paths) },
 					{ name: "GENESIS", kind: "text", value: base64Of(new Uint8Array(readFileSync(paths.genesis))) },

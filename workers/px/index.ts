@@ -27,6 +27,7 @@ export class Links extends WorkerEntrypoint<Env> {
 			agent,
 			peer: peer ?? null,
 			path: () => UPLINK.getByName(UPLINK_NAME).path(),
+			watch: UPLINK.getByName(UPLINK_NAME),
 		});
 	}
 }

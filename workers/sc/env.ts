@@ -3,6 +3,7 @@ import type { ChannelEnv } from "../../durable/agent-channel.ts";
 import type { DetectorFace } from "../../durable/detector.ts";
 import type { AgentChannelFace, Namespace, PeerDirectoryFace, PeerLinkFace } from "../../durable/faces.ts";
 import type { FeedFace } from "../../durable/feed.ts";
+import type { WatchFace, WatchSettings } from "../../durable/fleet-watch.ts";
 import type { LedgerEnv, LedgerFace } from "../../durable/ledger.ts";
 import type { TraceDesk, TraceDeskEnv } from "../../durable/trace-desk.ts";
 import type { SqlFetcher } from "./store/client.ts";
@@ -52,4 +53,7 @@ export interface ScEnv extends ChannelEnv, LedgerEnv, TraceDeskEnv {
 	readonly TRACE_DESK: Namespace<DeskFace>;
 	readonly DETECTOR: Namespace<DetectorFace>;
 	readonly FEED: Namespace<FeedFace>;
+	readonly FLEET_WATCH: Namespace<WatchFace>;
+	/** Shorter times for tests. */
+	readonly WATCH?: WatchSettings;
 }

@@ -96,7 +96,16 @@ async function startSigner(dataDir: string): Promise<{ url: string; stop: () => 
 	};
 }
 
-const OBJECTS = ["AgentChannel", "PeerLink", "PeerDirectory", "Ledger", "TraceDesk", "Detector", "Feed"] as const;
+const OBJECTS = [
+	"AgentChannel",
+	"PeerLink",
+	"PeerDirectory",
+	"Ledger",
+	"TraceDesk",
+	"Detector",
+	"Feed",
+	"FleetWatch",
+] as const;
 const bindingName = (className: string): string =>
 	className.replace(/(?!^)[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 
