@@ -5,35 +5,12 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { LANES } from "#core/model/batch.ts";
-import type { LaneDepths, ProxyState, ProxyWatch } from "./faces.ts";
+import type { LaneDepths, ProxyState } from "./faces.ts";
 import { WATCH_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import { judgeSilence, type WatchedNode } from "./silence.ts";
 import { type Stranger, Strangers } from "./strangers.ts";
-import type { NamedStranger, WatchAlarm } from "./watch-codes.ts";
-
-/** Shorter times for tests; the host binds none. */
-export interface WatchSettings {
-	readonly agentSilentMs?: number;
-	readonly proxySilentMs?: number;
-	readonly tickMs?: number;
-}
-
-/** What the fleet page and the metrics are told. */
-export interface WatchView {
-	readonly watchingSinceMs: number;
-	readonly agentSilentMs: number;
-	readonly proxySilentMs: number;
-	/** What waits here for the store, as far as channels have said. */
-	readonly store: LaneDepths;
-	/** Nodes turned away at our own door. */
-	readonly strangers: readonly Stranger[];
-}
-
-export interface WatchFace extends ProxyWatch {
-	view(): Promise<WatchView>;
-	storeBacklog(agent: string, depths: LaneDepths): Promise<void>;
-}
+import type { NamedStranger, WatchAlarm, WatchFace, WatchSettings, WatchView } from "./watch-face.ts";
 
 /** A channel that still waits says so at every try, at most this far apart; one that does not has gone or been served. */
 const BACKLOG_AGE_MS_MAX = 60_000;
@@ -45,7 +22,7 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 	extends DurableObject<Env>
 	implements WatchFace
 {
-	readonly #limits: Required<WatchSettings>;
+	readonly #limits: Required<Omit<WatchSettings, "tailMissingMs">>;
 	readonly #strangers = new Strangers();
 	readonly #backlogs = new Map<string, { readonly depths: LaneDepths; readonly atMs: number }>();
 	#watchingSinceMs = Date.now();

@@ -8,7 +8,6 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import { LANES, type Lane } from "#core/model/batch.ts";
 import type { Health } from "#core/protocol/index.ts";
 import type { ChannelAlarm } from "./drain.ts";
-import { CHANNEL_LIMITS } from "./limits.ts";
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS tails (
@@ -33,8 +32,8 @@ export interface TailParts {
 	readonly sql: SqlStorage;
 	/** The last batch of the stream that is here, 0 for one that never was. */
 	readonly receivedOf: (stream: Uint8Array) => number;
-	/** How long a tail may be missing; for tests. */
-	readonly missingMs?: number;
+	/** How long a tail may be missing before it is an alarm. */
+	readonly missingMs: number;
 }
 
 export class TailWatch {
@@ -44,7 +43,7 @@ export class TailWatch {
 
 	constructor(parts: TailParts) {
 		this.#parts = parts;
-		this.#missingMs = parts.missingMs ?? CHANNEL_LIMITS.holeAlarmMs;
+		this.#missingMs = parts.missingMs;
 		parts.sql.exec(SCHEMA);
 		const rows = parts.sql.exec<Row>("SELECT * FROM tails").toArray();
 		this.#tails = new Map(

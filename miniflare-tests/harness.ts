@@ -22,6 +22,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { base64Of } from "#core/bytes/bytes.ts";
 import { readPinnedTrust, signTrustDocument, trustHash } from "#core/trust/trust-document.ts";
 import { ed25519PublicKey } from "#crypto";
+import type { UplinkHealth } from "../durable/faces.ts";
+import type { WatchSettings } from "../durable/watch-face.ts";
 import { nodeProofOf, rootOf } from "../host/enclave/node-proof.ts";
 import { serverNameOf } from "../host/pki/certificates.ts";
 import { createEnclavePki } from "../host/pki/enclave.ts";
@@ -30,6 +32,7 @@ import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
 import { type BindingSpec, renderWorkerdConfig, type ServiceSpec, type SocketSpec } from "../host/workerd/config.ts";
 import { findWorkerd } from "../host/workerd/process.ts";
 import { bundleWorker } from "../tools/build-workers.ts";
+import { type ChangeName, pluginsOf } from "./test-builds.ts";
 
 export const ENCLAVE = "lab.test";
 export const AGENTS = ["web-01", "web-02"] as const;
@@ -52,7 +55,7 @@ export interface TestProxy {
 	readonly port: number;
 	readonly name: string;
 	readonly uri: string;
-	readonly health: () => Promise<{ uplink: Record<string, unknown> & { isUp: boolean; walBytes: number } }>;
+	readonly health: () => Promise<{ uplink: Record<string, unknown> & UplinkHealth }>;
 	/** Asks its loopback socket. */
 	readonly ask: <T>(path: string) => Promise<T>;
 }
@@ -79,6 +82,8 @@ export interface TestEnclave {
 	readonly pkiDir: string;
 	readonly pathsOf: (role: "agent" | "px" | "sc", id: string) => NodePaths;
 	readonly health: TestProxy["health"];
+	/** The proxy's loopback socket. */
+	readonly healthUrl: string;
 	/** Asks the test center: GET without a body, POST with one. */
 	readonly center: <T>(path: string, body?: Record<string, string>) => Promise<T>;
 	/** How many channels have files at a hop: the runtime's own metadata is no channel. */
@@ -167,6 +172,19 @@ interface Ports {
 	readonly proxies: Readonly<Record<string, ProxyPorts>>;
 }
 
+/** Builds that differ from the release. */
+export interface TestBuilds {
+	readonly px?: ChangeName;
+	readonly sc?: ChangeName;
+}
+
+export interface TestOptions {
+	/** Entry point of the proxies' worker. */
+	readonly proxyWorker?: string;
+	readonly builds?: TestBuilds;
+	readonly watch?: WatchSettings;
+}
+
 /** Everything the boxes of one test are made from. */
 interface Plan {
 	readonly base: string;
@@ -185,7 +203,7 @@ const portsOf = async (): Promise<ProxyPorts> => ({
 	health: await freeLoopbackPort(),
 });
 
-async function makePlan(base: string, proxies: readonly ProxyPlan[], proxyWorker: string): Promise<Plan> {
+async function makePlan(base: string, proxies: readonly ProxyPlan[], options: TestOptions): Promise<Plan> {
 	const pkiDir = join(base, "pki");
 	const nodes = [
 		{ role: "sc" as const, id: "main" },
@@ -202,8 +220,11 @@ async function makePlan(base: string, proxies: readonly ProxyPlan[], proxyWorker
 	});
 	if (!created.ok) throw new Error(created.detail);
 	const bundles = { px: join(base, "px.js"), sc: join(base, "sc.js") };
-	await bundleWorker({ entryPoint: proxyWorker, outfile: bundles.px });
-	await bundleWorker({ entryPoint: "miniflare-tests/workers/center.ts", outfile: bundles.sc });
+	const { px = null, sc = null } = options.builds ?? {};
+	const proxyWorker = options.proxyWorker ?? "workers/px/index.ts";
+	await bundleWorker({ entryPoint: proxyWorker, outfile: bundles.px, plugins: pluginsOf(px) });
+	const entryPoint = "miniflare-tests/workers/center.ts";
+	await bundleWorker({ entryPoint, outfile: bundles.sc, plugins: pluginsOf(sc) });
 	const ports: Ports = {
 		center: await freeLoopbackPort(),
 		control: await freeLoopbackPort(),
@@ -219,7 +240,7 @@ function directoryOf(plan: Plan, name: string): string {
 	return directory;
 }
 
-function centerBox(plan: Plan): Box {
+function centerBox(plan: Plan, watch: WatchSettings): Box {
 	const { base, ports, bundles } = plan;
 	const paths = plan.pathsOf("sc", "main");
 	const links = { address: `127.0.0.1:${ports.center}`, service: "sc", entrypoint: "Links", tls: tlsOf(paths) };
@@ -228,8 +249,9 @@ function centerBox(plan: Plan): Box {
 		env: {},
 		services: workerService("sc", bundles.sc, {
 			storage: join(base, "sc", "data"),
-			classes: ["AgentChannel", "PeerLink", "PeerDirectory", "Recorder"],
+			classes: ["AgentChannel", "PeerLink", "PeerDirectory", "FleetWatch", "Recorder"],
 			bindings: [
+				{ name: "WATCH", kind: "json", value: watch },
 				{ name: "NODE_URI", kind: "text", value: uriOf("sc", "main") },
 				{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 			],
@@ -263,6 +285,7 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 		classes: ["AgentChannel", "Uplink", "PeerLink"],
 		bindings: [
 			{ name: "NODE_URI", kind: "text", value: uriOf("px", id) },
+			{ name: "SOFTWARE_VERSION", kind: "text", value: "0.1.0-test" },
 			{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 			{ name: "NODE_PROOF", kind: "text", value: nodeProofOf(paths) },
 			{ name: "GENESIS", kind: "text", value: base64Of(new Uint8Array(readFileSync(paths.genesis))) },
@@ -305,12 +328,12 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 export async function startTestEnclave(
 	proxySettings: unknown = {},
 	tree: readonly ProxyPlan[] = [{ id: "px-1", upstream: "sc" }],
-	proxyWorker = "workers/px/index.ts",
+	options: TestOptions = {},
 ): Promise<TestEnclave> {
 	const base = mkdtempSync(join(tmpdir(), "daemoneye-links-"));
-	const plan = await makePlan(base, tree, proxyWorker);
+	const plan = await makePlan(base, tree, options);
 	const { ports, pathsOf, pkiDir } = plan;
-	const sc = centerBox(plan);
+	const sc = centerBox(plan, options.watch ?? {});
 	const made = tree.map((proxy) => [proxy.id, proxyBox(plan, proxy, proxySettings)] as const);
 	const first = made[0]?.[1] as TestProxy;
 	const boxes = [sc, ...made.map(([, { box }]) => box)];
@@ -334,6 +357,7 @@ export async function startTestEnclave(
 		pkiDir,
 		pathsOf,
 		health: first.health,
+		healthUrl: `http://127.0.0.1:${(ports.proxies[(tree[0] as ProxyPlan).id] as ProxyPorts).health}`,
 		center: async (path, body) => {
 			const url = `http://127.0.0.1:${ports.control}${path}`;
 			const answer = await askPlain(url, body === undefined ? undefined : JSON.stringify(body));

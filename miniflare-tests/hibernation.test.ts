@@ -13,7 +13,7 @@ let web01: Identity;
 let web02: Identity;
 
 before(async () => {
-	enclave = await startTestEnclave({}, [{ id: "px-1", upstream: "sc" }], "miniflare-tests/workers/counted-proxy.ts");
+	enclave = await startTestEnclave({}, undefined, { proxyWorker: "miniflare-tests/workers/counted-proxy.ts" });
 	proxy = { port: enclave.proxyPort, name: enclave.proxyName, uri: enclave.proxyUri };
 	web01 = identityOf("web-01", enclave.pathsOf("agent", "web-01"));
 	web02 = identityOf("web-02", enclave.pathsOf("agent", "web-02"));

@@ -3,9 +3,9 @@ import type { ChannelEnv } from "../../durable/agent-channel.ts";
 import type { DetectorFace } from "../../durable/detector.ts";
 import type { AgentChannelFace, Namespace, PeerDirectoryFace, PeerLinkFace } from "../../durable/faces.ts";
 import type { FeedFace } from "../../durable/feed.ts";
-import type { WatchFace, WatchSettings } from "../../durable/fleet-watch.ts";
 import type { LedgerEnv, LedgerFace } from "../../durable/ledger.ts";
 import type { TraceDesk, TraceDeskEnv } from "../../durable/trace-desk.ts";
+import type { WatchFace } from "../../durable/watch-face.ts";
 import type { SqlFetcher } from "./store/client.ts";
 
 /** What the worker calls on the desk: its public methods. */
@@ -54,6 +54,4 @@ export interface ScEnv extends ChannelEnv, LedgerEnv, TraceDeskEnv {
 	readonly DETECTOR: Namespace<DetectorFace>;
 	readonly FEED: Namespace<FeedFace>;
 	readonly FLEET_WATCH: Namespace<WatchFace>;
-	/** Shorter times for tests. */
-	readonly WATCH?: WatchSettings;
 }

@@ -2,7 +2,7 @@
 import type { ProxyState } from "../../durable/faces.ts";
 import { FleetWatch as FleetWatchBase } from "../../durable/fleet-watch.ts";
 import type { WatchedNode } from "../../durable/silence.ts";
-import type { NamedStranger, WatchAlarm } from "../../durable/watch-codes.ts";
+import type { NamedStranger, WatchAlarm } from "../../durable/watch-face.ts";
 import { noteAlarm, noteCleared } from "./alarms.ts";
 import type { ScEnv } from "./env.ts";
 import { standingWatchAlarms } from "./store/alarms.ts";

@@ -1,8 +1,8 @@
 /** The fleet as the console and the metrics are told of it: rows of the store, judged by the watch's own rule. */
 import { LANES } from "#core/model/batch.ts";
 import { type LaneDepths, WATCH_NAME } from "../../durable/faces.ts";
-import type { WatchView } from "../../durable/fleet-watch.ts";
 import { judgeSilence, type NodeVerdict, type WatchedNode } from "../../durable/silence.ts";
+import type { WatchView } from "../../durable/watch-face.ts";
 import type { FleetAnswer, FleetLane, FleetLink, FleetNode } from "./api/answers.ts";
 import type { ScEnv } from "./env.ts";
 import { storeOf } from "./store/open.ts";

@@ -5,7 +5,7 @@
  */
 import { utf8 } from "#core/bytes/bytes.ts";
 import { sha256 } from "#crypto";
-import { WATCH_CODES, type WatchAlarm, type WatchCode } from "../../../durable/watch-codes.ts";
+import { WATCH_CODES, type WatchAlarm, type WatchCode } from "../../../durable/watch-face.ts";
 import type { AlarmView } from "../api/answers.ts";
 import { type Client, column } from "./client.ts";
 

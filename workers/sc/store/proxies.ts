@@ -3,7 +3,7 @@ import type { LinkHealth } from "#core/protocol/index.ts";
 import type { ProxyState } from "../../../durable/faces.ts";
 import type { WatchedNode } from "../../../durable/silence.ts";
 import { STRANGER_AGE_MS_MAX } from "../../../durable/strangers.ts";
-import type { NamedStranger } from "../../../durable/watch-codes.ts";
+import type { NamedStranger } from "../../../durable/watch-face.ts";
 import { type Client, column } from "./client.ts";
 
 /** The `link` column of a proxy: its own words, and what its parent measured. */
