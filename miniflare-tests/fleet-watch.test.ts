@@ -6,6 +6,7 @@ import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
 import type { LinkHealth } from "#core/protocol/index.ts";
 import { bytesNamed } from "#core/testing/test-agent.ts";
 import { ed25519PublicKey, ed25519Sign } from "#crypto";
+import { type ReadFamily, readOpenMetrics, valueOf } from "../workers/edge/testing/open-metrics-reader.ts";
 import type { AlarmsAnswer, AlarmView, FleetAnswer, FleetNode } from "../workers/sc/api/answers.ts";
 import { arriveHost, until } from "../workers/sc/testing/hosts.ts";
 import { ORIGIN, type RunningSc, startSc } from "../workers/sc/testing/running-sc.ts";
@@ -14,6 +15,7 @@ import { pluginsOf } from "./test-builds.ts";
 
 /** Shorter than a site's, in the same order. */
 const WATCH = { agentSilentMs: 2500, proxySilentMs: 1800, tickMs: 200 };
+const TOKEN = "0123456789abcdef".repeat(4);
 const options = { skip: noSqld };
 const seed = bytesNamed("ana", 32);
 let sc: RunningSc;
@@ -21,7 +23,7 @@ let cookie = "";
 
 before(async () => {
 	if (noSqld !== false) return;
-	sc = await startSc("solo", { bindings: { WATCH }, plugins: pluginsOf(null) });
+	sc = await startSc("solo", { bindings: { WATCH, METRICS_TOKEN: TOKEN }, plugins: pluginsOf(null) });
 	cookie = await signIn();
 });
 after(async () => {
@@ -55,6 +57,11 @@ const nodeOf = async (id: string): Promise<FleetNode | undefined> =>
 	(await get<FleetAnswer>("/api/fleet")).nodes.find((node) => node.id === id);
 const alarmOf = async (agent: string, code: string): Promise<AlarmView | undefined> =>
 	(await get<AlarmsAnswer>("/api/alarms")).alarms.find((alarm) => alarm.agent === agent && alarm.code === code);
+async function metrics(): Promise<ReadFamily[]> {
+	const answer = await sc.fetch("/metrics", { headers: { authorization: `Bearer ${TOKEN}` } });
+	equal(answer.status, 200);
+	return readOpenMetrics(await answer.text());
+}
 const stateOf = async (id: string): Promise<string | undefined> => (await nodeOf(id))?.state;
 
 const linkOf = (over: Partial<LinkHealth> = {}): LinkHealth => ({
@@ -127,6 +134,13 @@ test(
 		match(alarm?.detail ?? "", /^web-01 has said nothing since .*; its proxy px-1 is heard\.$/);
 		deepEqual([await stateOf("web-01"), await stateOf("db-01"), await stateOf("px-1")], ["silent", "alive", "alive"]);
 		equal(alarm?.clearedAtMs, null);
+		const families = await metrics();
+		equal(valueOf(families, "daemoneye_fleet_agents", { state: "silent" }), 1);
+		equal(valueOf(families, "daemoneye_fleet_agents", { state: "alive" }), 1);
+		equal(valueOf(families, "daemoneye_fleet_proxies", { state: "alive" }), 1);
+		equal(valueOf(families, "daemoneye_standing_alarms"), 1);
+		equal((await sc.fetch("/metrics")).status, 401);
+		equal((await sc.fetch("/metrics", { headers: { cookie } })).status, 401, "nor is a session a token");
 		equal(await alarmOf("db-01", "agent_silent"), undefined);
 		await heartbeat("web-01");
 		const over = await until(
@@ -198,6 +212,14 @@ test("a link's figures are shown as told, and a clock is the sum of what each st
 	);
 	deepEqual(proxy?.link.lanes, [...lanes]);
 	deepEqual([proxy?.link.to, proxy?.link.roundTripMs, proxy?.link.windowBytes], ["", 3, 100]);
+	const families = await metrics();
+	const of = { proxy: "px-1" };
+	equal(valueOf(families, "daemoneye_proxy_lag_seconds", of), 90);
+	equal(valueOf(families, "daemoneye_proxy_waiting_bytes", { ...of, lane: "bulk" }), 3456);
+	equal(valueOf(families, "daemoneye_proxy_waiting_batches", { ...of, lane: "trace" }), 0);
+	equal(valueOf(families, "daemoneye_proxy_clock_offset_seconds", of), 1);
+	equal(valueOf(families, "daemoneye_proxy_reconnects_total", of), 2);
+	ok(valueOf(families, "daemoneye_agent_clock_offset_most_seconds") > 1);
 	const sinceMs = Date.now() - (proxy?.link.sinceMs ?? 0);
 	ok(sinceMs > 55_000 && sinceMs < 70_000, `by our clock: ${sinceMs}`);
 });
@@ -261,6 +283,9 @@ test("what the store does not take is the last hop's backlog, until it does", op
 	const [lane] = (await get<FleetAnswer>("/api/fleet")).storeLanes;
 	deepEqual([lane?.lane, lane?.batches, lane?.bytes], ["alert", 3, 27]);
 	ok((lane?.oldestAgeMs ?? 0) >= 9000);
+	const families = await metrics();
+	equal(valueOf(families, "daemoneye_store_waiting_bytes", { lane: "alert" }), 27);
+	ok(valueOf(families, "daemoneye_store_lag_seconds") >= 9);
 	await watch.storeBacklog("web-01", { trace: none, alert: none, bulk: none });
 	await watch.storeBacklog("db-01", { trace: none, alert: none, bulk: none });
 	deepEqual((await get<FleetAnswer>("/api/fleet")).storeLanes, []);

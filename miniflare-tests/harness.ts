@@ -37,6 +37,8 @@ import { type ChangeName, pluginsOf } from "./test-builds.ts";
 export const ENCLAVE = "lab.test";
 export const AGENTS = ["web-01", "web-02"] as const;
 
+export const TEST_METRICS_TOKEN = "0123456789abcdef".repeat(4);
+
 /** One workerd process; its data outlive it. */
 export interface Box {
 	/** SIGKILL: nothing is flushed, nobody is told. */
@@ -290,6 +292,7 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 			{ name: "NODE_PROOF", kind: "text", value: nodeProofOf(paths) },
 			{ name: "GENESIS", kind: "text", value: base64Of(new Uint8Array(readFileSync(paths.genesis))) },
 			{ name: "SIGNING_SEED", kind: "environment", variable: "SIGNING_SEED" },
+			{ name: "METRICS_TOKEN", kind: "environment", variable: "METRICS_TOKEN" },
 			...ways.map(({ name }) => ({ name, kind: "service" as const, service: name })),
 			{
 				name: "UPSTREAMS",
@@ -307,7 +310,10 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 	});
 	const box = openBox(directoryOf(plan, id), {
 		healthUrl,
-		env: { SIGNING_SEED: base64Of(new Uint8Array(readFileSync(paths.signingKey))) },
+		env: {
+			SIGNING_SEED: base64Of(new Uint8Array(readFileSync(paths.signingKey))),
+			METRICS_TOKEN: TEST_METRICS_TOKEN,
+		},
 		services: [...worker, ...outward],
 		sockets: [
 			{ name: "links", address: `127.0.0.1:${links}`, service: "px", entrypoint: "Links", tls: tlsOf(paths) },

@@ -8,6 +8,7 @@ import { base64Of } from "#core/bytes/bytes.ts";
 import { nodeUri, parseNodeUri } from "#core/identity/node-uri.ts";
 import { assertInvariant, type Result } from "#core/result.ts";
 import type { ProxyConfig } from "../config/box-config.ts";
+import { metricsToken } from "../metrics-token.ts";
 import { serverNameOf } from "../pki/certificates.ts";
 import type { NodeFiles } from "../pki/node-files.ts";
 import type { ProcessSpec } from "../supervisor/supervisor.ts";
@@ -81,6 +82,7 @@ function proxySpec(options: ProxyOptions): WorkerdSpec {
 					{ name: "NODE_PROOF", kind: "text", value: nodeProofOf(paths) },
 					{ name: "GENESIS", kind: "text", value: base64Of(new Uint8Array(readFileSync(paths.genesis))) },
 					{ name: "SIGNING_SEED", kind: "environment", variable: "SIGNING_SEED" },
+					{ name: "METRICS_TOKEN", kind: "environment", variable: "METRICS_TOKEN" },
 					...ways.map(({ binding }) => ({ name: binding, kind: "service" as const, service: binding })),
 					{
 						name: "UPSTREAMS",
@@ -120,7 +122,10 @@ export function proxyProcess(options: ProxyOptions): Result<ProcessSpec, Workerd
 		name: options.name,
 		dataDir: options.dataDir,
 		spec: proxySpec(options),
-		secrets: { SIGNING_SEED: base64Of(new Uint8Array(readFileSync(options.node.paths.signingKey))) },
+		secrets: {
+			SIGNING_SEED: base64Of(new Uint8Array(readFileSync(options.node.paths.signingKey))),
+			METRICS_TOKEN: metricsToken(options.dataDir),
+		},
 		health: { kind: "http", url: `http://${options.config.health}/healthz` },
 	});
 }

@@ -4,6 +4,7 @@
  */
 import { Hono } from "hono";
 import { logLine } from "../../durable/log.ts";
+import { answerMetrics } from "../edge/metrics-door.ts";
 import { commandRoutes } from "./http/command-routes.ts";
 import { consoleFile } from "./http/console-files.ts";
 import { evidenceRoutes } from "./http/evidence-routes.ts";
@@ -11,6 +12,7 @@ import { exportRoutes } from "./http/export-routes.ts";
 import { boundedBody, ownOrigin, type ScHono, securityHeaders, sessionRequired } from "./http/guard.ts";
 import { problem } from "./http/problems.ts";
 import { sessionRoutes } from "./http/session-routes.ts";
+import { centerMetrics } from "./metrics.ts";
 import { storeOf } from "./store/open.ts";
 import { newestBatchRow } from "./store/queries.ts";
 
@@ -32,6 +34,7 @@ export const app = new Hono<ScHono>()
 		const { reader } = await storeOf(context.env);
 		return context.json({ status: "ok", storedBatches: await newestBatchRow(reader) });
 	})
+	.get("/metrics", (context) => answerMetrics(context.req.raw, context.env, () => centerMetrics(context.env)))
 	.route("/api", api)
 	.get("*", (context) => consoleFile(context.env.CONSOLE, new URL(context.req.url).pathname))
 	.all("*", () => problem({ code: "method_not_allowed", detail: "Files are read only." }));
