@@ -6,7 +6,7 @@ import { HELLO_HEADER, LINK_PATHS } from "#core/identity/challenge.ts";
 import type { FrameBody, LinkHealth } from "#core/protocol/index.ts";
 import type { ProxyState } from "../durable/faces.ts";
 import { addNode } from "../host/pki/enclave.ts";
-import { type ReadFamily, readOpenMetrics, valueOf } from "../workers/edge/testing/open-metrics-reader.ts";
+import { type ReadFamily, readOpenMetrics, seriesValue } from "../workers/edge/testing/open-metrics-reader.ts";
 import { startTestEnclave, TEST_METRICS_TOKEN, type TestEnclave, until } from "./harness.ts";
 import {
 	ask,
@@ -154,7 +154,7 @@ test("a proxy's metrics need its token, and are not on the socket of the links",
 	equal((await fetch(`${enclave.healthUrl}/metrics`)).status, 401);
 	const families = await metrics();
 	ok(families.length >= 14);
-	equal(valueOf(families, "daemoneye_window_bytes"), 8 * 1024 * 1024);
+	equal(seriesValue(families, "daemoneye_window_bytes"), 8 * 1024 * 1024);
 	equal((await ask(proxy, web01, "/metrics", { authorization: `Bearer ${TEST_METRICS_TOKEN}` })).status, 404);
 });
 
@@ -204,14 +204,14 @@ test("what waits at the proxy is late, not lost", async () => {
 	await new Promise((resolve) => setTimeout(resolve, TAIL_MISSING_MS));
 	const { uplink } = await until("the loss of the link", enclave.health, ({ uplink }) => !uplink.isUp);
 	const down = await metrics();
-	equal(valueOf(down, "daemoneye_upstream_links"), 0);
-	ok(valueOf(down, "daemoneye_lane_waiting_batches", { lane: "alert" }) >= 1);
-	ok(valueOf(down, "daemoneye_lane_waiting_bytes", { lane: "alert" }) > 0);
-	equal(valueOf(down, "daemoneye_lane_waiting_bytes", { lane: "trace" }), 0);
-	ok(valueOf(down, "daemoneye_lane_oldest_seconds", { lane: "alert" }) >= TAIL_MISSING_MS / 2000);
-	ok(valueOf(down, "daemoneye_lag_seconds") >= TAIL_MISSING_MS / 2000);
-	ok(valueOf(down, "daemoneye_wal_bytes") > 0);
-	equal(valueOf(down, "daemoneye_connected_agents"), 1);
+	equal(seriesValue(down, "daemoneye_upstream_links"), 0);
+	ok(seriesValue(down, "daemoneye_lane_waiting_batches", { lane: "alert" }) >= 1);
+	ok(seriesValue(down, "daemoneye_lane_waiting_bytes", { lane: "alert" }) > 0);
+	equal(seriesValue(down, "daemoneye_lane_waiting_bytes", { lane: "trace" }), 0);
+	ok(seriesValue(down, "daemoneye_lane_oldest_seconds", { lane: "alert" }) >= TAIL_MISSING_MS / 2000);
+	ok(seriesValue(down, "daemoneye_lag_seconds") >= TAIL_MISSING_MS / 2000);
+	ok(seriesValue(down, "daemoneye_wal_bytes") > 0);
+	equal(seriesValue(down, "daemoneye_connected_agents"), 1);
 	ok(uplink.lanes.alert.batches >= 1 && uplink.lanes.alert.bytes > 0 && uplink.lagMs >= TAIL_MISSING_MS / 2);
 	ok(uplink.lastError !== null && uplink.walBytes > 0);
 	await enclave.sc.start();
@@ -220,10 +220,10 @@ test("what waits at the proxy is late, not lost", async () => {
 	const back = await until("the link", enclave.health, ({ uplink }) => uplink.isUp && uplink.walBytes === 0);
 	equal(back.uplink.reconnects, 1);
 	const up = await metrics();
-	equal(valueOf(up, "daemoneye_upstream_links"), 1);
-	equal(valueOf(up, "daemoneye_upstream_reconnects_total"), 1);
-	equal(valueOf(up, "daemoneye_wal_bytes"), 0);
-	equal(valueOf(up, "daemoneye_lag_seconds"), 0);
+	equal(seriesValue(up, "daemoneye_upstream_links"), 1);
+	equal(seriesValue(up, "daemoneye_upstream_reconnects_total"), 1);
+	equal(seriesValue(up, "daemoneye_wal_bytes"), 0);
+	equal(seriesValue(up, "daemoneye_lag_seconds"), 0);
 	link.close();
 });
 
@@ -238,7 +238,7 @@ test("an agent of the next protocol is refused by name, and its proxy's health n
 		uplink.strangers.map(({ node, protocol }) => [node, protocol]),
 		[["spiffe://lab.test/agent/web-01", 2]],
 	);
-	equal(valueOf(await metrics(), "daemoneye_refused_protocol_nodes"), 1);
+	equal(seriesValue(await metrics(), "daemoneye_refused_protocol_nodes"), 1);
 	match(readFileSync(enclave.px.logPath, "utf8"), /protocol_differs.*agent\/web-01.*"theirs":2,"ours":1/);
 	// Whoever is not who it says is refused as well, and named to nobody.
 	const forged = helloOf({ ...web02, seed: web01.seed }, await askNonce(proxy, web02), {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { answerMetrics } from "./metrics-door.ts";
 import { type Family, OPEN_METRICS_TYPE, openMetricsText } from "./open-metrics.ts";
-import { readOpenMetrics, valueOf } from "./testing/open-metrics-reader.ts";
+import { readOpenMetrics, seriesValue } from "./testing/open-metrics-reader.ts";
 
 const lag: Family = {
 	...{ name: "daemoneye_lag_seconds", type: "gauge", unit: "seconds", help: "Age of the oldest batch." },
@@ -25,8 +25,8 @@ test("what is written reads by the specification, with type, unit and help of ea
 			["daemoneye_stored_batches", "counter", "batches"],
 		],
 	);
-	assert.equal(valueOf(families, "daemoneye_lag_seconds", { lane: "bulk" }), 1.5);
-	assert.equal(valueOf(families, "daemoneye_stored_batches_total"), 7);
+	assert.equal(seriesValue(families, "daemoneye_lag_seconds", { lane: "bulk" }), 1.5);
+	assert.equal(seriesValue(families, "daemoneye_stored_batches_total"), 7);
 });
 
 test("text of a node cannot end its line or its quotes", () => {

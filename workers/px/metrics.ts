@@ -10,8 +10,8 @@ const gauge = (name: string, unit: string, help: string, samples: readonly Sampl
 export function proxyMetrics(health: UplinkHealth): Family[] {
 	const { lanes, timeMs, roundTripMs } = health;
 	const one = (value: number): Sample[] => [{ value }];
-	const byLane = (valueOf: (depth: UplinkHealth["lanes"]["bulk"]) => number): Sample[] =>
-		LANES.map((lane) => ({ labels: { lane }, value: valueOf(lanes[lane]) }));
+	const byLane = (measure: (depth: UplinkHealth["lanes"]["bulk"]) => number): Sample[] =>
+		LANES.map((lane) => ({ labels: { lane }, value: measure(lanes[lane]) }));
 	return [
 		gauge("upstream", "links", "Links to the upstream that stand: 1 or 0.", one(health.isUp ? 1 : 0)),
 		gauge(

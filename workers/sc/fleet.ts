@@ -16,17 +16,19 @@ function lanesOf(depths: LaneDepths, nowMs: number): FleetLane[] {
 	});
 }
 
-function linkOf({ via, link, upSinceMs, role }: NodeRow): FleetLink {
+function linkOf({ via, link, upSinceMs, heardHereMs, role }: NodeRow): FleetLink {
 	const { health, atMs = 0 } = link;
 	if (role === "agent" || health === undefined) {
 		const { roundTripMs = null, reconnects = null, lastError = null } = link;
 		const unmeasured = { lanes: [], unackedBytes: null, windowBytes: null };
-		return { to: via, sinceMs: role === "px" ? upSinceMs : null, ...unmeasured, roundTripMs, reconnects, lastError };
+		const since = { toldAtMs: heardHereMs, sinceMs: role === "px" ? upSinceMs : null };
+		return { to: via, ...since, ...unmeasured, roundTripMs, reconnects, lastError };
 	}
 	const { lanes, unackedBytes, windowBytes, roundTripMs = null, reconnects, lastError = null } = health;
 	// By its clock it stands so long; by ours it began so long before its word came.
 	const sinceMs = atMs - (health.timeMs - health.sinceMs);
-	return { to: via, sinceMs, lanes: [...lanes], unackedBytes, windowBytes, roundTripMs, reconnects, lastError };
+	const told = { to: via, toldAtMs: atMs, sinceMs, lanes: [...lanes], unackedBytes, windowBytes };
+	return { ...told, roundTripMs, reconnects, lastError };
 }
 
 function fleetNode(node: NodeRow, storedBatches: number, verdict: NodeVerdict): FleetNode {
@@ -71,5 +73,6 @@ export async function fleetOf(env: ScEnv): Promise<FleetAnswer> {
 		),
 		agentSilentMs: view.agentSilentMs,
 		proxySilentMs: view.proxySilentMs,
+		timeMs: nowMs,
 	};
 }

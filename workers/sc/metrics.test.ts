@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openMetricsText } from "../edge/open-metrics.ts";
-import { readOpenMetrics, valueOf } from "../edge/testing/open-metrics-reader.ts";
+import { readOpenMetrics, seriesValue } from "../edge/testing/open-metrics-reader.ts";
 import type { FleetNode } from "./api/answers.ts";
 import { centerFamilies, METRICS_LIMITS } from "./metrics.ts";
 
 function node(id: string, role: FleetNode["role"]): FleetNode {
 	const link = {
 		to: "",
+		toldAtMs: 1,
 		sinceMs: 1,
 		lanes: [],
 		unackedBytes: 5,
@@ -57,7 +58,7 @@ function seriesOf(proxies: number, agents: number): { count: number; families: R
 		...Array.from({ length: proxies }, (_, index) => node(`px-${index}`, "px")),
 		...Array.from({ length: agents }, (_, index) => node(`agent-${index}`, "agent")),
 	];
-	const fleet = { nodes, storeLanes: [], strangers: [], agentSilentMs: 60_000, proxySilentMs: 45_000 };
+	const fleet = { nodes, storeLanes: [], strangers: [], agentSilentMs: 60_000, proxySilentMs: 45_000, timeMs: 1 };
 	const families = readOpenMetrics(openMetricsText(centerFamilies(fleet, { batches: 3, standingAlarms: 2 })));
 	return { count: families.reduce((sum, { samples }) => sum + samples.length, 0), families };
 }
@@ -67,8 +68,8 @@ test("series do not grow with agents, nor with proxies beyond the limit, and the
 	const many = seriesOf(METRICS_LIMITS.proxiesLabelled + 40, 3000);
 	assert.equal(few.count, many.count);
 	assert.ok(many.count < 1000, `${many.count} series`);
-	assert.equal(valueOf(few.families, "daemoneye_unlabelled_proxies"), 0);
-	assert.equal(valueOf(many.families, "daemoneye_unlabelled_proxies"), 40);
-	assert.equal(valueOf(many.families, "daemoneye_fleet_agents", { state: "alive" }), 3000);
+	assert.equal(seriesValue(few.families, "daemoneye_unlabelled_proxies"), 0);
+	assert.equal(seriesValue(many.families, "daemoneye_unlabelled_proxies"), 40);
+	assert.equal(seriesValue(many.families, "daemoneye_fleet_agents", { state: "alive" }), 3000);
 	assert.ok(seriesOf(1, 1).count < few.count);
 });

@@ -23,21 +23,21 @@ const gauge = (name: string, unit: string, help: string, samples: readonly Sampl
 
 const one = (value: number): Sample[] => [{ value }];
 
-function lanesOf(lanes: readonly FleetLane[], valueOf: (lane: FleetLane) => number, labels = {}): Sample[] {
+function lanesOf(lanes: readonly FleetLane[], measure: (lane: FleetLane) => number, labels = {}): Sample[] {
 	return LANES.map((lane) => {
 		const found = lanes.find((each) => each.lane === lane);
-		return { labels: { ...labels, lane }, value: found === undefined ? 0 : valueOf(found) };
+		return { labels: { ...labels, lane }, value: found === undefined ? 0 : measure(found) };
 	});
 }
 
 function proxyFamilies(proxies: readonly FleetNode[]): Family[] {
-	const of = (valueOf: (node: FleetNode) => number | null): Sample[] =>
+	const of = (measure: (node: FleetNode) => number | null): Sample[] =>
 		proxies.flatMap((node) => {
-			const value = valueOf(node);
+			const value = measure(node);
 			return value === null ? [] : [{ labels: { proxy: node.id }, value }];
 		});
-	const lanes = (valueOf: (lane: FleetLane) => number): Sample[] =>
-		proxies.flatMap(({ id, link }) => lanesOf(link.lanes, valueOf, { proxy: id }));
+	const lanes = (measure: (lane: FleetLane) => number): Sample[] =>
+		proxies.flatMap(({ id, link }) => lanesOf(link.lanes, measure, { proxy: id }));
 	return [
 		gauge(
 			"proxy_up",
@@ -84,8 +84,8 @@ function proxyFamilies(proxies: readonly FleetNode[]): Family[] {
 }
 
 function agentFamilies(agents: readonly FleetNode[]): Family[] {
-	const most = (valueOf: (node: FleetNode) => number): Sample[] =>
-		one(agents.reduce((max, node) => Math.max(max, valueOf(node)), 0));
+	const most = (measure: (node: FleetNode) => number): Sample[] =>
+		one(agents.reduce((max, node) => Math.max(max, measure(node)), 0));
 	return [
 		gauge(
 			"fleet",

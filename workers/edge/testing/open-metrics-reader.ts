@@ -41,8 +41,8 @@ function readEscaped(line: string, from: number, endsAtQuote: boolean): { text: 
 			text += char;
 			continue;
 		}
-		const escape = line[++at] ?? refuse(line, "an escape without a character");
-		const meant = { n: "\n", "\\": "\\", '"': '"' }[escape];
+		const code = line[++at] ?? refuse(line, "an escape without a character");
+		const meant = { n: "\n", "\\": "\\", '"': '"' }[code];
 		text += meant ?? refuse(line, "an escape that the grammar does not know");
 	}
 	return endsAtQuote ? refuse(line, "a label value without its end") : { text, next: line.length };
@@ -125,7 +125,7 @@ export function readOpenMetrics(text: string): ReadFamily[] {
 }
 
 /** The value of one series; throws when it is not there. */
-export function valueOf(
+export function seriesValue(
 	families: readonly ReadFamily[],
 	name: string,
 	labels: Readonly<Record<string, string>> = {},

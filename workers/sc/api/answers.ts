@@ -58,18 +58,22 @@ export interface FleetAnswer {
 	/** After how long without a word a node counts as silent. */
 	agentSilentMs: number;
 	proxySilentMs: number;
+	/** When this was answered. */
+	timeMs: number;
 }
 export interface FleetLane {
 	lane: Lane;
 	batches: number;
 	bytes: number;
-	/** Age of the oldest batch that waits. */
+	/** Age of the oldest batch that waits, when it was told. */
 	oldestAgeMs: number;
 }
 /** The link of a node to its upstream, as last heard. What only a proxy or nobody measures is null. */
 export interface FleetLink {
 	/** Node id of its proxy; empty: the Security Center. */
 	to: string;
+	/** When these figures were heard, by our clock. */
+	toldAtMs: number;
 	/** Since when it stands, by our clock. */
 	sinceMs: number | null;
 	/** What waits to be receipted, by lane; an agent says only how much there is. */
