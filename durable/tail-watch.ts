@@ -124,7 +124,10 @@ export class TailWatch {
 }
 
 function alarmOf(key: string, { lane, head }: Tail, received: number): Omit<ChannelAlarm, "agent"> {
-	const range = received + 1 === head ? `batch ${head}` : `batches ${received + 1} to ${head}`;
-	const detail = `${lane} stream ${key}: ${range} were made and never came, and wait nowhere on the way`;
+	const isOne = received + 1 === head;
+	const range = isOne
+		? `batch ${head} was made and never came, and waits`
+		: `batches ${received + 1} to ${head} were made and never came, and wait`;
+	const detail = `${lane} stream ${key}: ${range} nowhere on the way`;
 	return { code: "tail_missing", detail, evidence: null, sameAs: key };
 }
