@@ -1,5 +1,5 @@
 /**
- * The token that reads a box's metrics: 256 random bits in a file of the box's own user, made at the first start (ADR 0013). Guarantees
+ * The token that reads a box's metrics: 256 random bits in a file of the box's own user, made at the first start (ADR 0014). Guarantees
  * mode 0600. Deleting the file makes a new token at the next start; an empty file closes the door.
  */
 import { randomBytes } from "node:crypto";

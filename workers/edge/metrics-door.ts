@@ -1,5 +1,5 @@
 /**
- * Who may read a box's metrics: whoever shows the box's own metrics token, and nobody else (ADR 0013). Guarantees default deny: a box
+ * Who may read a box's metrics: whoever shows the box's own metrics token, and nobody else (ADR 0014). Guarantees default deny: a box
  * that was given no token answers as if there were nothing. Must never say whether a token was nearly right.
  */
 import { equalBytes, utf8 } from "#core/bytes/bytes.ts";
