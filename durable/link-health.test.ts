@@ -10,20 +10,18 @@ import { LinkMeter } from "./link-meter.ts";
 import { NestedProxies } from "./nested-proxies.ts";
 import { STRANGER_AGE_MS_MAX, Strangers } from "./strangers.ts";
 
-test("a link made anew is counted, its first one is not, and the reason of the one before stays", () => {
-	const meter = new LinkMeter(0);
-	meter.closed("refused", 5);
-	assert.deepEqual([meter.reconnects, meter.sinceMs, meter.lastError], [0, 0, "refused"]);
-	meter.welcomed(10);
-	meter.closed("x".repeat(999), 50);
-	meter.welcomed(60);
-	assert.deepEqual([meter.reconnects, meter.sinceMs, meter.isUp], [1, 60, true]);
-	assert.equal(meter.lastError?.length, LINK_LIMITS.lastErrorCharsMax);
+test("a link made anew is counted, its first one is not", () => {
+	const meter = new LinkMeter();
+	assert.equal(meter.reconnects, 0);
+	meter.welcomed();
+	assert.equal(meter.reconnects, 0);
+	meter.welcomed();
+	assert.equal(meter.reconnects, 1);
 });
 
 test("the fastest of the newest answers bounds the clock, and a new link measures anew", () => {
-	const meter = new LinkMeter(0);
-	meter.welcomed(0);
+	const meter = new LinkMeter();
+	meter.welcomed();
 	assert.equal(meter.roundTripMs, null);
 	for (const [askedMs, tripMs] of [
 		[100, 40],
@@ -40,7 +38,7 @@ test("the fastest of the newest answers bounds the clock, and a new link measure
 		meter.answered(1030);
 	}
 	assert.equal(meter.roundTripMs, 30);
-	meter.welcomed(2000);
+	meter.welcomed();
 	assert.equal(meter.roundTripMs, null);
 });
 

@@ -59,7 +59,7 @@ test("a frame cut anywhere is refused", () => {
 test("types and their numbers only grow", () => {
 	// The first byte is the pair's head, the second the type.
 	assert.deepEqual([encodeFrame("heartbeat", { health })[1], encodeFrame("bye", { code: "", detail: "" })[1]], [6, 10]);
-	assert.equal(encodeFrame("proxy_state", { proxy: "a", via: "b", isUp: false, ageMs: 0 })[1], 11);
+	assert.equal(encodeFrame("proxy_state", { proxy: "a", via: "b", isUp: false, ageMs: 0 })[1], 12);
 });
 
 test("a proxy names strangers and reasons at their limits and no more", () => {

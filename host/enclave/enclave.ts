@@ -71,7 +71,6 @@ export interface RunningEnclave {
 /** Failures of start carry the code of the part that failed; the detail is the sentence for the person. */
 export type EnclaveFailure = { readonly ok: false; readonly code: string; readonly detail: string };
 
-
 async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string>> {
 	const { dataDir } = start;
 	const nowMs = Date.now();

@@ -1,6 +1,7 @@
 /** Where an enclave on one machine keeps what is not PKI: configurations, worker data, agents. */
-import { createRequire } from "node:module";
+
 import { existsSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 
 /** The Security Center of an enclave. */
