@@ -233,11 +233,15 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 	#takeHeartbeat(link: Link, { link: health }: FrameBody<"heartbeat">, message: Uint8Array): void {
 		// Said back, so that the proxy knows the link is alive.
 		this.#send(link, message);
-		if (health === undefined) return;
 		const nowMs = Date.now();
+		const state = { proxy: link.peer, via: "", broughtBy: link.peer, isUp: true, heardHereMs: nowMs };
+		if (health === undefined) {
+			// It says only that it lives, and is heard all the same.
+			this.#tellOfProxy(state);
+			return;
+		}
 		link.clockSamples = addClockSample(link.clockSamples, nowMs - health.timeMs);
 		const clock = { offsetMs: clockOffsetOf(link.clockSamples), boundMs: health.roundTripMs ?? null };
-		const state = { proxy: link.peer, via: "", broughtBy: link.peer, isUp: true, heardHereMs: nowMs };
 		this.#tellOfProxy({ ...state, clock, link: health });
 	}
 

@@ -94,6 +94,13 @@ test("the health of a proxy behind a proxy arrives too, with its parent's measur
 	deepEqual([state.link.unackedBytes, state.link.reconnects, state.clock?.boundMs], [77, 3, 4]);
 	const offMs = (state.clock?.offsetMs ?? 0) - 60_000;
 	ok(offMs <= 0 && offMs > -1000, `the clock is a minute ahead, less the delivery: ${offMs}`);
+	const before = (await proxiesNamed("px-2")).length;
+	link.send("heartbeat", { health: healthOf() });
+	await until(
+		"a word without figures",
+		() => proxiesNamed("px-2"),
+		(states) => states.length > before && states.at(-1)?.isUp === true,
+	);
 	link.close();
 	await until(
 		"that it went",

@@ -3,6 +3,7 @@
  * passes the guard, also those of errors and of files. What fails for want of the store is a 503 that says so.
  */
 import { Hono } from "hono";
+import { WATCH_NAME } from "../../durable/faces.ts";
 import { logLine } from "../../durable/log.ts";
 import { answerMetrics } from "../edge/metrics-door.ts";
 import { commandRoutes } from "./http/command-routes.ts";
@@ -32,6 +33,8 @@ export const app = new Hono<ScHono>()
 	.use(securityHeaders)
 	.get("/healthz", async (context) => {
 		const { reader } = await storeOf(context.env);
+		// The supervisor's question also wakes the watch after a start.
+		await context.env.FLEET_WATCH.getByName(WATCH_NAME).view();
 		return context.json({ status: "ok", storedBatches: await newestBatchRow(reader) });
 	})
 	.get("/metrics", (context) => answerMetrics(context.req.raw, context.env, () => centerMetrics(context.env)))

@@ -57,10 +57,11 @@ function judge(nodes: readonly NodeRow[], view: WatchView, nowMs: number): Map<s
 
 const UNJUDGED: NodeVerdict = { state: "unknown", sinceMs: 0, hiddenBy: "" };
 
-export async function fleetOf(env: ScEnv): Promise<FleetAnswer> {
+/** `hasCounts: false` leaves out the stored batches of each node: counting them reads an index from end to end. */
+export async function fleetOf(env: ScEnv, { hasCounts }: { hasCounts: boolean }): Promise<FleetAnswer> {
 	const { reader } = await storeOf(env);
 	const view = await env.FLEET_WATCH.getByName(WATCH_NAME).view();
-	const counts = await storedBatchCounts(reader);
+	const counts = hasCounts ? await storedBatchCounts(reader) : new Map<number, number>();
 	const rows = await nodesOf(reader);
 	const nowMs = Date.now();
 	const verdicts = judge(rows, view, nowMs);

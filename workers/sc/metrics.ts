@@ -158,5 +158,5 @@ export function centerFamilies(fleet: FleetAnswer, counts: { batches: number; st
 export async function centerMetrics(env: ScEnv): Promise<Family[]> {
 	const { reader } = await storeOf(env);
 	const counts = { batches: await newestBatchRow(reader), standingAlarms: await standingAlarmCount(reader) };
-	return centerFamilies(await fleetOf(env), counts);
+	return centerFamilies(await fleetOf(env, { hasCounts: false }), counts);
 }

@@ -26,7 +26,7 @@ function countIn(text: string | undefined, most: number): number {
 }
 
 export const evidenceRoutes = new Hono<ScHono>()
-	.get("/fleet", async (context) => context.json(await fleetOf(context.env)))
+	.get("/fleet", async (context) => context.json(await fleetOf(context.env, { hasCounts: true })))
 	.get("/hits", async (context) => {
 		const { reader } = await storeOf(context.env);
 		const limit = countIn(context.req.query("limit"), ROUTE_LIMITS.hitsListed);
