@@ -8,11 +8,11 @@ const health = {
 };
 
 test("a proxy's link is said in one line, with what waits and why it is cut", () => {
-	assert.equal(proxySentence(health), "its proxy is linked for 30 s, 3 agents connected; nothing waits");
+	assert.equal(proxySentence("px-1", health), "px-1 is linked for 30 s, 3 agents connected; nothing waits");
 	const cut = { ...health, isUp: false, lastError: "silent: nothing was heard", walBytes: 900, lagMs: 4000 };
 	assert.equal(
-		proxySentence(cut),
-		"its proxy is cut off for 30 s (silent: nothing was heard), 3 agents connected; 900 bytes wait, the oldest for 4000 ms",
+		proxySentence("px-1", cut),
+		"px-1 is cut off for 30 s (silent: nothing was heard), 3 agents connected; 900 bytes wait, the oldest for 4000 ms",
 	);
-	assert.equal(proxySentence(null), "its proxy does not answer");
+	assert.equal(proxySentence("px-1", null), "px-1 does not answer");
 });

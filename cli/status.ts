@@ -2,19 +2,19 @@
 import { resolve } from "node:path";
 import { centerConfigSetting, proxyConfigSetting } from "../host/config/box-config.ts";
 import { readYamlFile } from "../host/config/yaml-file.ts";
-import { boxPaths } from "../host/enclave/layout.ts";
+import { boxPaths, proxiesOf } from "../host/enclave/layout.ts";
 import { centerHealth, type ProxyHealth, proxyHealth } from "../host/enclave/readiness.ts";
 import { complain, say, visible } from "./console-output.ts";
 import { EXIT, type Verb } from "./verb.ts";
 
 /** One line for a person: the link, since when, and what waits on it. */
-export function proxySentence(health: ProxyHealth | null): string {
-	if (health === null) return "its proxy does not answer";
+export function proxySentence(id: string, health: ProxyHealth | null): string {
+	if (health === null) return `${id} does not answer`;
 	const secs = Math.max(0, Math.round((health.timeMs - health.sinceMs) / 1000));
 	const link = health.isUp ? `linked for ${secs} s` : `cut off for ${secs} s (${health.lastError ?? "never linked"})`;
 	const waits =
 		health.walBytes === 0 ? "nothing waits" : `${health.walBytes} bytes wait, the oldest for ${health.lagMs} ms`;
-	return `its proxy is ${link}, ${health.agentsUp} agents connected; ${waits}`;
+	return `${id} is ${link}, ${health.agentsUp} agents connected; ${waits}`;
 }
 
 async function run(values: Readonly<Record<string, unknown>>): Promise<number> {
@@ -27,16 +27,19 @@ async function run(values: Readonly<Record<string, unknown>>): Promise<number> {
 	}
 	const url = config.value.center.console.origin;
 	const health = await centerHealth(config.value.center);
-	const proxy = readYamlFile(boxPaths(dataDir).proxyConfig, proxyConfigSetting);
-	const uplink = proxy.ok ? await proxyHealth(proxy.value.proxy) : null;
-	if (values.json === true) say(JSON.stringify({ ok: health !== null, console: url, ...health, uplink }));
+	const proxies: Record<string, ProxyHealth | null> = {};
+	for (const id of proxiesOf(dataDir)) {
+		const proxy = readYamlFile(boxPaths(dataDir).proxyConfig(id), proxyConfigSetting);
+		if (proxy.ok) proxies[id] = await proxyHealth(proxy.value.proxy);
+	}
+	if (values.json === true) say(JSON.stringify({ ok: health !== null, console: url, ...health, proxies }));
 	else {
 		say(
 			health === null
 				? `${url} does not answer: is it started?`
 				: `${url} is up and holds ${health.storedBatches} batches`,
 		);
-		if (proxy.ok) say(visible(proxySentence(uplink)));
+		for (const [id, each] of Object.entries(proxies)) say(visible(proxySentence(id, each)));
 	}
 	return health === null ? EXIT.failed : EXIT.fine;
 }
