@@ -7,10 +7,10 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { hexOf } from "#core/bytes/bytes.ts";
-import { encodeAs } from "#core/codec/index.ts";
+import { decodeAs, encodeAs } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
-import { agentStatusShape } from "#core/identity/hello.ts";
+import { agentStatusShape, helloTarget } from "#core/identity/hello.ts";
 import { routeShape } from "#core/identity/route.ts";
 import type { Lane } from "#core/model/batch.ts";
 import { encodeFrame, type FrameBody, isPassingCode, isRoomCode } from "#core/protocol/index.ts";
@@ -19,7 +19,7 @@ import { readAdmitted } from "./admitted.ts";
 import { AgentSession } from "./agent-session.ts";
 import { type BoxDisk, boxDiskOf, type DiskEnv, refreshDisk } from "./box-disk.ts";
 import { type ChannelIdentity, ChannelStore } from "./channel-store.ts";
-import type { QuarantinedItem, StoreDrain } from "./drain.ts";
+import type { AgentState, QuarantinedItem, StoreDrain } from "./drain.ts";
 import {
 	type Acknowledged,
 	type AgentChannelFace,
@@ -47,6 +47,8 @@ import { readMessage } from "./read-message.ts";
 import { type ProxySettings, readFlowSettings } from "./settings.ts";
 import { StateTeller } from "./state-teller.ts";
 import { StorePump } from "./store-pump.ts";
+import { TailWatch } from "./tail-watch.ts";
+import type { WatchSettings } from "./watch-face.ts";
 
 export interface ChannelEnv extends DiskEnv {
 	readonly PROXY?: ProxySettings;
@@ -54,6 +56,8 @@ export interface ChannelEnv extends DiskEnv {
 	readonly UPLINK?: Namespace<UplinkFace>;
 	/** Where agents behind another proxy are reached. */
 	readonly PEER_LINK?: Namespace<PeerLinkFace>;
+	/** Shorter times for tests. */
+	readonly WATCH?: WatchSettings;
 }
 
 export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends DurableObject<E> implements AgentChannelFace {
@@ -72,6 +76,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		(error) => logLine("warning", "state_not_told", { agent: this.#identity?.agent, detail: error.message }),
 	);
 	#pump: StorePump | null = null;
+	#tails: TailWatch | null = null;
 	#identity: ChannelIdentity | null;
 	#alarmAtMs: number | null = null;
 	#heardAtMs = 0;
@@ -110,6 +115,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#pump ??= new StorePump({
 			store: this.#store,
 			drain,
+			news: () => this.#tailsOf().news(Date.now()),
 			transaction: (write) => this.ctx.storage.transactionSync(write),
 			wakeAt: (atMs) => this.#wakeAt(atMs),
 			onDelivered: (receipts) => this.#sendReceipts(receipts),
@@ -172,7 +178,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#tellState(state: Pick<FrameBody<"agent_state">, "isUp" | "status" | "health">): void {
 		const { agent } = this.#known();
-		this.#tell("state_not_told", this.#relay()?.agentState({ agent, heardAtMs: this.#heardAtMs, ...state }));
+		const heard = { heardAtMs: this.#heardAtMs, heardHereMs: this.#heardAtMs };
+		// Nothing is below an agent's own session.
+		this.#tell("state_not_told", this.#relay()?.agentState({ agent, ...heard, waiting: [], ...state }));
 	}
 
 	override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
@@ -279,7 +287,11 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 				await this.#relay()?.register(newsOf(identity));
 			},
 			onArrived: (via, hasTakenOver) => this.#arrivedBy(via, hasTakenOver),
-			tellState: (state) => this.#states.tell(state),
+			tellState: (state) => {
+				// Its own proxy, which need not be the one that told: that is what a person looks for.
+				this.#states.tell({ ...state, via: ownProxyOf(this.#known()) ?? state.via });
+				this.#heardHeads(state);
+			},
 		});
 		return this.#arrivals;
 	}
@@ -304,7 +316,30 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	async unlink(ended: Report): Promise<void> {
+		const linkId = this.#identity?.linkId;
 		this.#arrivalsOf().unlink(ended);
+		if (this.drain !== null && this.#identity?.linkId !== linkId) this.#tailsOf().lostSight();
+	}
+
+	/** Compares what the agent says it has made with what has come. */
+	#heardHeads({ health, waiting }: Pick<AgentState, "health" | "waiting">): void {
+		if (this.drain === null || health === undefined) return;
+		this.#tailsOf().heard(health.streams, waiting, Date.now());
+		this.#judgeTails();
+	}
+
+	#tailsOf(): TailWatch {
+		const receivedOf = (stream: Uint8Array) => this.#store.stream(stream)?.a1 ?? 0;
+		const missingMs = this.env.WATCH?.tailMissingMs ?? CHANNEL_LIMITS.holeAlarmMs;
+		this.#tails ??= new TailWatch({ sql: this.ctx.storage.sql, receivedOf, missingMs });
+		return this.#tails;
+	}
+
+	#judgeTails(): void {
+		const tails = this.#tailsOf();
+		const dueAtMs = tails.dueAtMs;
+		if (dueAtMs !== null) this.#wakeAt(Math.max(dueAtMs, Date.now() + 1));
+		if (tails.news(Date.now()).length > 0) this.#drainOrTell(this.#known().agent);
 	}
 
 	async ingest(agent: string, batches: readonly Uint8Array[]): Promise<IngestAnswer> {
@@ -465,7 +500,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		const left = this.#store.commands(Date.now());
 		if (left.length > 0) this.#wakeAt(Math.min(...left.map((command) => command.expiresAtMs)) + 1);
 		this.#tellerOf().kick();
-		if (this.drain === null || (this.#store.walBytes() === 0 && this.#store.alarms().length === 0)) return;
+		if (this.drain === null) return;
+		this.#judgeTails();
+		if (this.#store.walBytes() === 0 && this.#store.alarms().length === 0) return;
 		this.#wakeAt(Date.now() + CHANNEL_LIMITS.deliverGuardMs);
 		await this.#pumpOf(this.drain).kick(identity.agent);
 	}
@@ -481,6 +518,13 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			streams: this.#store.streams().map(({ stream, lane, a1, a2 }) => ({ stream, lane, a1, a2 })),
 		};
 	}
+}
+
+/** The proxy that the agent's own hello was made for; null where its route is not known. */
+function ownProxyOf({ route }: ChannelIdentity): string | null {
+	const hellos = decodeAs(routeShape, route);
+	const [hello] = hellos.ok ? hellos.value : [];
+	return hello === undefined ? null : helloTarget(hello);
 }
 
 function newsOf({ agent, proof, route, status, heardAtMs, isUp }: ChannelIdentity): AgentNews {

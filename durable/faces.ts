@@ -6,9 +6,10 @@
 import type { NodeProof } from "#core/identity/binding.ts";
 import type { AgentStatus } from "#core/identity/hello.ts";
 import type { Lane } from "#core/model/batch.ts";
-import type { Health } from "#core/protocol/index.ts";
+import type { Health, LinkHealth } from "#core/protocol/index.ts";
 import type { Result } from "#core/result.ts";
 import type { AgentState, QuarantinedItem } from "./drain.ts";
+import type { Stranger } from "./strangers.ts";
 
 /** The one Uplink of a proxy and the one PeerDirectory of a Security Center. */
 export const UPLINK_NAME = "uplink";
@@ -80,6 +81,10 @@ export interface Arrival {
 	readonly status?: AgentStatus;
 	readonly health?: Health;
 	readonly heardAtMs: number;
+	/** The same moment by this node's clock, where the way here was told. */
+	readonly heardHereMs?: number;
+	/** Lanes in which batches of the agent wait below; absent: not known. */
+	readonly waiting?: readonly Lane[];
 }
 
 export interface Report {
@@ -90,6 +95,8 @@ export interface Report {
 	readonly status?: AgentStatus;
 	readonly health?: Health;
 	readonly heardAtMs: number;
+	readonly heardHereMs?: number;
+	readonly waiting?: readonly Lane[];
 }
 
 export interface QueuedCommand {
@@ -146,6 +153,31 @@ export interface TrustSource {
 	joinPeer(peer: string): Promise<readonly Uint8Array[]>;
 }
 
+/** How a proxy below is, as its parent sees it. */
+export interface ProxyState {
+	readonly proxy: string;
+	/** Its parent; empty for this node itself. */
+	readonly via: string;
+	readonly isUp: boolean;
+	/** When the parent heard it, by this node's clock. */
+	readonly heardHereMs: number;
+	/** The proxy's clock less its parent's, and by how much that may be off: the fastest round trip. */
+	readonly clock?: { readonly offsetMs: number; readonly boundMs: number | null };
+	readonly link?: LinkHealth;
+	/** The proxy that brought the news to this node: the one itself where it is linked here. */
+	readonly broughtBy: string;
+}
+
+/** Who keeps the health of the proxies below a hop. A call that fails is logged: the next heartbeat says it again. */
+export interface ProxyWatch {
+	proxyState(state: ProxyState): Promise<void>;
+	/** A proved node was turned away for its protocol version. */
+	strangerCame(stranger: Stranger): Promise<void>;
+}
+
+/** The Security Center's one FleetWatch. */
+export const WATCH_NAME = "fleet";
+
 /** What a proxy tells upstream of an agent that came. */
 export interface AgentNews {
 	readonly agent: string;
@@ -159,7 +191,7 @@ export interface AgentNews {
 	readonly isUp: boolean;
 }
 
-export interface UplinkFace extends TrustSource {
+export interface UplinkFace extends TrustSource, ProxyWatch {
 	/** Before any batch of an agent is acknowledged: from now on its backlog is found after a crash. Answers the trust documents. */
 	register(news: AgentNews): Promise<readonly Uint8Array[]>;
 	agentState(state: Omit<AgentState, "proof" | "via">): Promise<void>;
@@ -193,6 +225,18 @@ export interface UplinkHealth {
 	/** Age of the oldest batch that upstream has not acknowledged. */
 	readonly lagMs: number;
 	readonly unackedBytes: number;
+	/** What of `unackedBytes` the window allows. */
+	readonly windowBytes: number;
+	/** Links opened since start, less the first. */
+	readonly reconnects: number;
+	/** Fastest answer to the newest heartbeats; null until one came. */
+	readonly roundTripMs: number | null;
+	/** Nodes turned away because they speak another protocol. */
+	readonly strangers: readonly Stranger[];
+	/** Version of the protocol this node speaks. */
+	readonly protocol: number;
+	/** The clock by which the ages were made. */
+	readonly timeMs: number;
 }
 
 export interface PeerLinkFace {

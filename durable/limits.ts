@@ -49,6 +49,8 @@ export const CHANNEL_LIMITS = {
 	deliverGuardMs: 5_000,
 	/** A stream refused for a hole this long raises an alarm: with the sender's longest pause within the 60 s of invariant I4. */
 	holeAlarmMs: 40_000,
+	/** Waiting for the store longer than this is told to the watch: a healthy store takes a delivery within a second. */
+	backlogToldMs: 2000,
 	/** Longest `fsync_interval_ms` that is honoured: an agent waits that long for a receipt. */
 	fsyncIntervalMsMax: 1000,
 } as const;
@@ -96,6 +98,8 @@ export const UPLINK_LIMITS = {
 	agentSilentMsMax: 20_000,
 	/** States of agents are gathered for so long before they go up. */
 	stateIntervalMs: 1000,
+	/** Mere health of one agent goes up no oftener: with ten thousand agents every beat passed on would be the larger load. */
+	healthIntervalMs: 9000,
 	/** First and longest pause of a stream that upstream refuses for a hole. */
 	holePauseMs: 1000,
 	holePauseMsMax: 10_000,
@@ -119,6 +123,22 @@ export const PEER_LIMITS = {
 	messageBytesMax: LINK_LIMITS.frame.bytesMax,
 	/** Proxies of one Security Center. */
 	peersMax: 1024,
+	/** Proxies below one link whose health is passed on; what a captured proxy names beyond is refused. */
+	nestedMax: 256,
 	/** A proxy's clock may run ahead this far when it says when it heard an agent. */
 	clockAheadMsMax: 10 * 60_000,
+} as const;
+
+/** When a node counts as silent at the Security Center, and what the watch may cost. A site's tests set shorter times. */
+export const WATCH_LIMITS = {
+	/** No heartbeat of an agent for so long, its proxies being up: thirty beats missed. */
+	agentSilentMs: 60_000,
+	/** A proxy says something every ten seconds. Less than an agent's time, so that its agents become unknown and not silent. */
+	proxySilentMs: 45_000,
+	/** How often the watch looks: an alarm comes at most this much later. */
+	tickMs: 5000,
+	/** Alarms raised or cleared by one look; the next look goes on. Ten thousand agents that fall silent at once are one outage. */
+	alarmsPerTickMax: 200,
+	/** Agents whose backlog at the store is remembered one by one; more than that wait only when the store is down for all. */
+	backlogAgentsMax: 20_000,
 } as const;

@@ -10,6 +10,7 @@ import { proveNode } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
 import { judgePath } from "#core/identity/path.ts";
 import { ROUTE_LIMITS, type RouteCode, verifyRoute } from "#core/identity/route.ts";
+import { addClockSample, clockOffsetOf } from "#core/protocol/clock-offset.ts";
 import { encodeFrame, type Frame, type FrameBody } from "#core/protocol/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
@@ -22,9 +23,12 @@ import {
 	type Namespace,
 	type PeerDirectoryFace,
 	type PeerLinkFace,
+	type ProxyState,
+	type ProxyWatch,
 	type TrustSource,
 	UPLINK_NAME,
 	type UplinkFace,
+	WATCH_NAME,
 } from "./faces.ts";
 import { PEER_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
@@ -39,6 +43,7 @@ export interface PeerLinkEnv {
 	readonly AGENT_CHANNEL: Namespace<AgentChannelFace>;
 	/** At the Security Center. */
 	readonly PEER_DIRECTORY?: Namespace<PeerDirectoryFace>;
+	readonly FLEET_WATCH?: Namespace<ProxyWatch>;
 	/** At a proxy that serves other proxies. */
 	readonly UPLINK?: Namespace<UplinkFace>;
 }
@@ -60,6 +65,10 @@ interface Link {
 	heardAtMs: number;
 	/** What the proxy was last told to have above it. */
 	path: readonly string[];
+	/** Of the proxy's heartbeats, for its clock. */
+	clockSamples: number[];
+	/** Proxies below this one of which it has told. */
+	readonly nested: Set<string>;
 }
 
 export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject<E> implements PeerLinkFace {
@@ -104,7 +113,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		socket.accept();
 		const link: Link = {
 			...{ id: crypto.randomUUID(), peer, uri, socket, notAfterMs, hello, helloTimeMs, heardAtMs: Date.now(), path },
-			agents: new Set(),
+			...{ agents: new Set<string>(), clockSamples: [], nested: new Set<string>() },
 			// A failure is told to the proxy, which sends everything again.
 			pending: new PendingWork(PEER_LIMITS, (agent, error) => {
 				logLine("warning", "channel_unavailable", { peer, agent, detail: error.message });
@@ -172,6 +181,9 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		this.#watch = null;
 		logLine("info", "peer_down", { peer: link.peer, agents: link.agents.size });
 		const heardAtMs = link.heardAtMs;
+		this.#tellOfProxy({
+			...{ proxy: link.peer, via: "", broughtBy: link.peer, isUp: false, heardHereMs: heardAtMs },
+		});
 		for (const agent of link.agents)
 			link.pending.add(agent, 0, () =>
 				this.env.AGENT_CHANNEL.getByName(agent).unlink({
@@ -221,8 +233,8 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		else if (type === "agent_state")
 			link.pending.add(body.agent, message.byteLength, () => this.#takeState(link, body));
 		else if (type === "command_received") this.#takeCommandReceived(link, body);
-		// Said back, so that the proxy knows the link is alive.
-		else if (type === "heartbeat") this.#send(link, new Uint8Array(message));
+		else if (type === "heartbeat") this.#takeHeartbeat(link, body, new Uint8Array(message));
+		else if (type === "proxy_state") this.#takeProxyState(link, body);
 		else if (type === "reject") this.#takeRefusal(link, body);
 		else if (type === "bye") this.#ended(link);
 		else this.#close(link, "frame_unexpected", `${type} does not come from a proxy`);
@@ -241,13 +253,52 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		});
 	}
 
+	#takeHeartbeat(link: Link, { link: health }: FrameBody<"heartbeat">, message: Uint8Array): void {
+		// Said back, so that the proxy knows the link is alive.
+		this.#send(link, message);
+		const nowMs = Date.now();
+		const state = { proxy: link.peer, via: "", broughtBy: link.peer, isUp: true, heardHereMs: nowMs };
+		if (health === undefined) {
+			// It says only that it lives, and is heard all the same.
+			this.#tellOfProxy(state);
+			return;
+		}
+		link.clockSamples = addClockSample(link.clockSamples, nowMs - health.timeMs);
+		const clock = { offsetMs: clockOffsetOf(link.clockSamples), boundMs: health.roundTripMs ?? null };
+		this.#tellOfProxy({ ...state, clock, link: health });
+	}
+
+	#takeProxyState(link: Link, body: FrameBody<"proxy_state">): void {
+		const { proxy, via, isUp, ageMs, clockOffsetMs, clockBoundMs, link: health } = body;
+		if (!link.nested.has(proxy) && (proxy === link.peer || link.nested.size >= PEER_LIMITS.nestedMax)) {
+			logLine("warning", "proxy_state_refused", { peer: link.peer, proxy });
+			return;
+		}
+		link.nested.add(proxy);
+		this.#tellOfProxy({
+			...{ proxy, via, broughtBy: link.peer, isUp, heardHereMs: Date.now() - ageMs },
+			...(clockOffsetMs === undefined ? {} : { clock: { offsetMs: clockOffsetMs, boundMs: clockBoundMs ?? null } }),
+			...(health === undefined ? {} : { link: health }),
+		});
+	}
+
+	#tellOfProxy(state: ProxyState): void {
+		const watch: ProxyWatch | undefined =
+			this.env.FLEET_WATCH?.getByName(WATCH_NAME) ?? this.env.UPLINK?.getByName(UPLINK_NAME);
+		// The next heartbeat says it again.
+		watch?.proxyState(state).catch((error: Error) => {
+			logLine("warning", "proxy_not_told", { proxy: state.proxy, detail: error.message });
+		});
+	}
+
 	#refuse(link: Link, agent: string, code: string, detail: string): void {
 		this.#send(link, encodeFrame("reject", { agent, code, detail }));
 	}
 
 	async #takeState(link: Link, state: FrameBody<"agent_state">): Promise<void> {
-		const { agent, proof, route: hellos, ...news } = state;
-		const report = { ...news, agent, via: link.peer, linkId: link.id };
+		const { agent, proof, route: hellos, ageMs, ...news } = state;
+		const heardHere = ageMs === undefined ? {} : { heardHereMs: Date.now() - ageMs };
+		const report = { ...news, ...heardHere, agent, via: link.peer, linkId: link.id };
 		const channel = this.env.AGENT_CHANNEL;
 		const nowMs = Date.now();
 		if (state.heardAtMs > nowMs + PEER_LIMITS.clockAheadMsMax) {

@@ -8,9 +8,11 @@ import { DurableObject } from "cloudflare:workers";
 import { bytesOfBase64 } from "#core/bytes/bytes.ts";
 import { decodeAs } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
-import { agentStatusShape } from "#core/identity/hello.ts";
+import { agentStatusShape, PROTOCOL_VERSION } from "#core/identity/hello.ts";
+import { type NodeName, nodeUri, parseNodeUri } from "#core/identity/node-uri.ts";
 import { routeShape } from "#core/identity/route.ts";
-import { encodeFrame, type Frame } from "#core/protocol/index.ts";
+import { LANES } from "#core/model/batch.ts";
+import { encodeFrame, type Frame, LINK_LIMITS, type LinkHealth } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import { CarrierPump } from "./carrier-pump.ts";
@@ -22,13 +24,17 @@ import {
 	type LaneDepths,
 	type Namespace,
 	type PeerLinkFace,
+	type ProxyState,
 	type UplinkFace,
 	type UplinkHealth,
 } from "./faces.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
+import { LinkMeter } from "./link-meter.ts";
 import { logLine } from "./log.ts";
+import { NestedProxies } from "./nested-proxies.ts";
 import { QuarantineStore } from "./quarantine.ts";
 import { type FlowSettings, type ProxySettings, readFlowSettings, readParentTimes } from "./settings.ts";
+import { type Stranger, Strangers } from "./strangers.ts";
 import { TrustChain } from "./trust-chain.ts";
 import { UplinkStore } from "./uplink-store.ts";
 import type { Upstream } from "./upstream-link.ts";
@@ -37,6 +43,8 @@ import { WaysUp } from "./ways-up.ts";
 export interface UplinkEnv {
 	readonly PROXY?: ProxySettings;
 	readonly NODE_URI: string;
+	/** Version of this build, told upstream. */
+	readonly SOFTWARE_VERSION?: string;
 	/** `nodeProofShape`, base64. */
 	readonly NODE_PROOF: string;
 	/** The signed trust document version 0 that this node was enrolled with, base64. */
@@ -65,15 +73,22 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	readonly #store: UplinkStore;
 	readonly #trust: TrustChain;
 	readonly #ways: WaysUp;
+	readonly #self: NodeName;
 	readonly #settings: FlowSettings;
 	readonly #registry: AgentRegistry;
 	readonly #pump: CarrierPump;
+	readonly #meter = new LinkMeter();
+	readonly #strangers = new Strangers();
+	readonly #nested = new NestedProxies();
 	#stateTimer: ReturnType<typeof setTimeout> | null = null;
 
 	constructor(ctx: DurableObjectState, env: UplinkEnv) {
 		super(ctx, env);
 		this.#store = new UplinkStore(ctx.storage.sql);
 		this.#trust = new TrustChain(this.#store, env.GENESIS);
+		const self = parseNodeUri(env.NODE_URI);
+		assertInvariant(self.ok, "NODE_URI comes from the host, which checked it");
+		this.#self = self.value;
 		this.#settings = readFlowSettings(env.PROXY);
 		this.#registry = new AgentRegistry(this.#store.agents());
 		this.#pump = new CarrierPump({
@@ -91,7 +106,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 			upstreams: upstreamsOf(env),
 			selfUri: env.NODE_URI,
 			times: readParentTimes(env.PROXY),
-			onWelcome: ({ trust }) => this.#takeTrust(trust),
+			onWelcome: ({ trust }) => this.#welcome(trust),
 			onFrame: (frame) => this.#take(frame),
 			onFlow: (isFlowing) => this.#flow(isFlowing),
 			onPath: (path) => this.#tellPath(path),
@@ -103,12 +118,21 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	// ── the link ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+	#welcome(trust: readonly Uint8Array[]): void {
+		this.#meter.welcomed();
+		this.#takeTrust(trust);
+		// Upstream learns our clock before it hears the first time by it.
+		this.#sayHealth(Date.now());
+		this.#nested.resend();
+	}
+
 	#take({ type, body }: Frame): void {
 		if (type === "trust") this.#takeTrust(body.documents);
 		else if (type === "receipt") this.#pump.acknowledged(body);
 		else if (type === "reject") this.#refused(body);
 		else if (type === "command") this.#command(body);
-		else if (type !== "heartbeat") this.#ways.close("frame_unexpected", `${type} does not come from upstream`);
+		else if (type === "heartbeat") this.#meter.answered(Date.now());
+		else this.#ways.close("frame_unexpected", `${type} does not come from upstream`);
 	}
 
 	#flow(isFlowing: boolean): void {
@@ -179,6 +203,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 			throw new Error(`agents_max: ${UPLINK_LIMITS.agentsMax} agents are at this proxy already`);
 		this.#store.register(news);
 		this.#registry.arrived(news);
+		this.#strangers.admitted(nodeUri({ ...this.#self, role: "agent", id: news.agent }));
 		if (this.#ways.isFlowing) this.#sendState(news);
 		return this.#trust.documents();
 	}
@@ -186,7 +211,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	async agentState(state: Parameters<UplinkFace["agentState"]>[0]): Promise<void> {
 		if (!state.isUp) this.#store.markHeard(state.agent, state.heardAtMs);
 		this.#registry.note(state);
-		this.#stateTimer ??= setTimeout(() => this.#flushStates(), UPLINK_LIMITS.stateIntervalMs);
+		this.#flushSoon();
 		if (!state.isUp) this.#pump.kick();
 	}
 
@@ -194,10 +219,32 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		if (this.#stateTimer !== null) clearTimeout(this.#stateTimer);
 		this.#stateTimer = null;
 		if (!this.#ways.isFlowing) return;
-		for (const news of this.#registry.takeNoted()) {
-			this.#ways.send(encodeFrame("agent_state", news));
+		const nowMs = Date.now();
+		for (const news of this.#registry.takeNoted(nowMs, UPLINK_LIMITS.healthIntervalMs)) {
+			const { heardHereMs, ...told } = news;
+			const age = heardHereMs === undefined ? {} : { ageMs: Math.max(0, nowMs - heardHereMs) };
+			this.#ways.send(encodeFrame("agent_state", { ...told, ...age }));
 			this.#pump.forgetDrained(news.agent);
 		}
+		for (const frame of this.#nested.take(nowMs)) this.#ways.send(encodeFrame("proxy_state", frame));
+		if (this.#registry.hasNoted) this.#flushSoon();
+	}
+
+	#flushSoon(): void {
+		this.#stateTimer ??= setTimeout(() => this.#flushStates(), UPLINK_LIMITS.stateIntervalMs);
+	}
+
+	async proxyState(state: ProxyState): Promise<void> {
+		if (!this.#nested.note({ ...state, via: state.via === "" ? this.#self.id : state.via })) {
+			logLine("warning", "proxy_not_told", { proxy: state.proxy, detail: "too many proxies below this one" });
+			return;
+		}
+		this.#strangers.admitted(nodeUri({ ...this.#self, id: state.proxy }));
+		this.#flushSoon();
+	}
+
+	async strangerCame(stranger: Stranger): Promise<void> {
+		this.#strangers.came(stranger);
 	}
 
 	#sendState(news: AgentNews): void {
@@ -259,12 +306,35 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	/** Says that we live, and drops a link that says nothing back. */
 	#beat(nowMs: number): void {
 		this.#ways.check(nowMs);
+		this.#sayHealth(nowMs);
+	}
+
+	#sayHealth(nowMs: number): void {
 		const { walBytes, lagMs } = this.#load(nowMs);
 		const health = {
 			...{ timeMs: nowMs, streams: [], outboxBytes: walBytes, oldestUnackedMs: lagMs },
 			...{ rssBytes: 0, eventCount: 0, gapCount: 0 },
 		};
-		this.#ways.send(encodeFrame("heartbeat", { health }));
+		if (this.#ways.send(encodeFrame("heartbeat", { health, link: this.#linkHealth(nowMs) }))) this.#meter.asked(nowMs);
+	}
+
+	#linkHealth(nowMs: number): LinkHealth {
+		const { lanes } = this.#load(nowMs);
+		const { reconnects, roundTripMs } = this.#meter;
+		const { upstream, sinceMs, lastError } = this.#ways.health();
+		return {
+			...{ timeMs: nowMs, upstream, sinceMs, reconnects },
+			...(lastError === null ? {} : { lastError: lastError.slice(0, LINK_LIMITS.lastErrorCharsMax) }),
+			...(roundTripMs === null ? {} : { roundTripMs }),
+			lanes: LANES.filter((lane) => lanes[lane].batches > 0).map((lane) => {
+				const { batches, bytes, oldestMs } = lanes[lane];
+				return { lane, batches, bytes, oldestAgeMs: Math.max(0, nowMs - (oldestMs ?? nowMs)) };
+			}),
+			...{ unackedBytes: this.#pump.unackedBytes, windowBytes: UPLINK_LIMITS.windowBytesMax },
+			...{ agents: this.#registry.size, agentsUp: this.#registry.agentsUp().length },
+			softwareVersion: (this.env.SOFTWARE_VERSION ?? "").slice(0, 32),
+			strangers: this.#strangers.list(nowMs),
+		};
 	}
 
 	#load(nowMs: number): { lanes: LaneDepths; walBytes: number; lagMs: number } {
@@ -283,6 +353,12 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 			agentsUp: this.#registry.agentsUp().length,
 			...this.#load(nowMs),
 			unackedBytes: this.#pump.unackedBytes,
+			windowBytes: UPLINK_LIMITS.windowBytesMax,
+			reconnects: this.#meter.reconnects,
+			roundTripMs: this.#meter.roundTripMs,
+			strangers: this.#strangers.list(nowMs),
+			protocol: PROTOCOL_VERSION,
+			timeMs: nowMs,
 		};
 	}
 }

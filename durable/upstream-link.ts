@@ -29,6 +29,8 @@ export type ConnectCode =
 	| "upstream_wrong_server"
 	| "upstream_refused"
 	| "upstream_malformed"
+	/** It speaks another version of the protocol. */
+	| "upstream_protocol"
 	| PathCode;
 
 export interface LinkEvents {
@@ -41,6 +43,7 @@ export interface LinkEvents {
 
 interface Challenge {
 	readonly nonce: Uint8Array;
+	readonly protocol: number;
 	/** What we would have above us. */
 	readonly path: readonly string[];
 }
@@ -60,11 +63,11 @@ async function askChallenge(upstream: Upstream, signal: AbortSignal): Promise<Re
 
 function parseChallenge(text: string): (Challenge & { serverUri: string }) | null {
 	try {
-		const { nonce, serverUri, path = [serverUri] } = JSON.parse(text) as Record<string, unknown>;
+		const { nonce, serverUri, protocol, path = [serverUri] } = JSON.parse(text) as Record<string, unknown>;
 		const bytes = typeof nonce === "string" ? bytesOfHex(nonce) : null;
 		const above = readAs(pathShape, path as CborValue);
-		if (bytes === null || typeof serverUri !== "string" || !above.ok) return null;
-		return { nonce: bytes, serverUri, path: above.value };
+		if (bytes === null || typeof serverUri !== "string" || !above.ok || !Number.isSafeInteger(protocol)) return null;
+		return { nonce: bytes, serverUri, protocol: protocol as number, path: above.value };
 	} catch {
 		// Not JSON: the caller names it.
 		return null;
@@ -79,7 +82,7 @@ function refusalOf(status: number, problem: string): Result<never, ConnectCode> 
 
 async function upgrade(
 	upstream: Upstream,
-	{ nonce, path }: Challenge,
+	{ nonce, protocol, path }: Challenge,
 	signal: AbortSignal,
 ): Promise<Result<WebSocket, ConnectCode>> {
 	const payload = {
@@ -100,7 +103,11 @@ async function upgrade(
 	const response = await upstream.service.fetch(`https://${upstream.host}${LINK_PATHS.peer}`, { headers, signal });
 	const socket = response.webSocket;
 	if (socket !== null && socket !== undefined) return ok(socket);
-	return refusalOf(response.status, (await response.text()).slice(0, 400));
+	const problem = (await response.text()).slice(0, 400);
+	// The hello was shown all the same: so the server knows, too, who was forgotten when the other was changed.
+	if (protocol !== PROTOCOL_VERSION)
+		return fail("upstream_protocol", `the upstream speaks protocol ${protocol}, this node ${PROTOCOL_VERSION}`);
+	return refusalOf(response.status, problem);
 }
 
 async function within<T>(

@@ -24,6 +24,8 @@ import { base64Of } from "#core/bytes/bytes.ts";
 import { readPinnedTrust, signTrustDocument, trustHash } from "#core/trust/trust-document.ts";
 import { ed25519PublicKey } from "#crypto";
 import type { BoxDiskState, DiskReading } from "../durable/box-disk.ts";
+import type { UplinkHealth } from "../durable/faces.ts";
+import type { WatchSettings } from "../durable/watch-face.ts";
 import { nodeProofOf, rootOf } from "../host/enclave/node-proof.ts";
 import { serverNameOf } from "../host/pki/certificates.ts";
 import { createEnclavePki } from "../host/pki/enclave.ts";
@@ -32,9 +34,12 @@ import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
 import { type BindingSpec, renderWorkerdConfig, type ServiceSpec, type SocketSpec } from "../host/workerd/config.ts";
 import { findWorkerd } from "../host/workerd/process.ts";
 import { bundleWorker } from "../tools/build-workers.ts";
+import { type ChangeName, pluginsOf } from "./test-builds.ts";
 
 export const ENCLAVE = "lab.test";
 export const AGENTS = ["web-01", "web-02"] as const;
+
+export const TEST_METRICS_TOKEN = "0123456789abcdef".repeat(4);
 
 /** One workerd process; its data outlive it. */
 export interface Box {
@@ -56,10 +61,7 @@ export interface TestProxy {
 	readonly port: number;
 	readonly name: string;
 	readonly uri: string;
-	readonly health: () => Promise<{
-		uplink: Record<string, unknown> & { isUp: boolean; walBytes: number };
-		disk: BoxDiskState;
-	}>;
+	readonly health: () => Promise<{ uplink: Record<string, unknown> & UplinkHealth; disk: BoxDiskState }>;
 	/** Asks its loopback socket. */
 	readonly ask: <T>(path: string) => Promise<T>;
 }
@@ -86,6 +88,8 @@ export interface TestEnclave {
 	readonly pkiDir: string;
 	readonly pathsOf: (role: "agent" | "px" | "sc", id: string) => NodePaths;
 	readonly health: TestProxy["health"];
+	/** The proxy's loopback socket. */
+	readonly healthUrl: string;
 	/** Asks the test center: GET without a body, POST with one. */
 	readonly center: <T>(path: string, body?: Record<string, string>) => Promise<T>;
 	/** What the proxy's supervisor says of its disk from now on. */
@@ -185,7 +189,12 @@ interface Ports {
 	readonly proxies: Readonly<Record<string, ProxyPorts>>;
 }
 
-/** Everything the boxes of one test are made from. */
+/** Builds that differ from the release. */
+export interface TestBuilds {
+	readonly px?: ChangeName;
+	readonly sc?: ChangeName;
+}
+
 /** What `startTestEnclave` sets up beside the center. */
 export interface EnclavePlan {
 	readonly tree?: readonly ProxyPlan[];
@@ -193,8 +202,11 @@ export interface EnclavePlan {
 	readonly proxyWorker?: string;
 	/** The first proxy's objects lie on a small file system of their own. */
 	readonly proxyDiskMiB?: number;
+	readonly builds?: TestBuilds;
+	readonly watch?: WatchSettings;
 }
 
+/** Everything the boxes of one test are made from. */
 interface Plan {
 	readonly base: string;
 	readonly pkiDir: string;
@@ -212,7 +224,7 @@ const portsOf = async (): Promise<ProxyPorts> => ({
 	health: await freeLoopbackPort(),
 });
 
-async function makePlan(base: string, proxies: readonly ProxyPlan[], proxyWorker: string): Promise<Plan> {
+async function makePlan(base: string, proxies: readonly ProxyPlan[], setUp: EnclavePlan): Promise<Plan> {
 	const pkiDir = join(base, "pki");
 	const nodes = [
 		{ role: "sc" as const, id: "main" },
@@ -229,8 +241,11 @@ async function makePlan(base: string, proxies: readonly ProxyPlan[], proxyWorker
 	});
 	if (!created.ok) throw new Error(created.detail);
 	const bundles = { px: join(base, "px.js"), sc: join(base, "sc.js") };
-	await bundleWorker({ entryPoint: proxyWorker, outfile: bundles.px });
-	await bundleWorker({ entryPoint: "miniflare-tests/workers/center.ts", outfile: bundles.sc });
+	const { px = null, sc = null } = setUp.builds ?? {};
+	const proxyWorker = setUp.proxyWorker ?? "workers/px/index.ts";
+	await bundleWorker({ entryPoint: proxyWorker, outfile: bundles.px, plugins: pluginsOf(px) });
+	const entryPoint = "miniflare-tests/workers/center.ts";
+	await bundleWorker({ entryPoint, outfile: bundles.sc, plugins: pluginsOf(sc) });
 	const ports: Ports = {
 		center: await freeLoopbackPort(),
 		control: await freeLoopbackPort(),
@@ -246,7 +261,7 @@ function directoryOf(plan: Plan, name: string): string {
 	return directory;
 }
 
-function centerBox(plan: Plan): Box {
+function centerBox(plan: Plan, watch: WatchSettings): Box {
 	const { base, ports, bundles } = plan;
 	const paths = plan.pathsOf("sc", "main");
 	const links = { address: `127.0.0.1:${ports.center}`, service: "sc", entrypoint: "Links", tls: tlsOf(paths) };
@@ -255,8 +270,9 @@ function centerBox(plan: Plan): Box {
 		env: {},
 		services: workerService("sc", bundles.sc, {
 			storage: join(base, "sc", "data"),
-			classes: ["AgentChannel", "PeerLink", "PeerDirectory", "Recorder"],
+			classes: ["AgentChannel", "PeerLink", "PeerDirectory", "FleetWatch", "Recorder"],
 			bindings: [
+				{ name: "WATCH", kind: "json", value: watch },
 				{ name: "NODE_URI", kind: "text", value: uriOf("sc", "main") },
 				{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 			],
@@ -290,10 +306,12 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 		classes: ["AgentChannel", "Uplink", "PeerLink"],
 		bindings: [
 			{ name: "NODE_URI", kind: "text", value: uriOf("px", id) },
+			{ name: "SOFTWARE_VERSION", kind: "text", value: "0.1.0-test" },
 			{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 			{ name: "NODE_PROOF", kind: "text", value: nodeProofOf(paths) },
 			{ name: "GENESIS", kind: "text", value: base64Of(new Uint8Array(readFileSync(paths.genesis))) },
 			{ name: "SIGNING_SEED", kind: "environment", variable: "SIGNING_SEED" },
+			{ name: "METRICS_TOKEN", kind: "environment", variable: "METRICS_TOKEN" },
 			...ways.map(({ name }) => ({ name, kind: "service" as const, service: name })),
 			{
 				name: "UPSTREAMS",
@@ -313,7 +331,10 @@ function proxyBox(plan: Plan, proxy: ProxyPlan, proxySettings: unknown): TestPro
 	});
 	const box = openBox(directoryOf(plan, id), {
 		healthUrl,
-		env: { SIGNING_SEED: base64Of(new Uint8Array(readFileSync(paths.signingKey))) },
+		env: {
+			SIGNING_SEED: base64Of(new Uint8Array(readFileSync(paths.signingKey))),
+			METRICS_TOKEN: TEST_METRICS_TOKEN,
+		},
 		services: [...worker, ...outward, { kind: "http", name: "supervisor", address: `unix:${diskSocketOf(plan)}` }],
 		sockets: [
 			{ name: "links", address: `127.0.0.1:${links}`, service: "px", entrypoint: "Links", tls: tlsOf(paths) },
@@ -364,15 +385,13 @@ function diskDesk(plan: Plan): { set(reading: DiskReading): void; close(): void 
 }
 
 /** Starts an enclave of a center, two agents' identities, and one proxy or the tree that is asked for. */
-export async function startTestEnclave(
-	proxySettings: unknown = {},
-	{ tree = [{ id: "px-1", upstream: "sc" }], proxyWorker = "workers/px/index.ts", proxyDiskMiB }: EnclavePlan = {},
-): Promise<TestEnclave> {
+export async function startTestEnclave(proxySettings: unknown = {}, setUp: EnclavePlan = {}): Promise<TestEnclave> {
+	const { tree = [{ id: "px-1", upstream: "sc" }], proxyDiskMiB } = setUp;
 	const base = mkdtempSync(join(tmpdir(), "daemoneye-links-"));
-	const plan = await makePlan(base, tree, proxyWorker);
+	const plan = await makePlan(base, tree, setUp);
 	const unmount = proxyDiskMiB === undefined ? () => undefined : mountProxyDisk(plan, proxyDiskMiB);
 	const { ports, pathsOf, pkiDir } = plan;
-	const sc = centerBox(plan);
+	const sc = centerBox(plan, setUp.watch ?? {});
 	const made = tree.map((proxy) => [proxy.id, proxyBox(plan, proxy, proxySettings)] as const);
 	const first = made[0]?.[1] as TestProxy;
 	const boxes = [sc, ...made.map(([, { box }]) => box)];
@@ -399,6 +418,7 @@ export async function startTestEnclave(
 		pkiDir,
 		pathsOf,
 		health: first.health,
+		healthUrl: `http://127.0.0.1:${(ports.proxies[(tree[0] as ProxyPlan).id] as ProxyPorts).health}`,
 		setDisk: desk.set,
 		proxyDataPath: join(base, (tree[0] as ProxyPlan).id, "data"),
 		channelBytes: () => channelFilesOf(plan).reduce((sum, path) => sum + statSync(path).size, 0),

@@ -149,7 +149,7 @@ consoleTest("the fleet's ages go on, a silent host stands out, and a proxy shows
 	await heard.filter({ hasNotText: before }).waitFor();
 	assert.equal(await page.locator(`${at("heard-web-01")}.text-warn`).count(), 0);
 	assert.equal(await page.locator(`${at("heard-lab-09")}.text-warn`).count(), 1);
-	assert.match((await page.textContent(at("node-px-north"))) ?? "", /–.*relays only.*––/s);
+	assert.match((await page.textContent(at("node-px-north"))) ?? "", /up to date.*relays only.*––/s);
 });
 
 consoleTest("nothing is cut off at 1024 pixels", {}, async (page) => {

@@ -521,3 +521,37 @@ test("a proxy that accepts and never answers is given up while another waits, wi
 	assert.ok(performance.now() - startedAtMs < 10_000);
 	assert.ok(sockets.length >= 1);
 });
+
+test("a heartbeat says how fast the hop answers, how often the link was made anew, and why the last one ended", async (t) => {
+	const { hop, link } = await stage(t);
+	const beats = () => hop.frames.flatMap((frame) => (frame.type === "heartbeat" ? [frame.body.health] : []));
+	link.start();
+	await until("the first beat", () => beats().length === 1);
+	assert.deepEqual([beats()[0]?.reconnects, beats()[0]?.lastError], [0, undefined]);
+	await new Promise((resolve) => setTimeout(resolve, 300));
+	link.heartbeat();
+	await until("a measured round trip", () => beats().at(-1)?.roundTripMs !== undefined);
+	const roundTripMs = beats().at(-1)?.roundTripMs ?? -1;
+	assert.ok(roundTripMs >= 0 && roundTripMs < 1000, `${roundTripMs}`);
+	hop.send(encodeFrame("bye", { code: "replaced", detail: "a newer session came" }));
+	hop.drop();
+	await until("the next link's beat", () => beats().at(-1)?.reconnects === 1);
+	assert.match(beats().at(-1)?.lastError ?? "", /^(replaced: a newer session came|closed with 1006)$/);
+});
+
+test("a hop of another protocol version is named with both, shown the hello, and tried ever more rarely", async (t) => {
+	const { hop, link, codes } = await stage(t);
+	hop.protocol = 2;
+	link.start();
+	await until("two refusals", () => hop.refusals.length === 2);
+	assert.deepEqual(hop.refusals, ["hello_protocol", "hello_protocol"]);
+	assert.ok(
+		codes.includes('link_failed {"reason":"server_protocol","detail":"the server speaks protocol 2, this agent 1"}'),
+		codes.join("\n"),
+	);
+	assert.equal(link.isUp, false);
+	hop.protocol = 1;
+	const beats = () => hop.frames.flatMap((frame) => (frame.type === "heartbeat" ? [frame.body.health] : []));
+	await until("the link", () => beats().length > 0);
+	assert.equal(beats()[0]?.lastError, "server_protocol: the server speaks protocol 2, this agent 1");
+});

@@ -17,6 +17,7 @@ import {
 	encodeFrame,
 	type Frame,
 	type Health,
+	LINK_LIMITS,
 	PARENT_LIMITS,
 	Parents,
 	type ParentTimes,
@@ -69,7 +70,7 @@ export interface LinkOptions {
 	readonly random: () => number;
 	readonly trust: () => TrustDocument;
 	readonly status: () => AgentStatus;
-	readonly health: () => Omit<Health, "streams">;
+	readonly health: () => Omit<Health, "streams" | "roundTripMs" | "reconnects" | "lastError">;
 	readonly onTrust: (documents: readonly Uint8Array[]) => void;
 	readonly onCommand: (envelope: Uint8Array) => void;
 	readonly reseal: (chain: Chain, from: number, cause: string | null) => void;
@@ -89,6 +90,7 @@ export class Link {
 	readonly #parents: Parents;
 	#socket: WebSocket | null = null;
 	#sender: Sender | null = null;
+	#life: LinkLife | null = null;
 	/** The wait before the next try. */
 	#timer: NodeJS.Timeout | null = null;
 	/** The wait before the next look at preferred proxies. */
@@ -96,6 +98,11 @@ export class Link {
 	#upAtMs: number | null = null;
 	#isMoving = false;
 	#isStopped = false;
+	/** Links that were welcomed since start. */
+	#welcomes = 0;
+	/** Why the link under way ended or did not come about, and why the one before it did. */
+	#lastError: string | null = null;
+	#previousError: string | null = null;
 
 	constructor(options: LinkOptions) {
 		this.#options = options;
@@ -152,16 +159,25 @@ export class Link {
 			const challenge = await fetchChallenge(target, tls, this.#peer());
 			if (this.#isStopped) return;
 			if (!challenge.ok) {
-				log("link_failed", { reason: challenge.code, detail: challenge.detail });
+				this.#failed(challenge.code, challenge.detail);
 				this.#again();
 				return;
 			}
+			const { protocol } = challenge.value;
+			// The hello is shown all the same: the server refuses it by name, and so both sides know which one was forgotten.
+			if (protocol !== PROTOCOL_VERSION)
+				this.#failed("server_protocol", `the server speaks protocol ${protocol}, this agent ${PROTOCOL_VERSION}`);
 			const skewMs = challenge.value.timeMs - nowMs();
 			if (Math.abs(skewMs) > AGENT_LIMITS.clockSkewMsMax) log("clock_skew", { skewMs });
 			this.#open(challenge.value);
 		} catch (error) {
 			onFatal(error);
 		}
+	}
+
+	#failed(reason: string, detail: string): void {
+		this.#lastError = `${reason}: ${detail}`;
+		this.#options.log("link_failed", { reason, detail });
 	}
 
 	#again(): void {
@@ -224,7 +240,7 @@ export class Link {
 	}
 
 	#open(challenge: Challenge): void {
-		const { tls, log, onFatal } = this.#options;
+		const { tls, log, monotonicMs, onFatal } = this.#options;
 		const target = this.#target(this.#parents.current);
 		const host = target.host.includes(":") ? `[${target.host}]` : target.host;
 		const socket = new WebSocket(`wss://${host}:${target.port}${LINK_PATHS.agent}`, [LINK_SUBPROTOCOL], {
@@ -236,7 +252,11 @@ export class Link {
 			agent: false,
 		} as ConstructorParameters<typeof WebSocket>[2]);
 		this.#socket = socket;
-		const life = new LinkLife(socket, () => log("link_half_open"));
+		const life = new LinkLife(socket, monotonicMs, () => {
+			this.#lastError = "half_open: nothing was heard";
+			log("link_half_open");
+		});
+		this.#life = life;
 		// Frames wait until the peer of this second connection is proved too.
 		let verified: Promise<boolean> = Promise.resolve(false);
 		socket.on("upgrade", (response) => {
@@ -252,16 +272,26 @@ export class Link {
 				.catch(onFatal);
 		});
 		socket.on("unexpected-response", (_request, response) => {
+			// What was wrong is known better where the challenge already named it.
+			if (challenge.protocol === PROTOCOL_VERSION)
+				this.#lastError = `server_refused: the link was refused with ${response.statusCode ?? 0}`;
 			log("link_failed", { reason: "server_refused", status: response.statusCode ?? 0 });
 			response.destroy();
 			socket.terminate();
 		});
-		socket.on("error", (error) => log("link_error", { detail: error.message }));
+		socket.on("error", (error) => {
+			if (challenge.protocol === PROTOCOL_VERSION) this.#lastError = `link_error: ${error.message}`;
+			log("link_error", { detail: error.message });
+		});
 		socket.on("close", (code) => {
 			life.end();
-			if (this.#sender !== null) log("link_down", { closeCode: code });
+			if (this.#sender !== null) {
+				this.#lastError ??= `closed with ${code}`;
+				log("link_down", { closeCode: code });
+			}
 			this.#sender = null;
 			this.#socket = null;
+			this.#life = null;
 			this.#stopProbing();
 			this.#again();
 		});
@@ -270,7 +300,7 @@ export class Link {
 	async #verifyUpgrade(tlsSocket: TLSSocket, serverUri: string, socket: WebSocket): Promise<boolean> {
 		const peer = await verifyPeer(tlsSocket, serverUri, this.#peer());
 		if (peer.ok) return true;
-		this.#options.log("link_failed", { reason: peer.code, detail: peer.detail });
+		this.#failed(peer.code, peer.detail);
 		socket.terminate();
 		return false;
 	}
@@ -316,6 +346,7 @@ export class Link {
 				return;
 			}
 			case "bye":
+				this.#lastError = `${frame.body.code}: ${frame.body.detail}`;
 				log("link_bye", { reason: frame.body.code });
 				return;
 			default:
@@ -336,6 +367,9 @@ export class Link {
 		this.#upAtMs = monotonicMs();
 		this.#parents.up();
 		this.#probeLater();
+		this.#welcomes++;
+		this.#previousError = this.#lastError ?? this.#previousError;
+		this.#lastError = null;
 		this.heartbeat();
 		this.#sender.pump();
 	}
@@ -344,7 +378,14 @@ export class Link {
 	heartbeat(): void {
 		if (this.#sender === null) return;
 		const { health, outbox } = this.#options;
-		this.#send(encodeFrame("heartbeat", { health: { ...health(), streams: streamHeads(outbox) } }));
+		const lastError = this.#previousError?.slice(0, LINK_LIMITS.lastErrorCharsMax);
+		const roundTripMs = this.#life?.roundTripMs;
+		const link = {
+			...{ reconnects: this.#welcomes - 1 },
+			...(roundTripMs === undefined ? {} : { roundTripMs }),
+			...(lastError === undefined ? {} : { lastError }),
+		};
+		this.#send(encodeFrame("heartbeat", { health: { ...health(), ...link, streams: streamHeads(outbox) } }));
 		this.#sender.pump();
 	}
 
@@ -353,27 +394,53 @@ export class Link {
 	}
 }
 
+/** At one every ten seconds: a minute or so, in which one quick answer is likely. */
+const ROUND_TRIPS_MAX = 8;
+
 /** Signs of life of one socket: pings go out, and silence for two intervals ends it. */
 class LinkLife {
 	readonly #socket: WebSocket;
 	readonly #onSilence: () => void;
 	#timer: NodeJS.Timeout | null = null;
+	readonly #monotonicMs: () => number;
 	#silentIntervals = 0;
+	#pingedAtMs: number | null = null;
+	/** The newest few, milliseconds. */
+	#roundTrips: number[] = [];
 
-	constructor(socket: WebSocket, onSilence: () => void) {
+	constructor(socket: WebSocket, monotonicMs: () => number, onSilence: () => void) {
 		this.#socket = socket;
+		this.#monotonicMs = monotonicMs;
 		this.#onSilence = onSilence;
-		socket.on("pong", () => this.sign());
+		socket.on("pong", () => this.#answered());
 		socket.on("ping", () => this.sign());
 	}
 
+	/** The fastest of the newest answers, rounded up; undefined until one came. */
+	get roundTripMs(): number | undefined {
+		return this.#roundTrips.length === 0 ? undefined : Math.ceil(Math.min(...this.#roundTrips));
+	}
+
 	begin(): void {
+		this.#ping();
 		this.#timer = setInterval(() => {
 			if (++this.#silentIntervals > 2) {
 				this.#onSilence();
 				this.#socket.terminate();
-			} else this.#socket.ping();
+			} else this.#ping();
 		}, AGENT_LIMITS.pingMs);
+	}
+
+	#ping(): void {
+		this.#pingedAtMs = this.#monotonicMs();
+		this.#socket.ping();
+	}
+
+	#answered(): void {
+		this.sign();
+		if (this.#pingedAtMs === null) return;
+		this.#roundTrips = [...this.#roundTrips, this.#monotonicMs() - this.#pingedAtMs].slice(-ROUND_TRIPS_MAX);
+		this.#pingedAtMs = null;
 	}
 
 	sign(): void {

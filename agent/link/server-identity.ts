@@ -9,7 +9,6 @@ import type { TLSSocket } from "node:tls";
 import { bytesOfHex } from "#core/bytes/bytes.ts";
 import { validateChain } from "#core/identity/chain.ts";
 import { LINK_PATHS } from "#core/identity/challenge.ts";
-import { PROTOCOL_VERSION } from "#core/identity/hello.ts";
 import { parseNodeUri } from "#core/identity/node-uri.ts";
 import { isListed } from "#core/identity/proxy-list.ts";
 import { fail, ok, type Result } from "#core/result.ts";
@@ -19,7 +18,6 @@ export type ServerCode =
 	| "server_unreachable"
 	/** It answered, but not with a challenge. */
 	| "server_refused"
-	| "server_protocol"
 	/** Its certificate names no hop of this enclave, or another than it claims. */
 	| "server_identity"
 	/** It is a node of this enclave, but not one that this agent's certificate names. */
@@ -42,6 +40,8 @@ export interface Challenge {
 	readonly nonce: Uint8Array;
 	readonly serverUri: string;
 	readonly timeMs: number;
+	/** The version it speaks; the caller judges it. */
+	readonly protocol: number;
 }
 
 /** TLS options of both requests of a link: no session is resumed, so the chain is always shown. */
@@ -104,15 +104,11 @@ function parseChallenge(text: string): Result<Challenge, ServerCode> {
 	}
 	if (typeof parsed !== "object" || parsed === null) return fail("server_refused", "the challenge is no object");
 	const { nonce, serverUri, timeMs, protocol } = parsed as Record<string, unknown>;
-	if (protocol !== PROTOCOL_VERSION)
-		return fail(
-			"server_protocol",
-			`the server speaks protocol ${String(protocol).slice(0, 16)}, this agent ${PROTOCOL_VERSION}`,
-		);
 	const bytes = typeof nonce === "string" ? bytesOfHex(nonce) : null;
-	if (bytes?.length !== 32 || typeof serverUri !== "string" || typeof timeMs !== "number")
-		return fail("server_refused", "the challenge lacks nonce, serverUri or timeMs");
-	return ok({ nonce: bytes, serverUri, timeMs });
+	const isWhole = typeof serverUri === "string" && typeof timeMs === "number" && Number.isSafeInteger(protocol);
+	if (bytes?.length !== 32 || !isWhole)
+		return fail("server_refused", "the challenge lacks nonce, serverUri, timeMs or protocol");
+	return ok({ nonce: bytes, serverUri, timeMs, protocol: protocol as number });
 }
 
 interface Answer {

@@ -10,6 +10,8 @@ export {
 	type FrameType,
 	type Health,
 	healthShape,
+	type LinkHealth,
+	linkHealthShape,
 } from "./frames.ts";
 export { LINK_LIMITS } from "./limits.ts";
 export { DEFAULT_PARENT_TIMES, PARENT_LIMITS, Parents, type ParentTimes } from "./parents.ts";

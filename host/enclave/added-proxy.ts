@@ -22,7 +22,7 @@ import { type NodeFiles, openNodeFiles } from "../pki/node-files.ts";
 import type { DiskDesk } from "../supervisor/disk-desk.ts";
 import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
 import { openDeskOf } from "./desk.ts";
-import { boxPaths, CENTER_ID, proxiesOf } from "./layout.ts";
+import { boxPaths, CENTER_ID, proxiesOf, SOFTWARE_VERSION } from "./layout.ts";
 import { checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
 
@@ -131,7 +131,8 @@ function describe(box: ProxyBox, node: NodeFiles, config: ProxyConfig): Result<P
 			`Say who answers at each upstream, as in px/px-1@host:port: this machine knows no other node of ${name.value.enclave}.`,
 		);
 	const center = { role: "sc", id: CENTER_ID } as const;
-	return proxyProcess({ dataDir: box.dataDir, name: name.value.id, config, node, center });
+	const software = { softwareVersion: SOFTWARE_VERSION };
+	return proxyProcess({ dataDir: box.dataDir, name: name.value.id, config, node, center, ...software });
 }
 
 /** Starts one proxy on a machine of its own. */

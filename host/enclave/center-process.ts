@@ -7,6 +7,7 @@ import { base64Of } from "#core/bytes/bytes.ts";
 import { splitHostPort } from "#core/config/strict-tree.ts";
 import type { Result } from "#core/result.ts";
 import type { CenterConfig } from "../config/box-config.ts";
+import { metricsToken } from "../metrics-token.ts";
 import type { EnclavePki } from "../pki/enclave.ts";
 import { enclavePaths, signerPaths } from "../pki/layout.ts";
 import type { NodeFiles } from "../pki/node-files.ts";
@@ -40,6 +41,7 @@ const OBJECTS = {
 	TRACE_DESK: "TraceDesk",
 	DETECTOR: "Detector",
 	FEED: "Feed",
+	FLEET_WATCH: "FleetWatch",
 } as const;
 
 /** Where this machine itself asks the console, whatever name browsers use. */
@@ -90,6 +92,7 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 					{ name: "CONSOLE_ORIGIN", kind: "text", value: config.console.origin },
 					{ name: "SQLD_RW_TOKEN", kind: "environment", variable: "SQLD_RW_TOKEN" },
 					{ name: "SQLD_RO_TOKEN", kind: "environment", variable: "SQLD_RO_TOKEN" },
+					{ name: "METRICS_TOKEN", kind: "environment", variable: "METRICS_TOKEN" },
 					{ name: "SQLD", kind: "service", service: "sqld" },
 					{ name: "SIGNER", kind: "service", service: "signer" },
 					{ name: "CONSOLE", kind: "service", service: "console" },
@@ -118,7 +121,10 @@ export function centerProcess(options: CenterOptions): Result<ProcessSpec, Worke
 		name: CENTER_PROCESS,
 		dataDir: options.dataDir,
 		spec: centerSpec(options),
-		secrets: { SQLD_RW_TOKEN: sqld.readWriteToken, SQLD_RO_TOKEN: sqld.readOnlyToken },
+		secrets: {
+			...{ SQLD_RW_TOKEN: sqld.readWriteToken, SQLD_RO_TOKEN: sqld.readOnlyToken },
+			METRICS_TOKEN: metricsToken(options.dataDir),
+		},
 		health: { kind: "http", url: consoleHealthUrl(options.config) },
 	});
 }

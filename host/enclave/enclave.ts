@@ -4,7 +4,6 @@
  * start finds everything the first one left. Must never change an existing configuration or identity.
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { splitHostPort } from "#core/config/strict-tree.ts";
 import { readYaml } from "#core/config/yaml-text.ts";
@@ -32,7 +31,7 @@ import { type AgentOptions, agentProcess, makeAgentFiles } from "./agent-process
 import { settleAgentUser } from "./agent-user.ts";
 import { CENTER_PROCESS, centerProcess } from "./center-process.ts";
 import { openDeskOf } from "./desk.ts";
-import { BUILT, boxPaths, CENTER_ID, FIRST_PROXY, proxiesOf } from "./layout.ts";
+import { BUILT, boxPaths, CENTER_ID, FIRST_PROXY, proxiesOf, SOFTWARE_VERSION } from "./layout.ts";
 import { checkBuilt, checkDataFolder, checkDisk, checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
 import { centerHealth } from "./readiness.ts";
@@ -73,9 +72,6 @@ export interface RunningEnclave {
 
 /** Failures of start carry the code of the part that failed; the detail is the sentence for the person. */
 export type EnclaveFailure = { readonly ok: false; readonly code: string; readonly detail: string };
-
-/** package.json's version, one number for everything that is built from this tree. */
-const SOFTWARE_VERSION: string = createRequire(import.meta.url)("../../package.json").version;
 
 async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string>> {
 	const { dataDir } = start;
@@ -193,7 +189,10 @@ function describeProcesses(start: EnclaveStart, pki: EnclavePki, configs: Config
 	for (const [id, config] of configs.proxies) {
 		const node = nodeOf(pki, "px", id);
 		if (node === undefined) return fail("pki_incomplete", `${dataDir} lacks the node ${id}.`);
-		const px = proxyProcess({ dataDir, name: id, config, node, center: { role: "sc", id: CENTER_ID } });
+		const px = proxyProcess({
+			...{ dataDir, name: id, config, node, center: { role: "sc", id: CENTER_ID } },
+			softwareVersion: SOFTWARE_VERSION,
+		});
 		if (!px.ok) return px;
 		proxies.push(px.value);
 	}

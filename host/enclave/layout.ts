@@ -1,11 +1,16 @@
 /** Where an enclave on one machine keeps what is not PKI: configurations, worker data, agents. */
+
 import { existsSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 
 /** The Security Center of an enclave. */
 export const CENTER_ID = "sc-1";
 /** The proxy that every single-machine enclave is made with. */
 export const FIRST_PROXY = "px-1";
+
+/** package.json's version, one number for everything that is built from this tree. */
+export const SOFTWARE_VERSION: string = createRequire(import.meta.url)("../../package.json").version;
 
 export interface BoxPaths {
 	readonly centerConfig: string;

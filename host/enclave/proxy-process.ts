@@ -8,6 +8,7 @@ import { base64Of } from "#core/bytes/bytes.ts";
 import { nodeUri, parseNodeUri } from "#core/identity/node-uri.ts";
 import { assertInvariant, type Result } from "#core/result.ts";
 import type { ProxyConfig } from "../config/box-config.ts";
+import { metricsToken } from "../metrics-token.ts";
 import { serverNameOf } from "../pki/certificates.ts";
 import type { NodeFiles } from "../pki/node-files.ts";
 import type { ProcessSpec } from "../supervisor/supervisor.ts";
@@ -23,6 +24,8 @@ export interface ProxyOptions {
 	readonly node: NodeFiles;
 	/** Who answers at an upstream of which only the address is known. */
 	readonly center: { readonly role: "sc"; readonly id: string };
+	/** Version of this build, told upstream. */
+	readonly softwareVersion: string;
 }
 
 const OBJECTS = ["AgentChannel", "Uplink", "PeerLink"] as const;
@@ -75,10 +78,12 @@ function proxySpec(options: ProxyOptions): WorkerdSpec {
 				})),
 				bindings: [
 					{ name: "NODE_URI", kind: "text", value: node.uri },
+					{ name: "SOFTWARE_VERSION", kind: "text", value: options.softwareVersion },
 					{ name: "ROOT_CERT", kind: "text", value: rootOf(paths) },
 					{ name: "NODE_PROOF", kind: "text", value: nodeProofOf(paths) },
 					{ name: "GENESIS", kind: "text", value: base64Of(new Uint8Array(readFileSync(paths.genesis))) },
 					{ name: "SIGNING_SEED", kind: "environment", variable: "SIGNING_SEED" },
+					{ name: "METRICS_TOKEN", kind: "environment", variable: "METRICS_TOKEN" },
 					...ways.map(({ binding }) => ({ name: binding, kind: "service" as const, service: binding })),
 					{
 						name: "UPSTREAMS",
@@ -120,7 +125,10 @@ export function proxyProcess(options: ProxyOptions): Result<ProcessSpec, Workerd
 		name: options.name,
 		dataDir: options.dataDir,
 		spec: proxySpec(options),
-		secrets: { SIGNING_SEED: base64Of(new Uint8Array(readFileSync(options.node.paths.signingKey))) },
+		secrets: {
+			SIGNING_SEED: base64Of(new Uint8Array(readFileSync(options.node.paths.signingKey))),
+			METRICS_TOKEN: metricsToken(options.dataDir),
+		},
 		health: { kind: "http", url: `http://${options.config.health}/healthz` },
 	});
 }

@@ -14,12 +14,13 @@ import {
 	makeNonce,
 	PEER_CHALLENGE_SEARCH,
 } from "#core/identity/challenge.ts";
-import { type HelloCode, PROTOCOL_VERSION, readHelloNonce, verifyHello } from "#core/identity/hello.ts";
+import { type HelloCode, PROTOCOL_VERSION, readHelloNonce, readStranger, verifyHello } from "#core/identity/hello.ts";
 import { type NodeRole, parseNodeUri } from "#core/identity/node-uri.ts";
 import { judgePath, type PathCode } from "#core/identity/path.ts";
 import { isListed } from "#core/identity/proxy-list.ts";
 import { assertInvariant, type Failure, fail, ok, type Result } from "#core/result.ts";
 import { type Admitted, admittedRequest } from "../../durable/admitted.ts";
+import type { ProxyWatch } from "../../durable/faces.ts";
 import { EDGE_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import { problemResponse } from "./problem.ts";
@@ -40,6 +41,8 @@ export interface LinkDoors {
 	readonly peer: Door | null;
 	/** The path that a proxy below this node would have above it: this node first. */
 	readonly path: () => Promise<readonly string[]>;
+	/** Who hears of a proved node that speaks another protocol version. */
+	readonly watch?: Pick<ProxyWatch, "strangerCame">;
 }
 
 export type LinkCode =
@@ -127,9 +130,9 @@ function readHello(request: Request): Result<Uint8Array, LinkCode> {
 async function admit(
 	request: Request,
 	role: NodeRole,
-	context: { env: LinkGateEnv; nonces: Nonces },
+	context: { env: LinkGateEnv; nonces: Nonces; watch: LinkDoors["watch"] | undefined },
 ): Promise<Result<Admitted, LinkCode>> {
-	const { env, nonces } = context;
+	const { env, nonces, watch } = context;
 	const nowMs = Date.now();
 	const hello = readHello(request);
 	if (!hello.ok) return hello;
@@ -140,6 +143,11 @@ async function admit(
 	const self = parseNodeUri(env.NODE_URI);
 	assertInvariant(root !== null && self.ok, "ROOT_CERT and NODE_URI come from the host, which checked them");
 	const verified = await verifyHello(hello.value, { serverNonce, serverUri: env.NODE_URI, root, nowMs });
+	if (!verified.ok && verified.code === "hello_protocol") {
+		const stranger = await readStranger(hello.value, { serverUri: env.NODE_URI, root, nowMs });
+		// Once per challenge: a nonce that is used up cannot be told of again.
+		if (stranger !== null && nonces.use(serverNonce, nowMs).ok) await tellOf(watch, stranger, nowMs);
+	}
 	if (!verified.ok) return verified;
 	const { node, proof, payload } = verified.value;
 	if (node.role !== role) return fail("hello_role", `${node.uri} may not use this path`);
@@ -154,6 +162,18 @@ async function admit(
 	return ok({
 		...{ id, uri, proof, signingKey, notAfterMs, hello: hello.value, helloTimeMs: payload.timeMs },
 		...(payload.status === undefined ? {} : { status: payload.status }),
+	});
+}
+
+/** Whoever cannot be told hears of it at the next try; the refusal stands either way. */
+async function tellOf(
+	watch: LinkDoors["watch"] | undefined,
+	{ uri, protocol }: { uri: string; protocol: number },
+	atMs: number,
+): Promise<void> {
+	logLine("warning", "protocol_differs", { node: uri, theirs: protocol, ours: PROTOCOL_VERSION });
+	await watch?.strangerCame({ node: uri, protocol, atMs }).catch((error: Error) => {
+		logLine("warning", "stranger_not_told", { node: uri, detail: error.message });
 	});
 }
 
@@ -192,7 +212,7 @@ export async function answerLink(
 				? ({ role: "px", door: doors.peer } as const)
 				: null;
 	if (way === null || way.door === null) return refuse(request, fail("not_found", "there is nothing here"));
-	const admitted = await admit(request, way.role, { env, nonces });
+	const admitted = await admit(request, way.role, { env, nonces, watch: doors.watch });
 	if (!admitted.ok) return refuse(request, admitted);
 	return way.door.getByName(admitted.value.id).fetch(admittedRequest(admitted.value));
 }

@@ -10,10 +10,13 @@ import { UPLINK_NAME } from "../../durable/faces.ts";
 import { PeerLink, type PeerLinkEnv } from "../../durable/peer-link.ts";
 import { Uplink, type UplinkEnv } from "../../durable/uplink.ts";
 import { answerLink, type LinkGateEnv } from "../edge/link-gate.ts";
+import { answerMetrics, type MetricsEnv } from "../edge/metrics-door.ts";
 import { problemResponse } from "../edge/problem.ts";
 
+import { proxyMetrics } from "./metrics.ts";
+
 /** `PEER_LINK` is bound where this proxy serves other proxies. */
-type Env = ChannelEnv & UplinkEnv & PeerLinkEnv & LinkGateEnv & Required<Pick<ChannelEnv, "UPLINK">>;
+type Env = ChannelEnv & UplinkEnv & PeerLinkEnv & LinkGateEnv & MetricsEnv & Required<Pick<ChannelEnv, "UPLINK">>;
 
 export { PeerLink, Uplink };
 
@@ -28,16 +31,21 @@ export class Links extends WorkerEntrypoint<Env> {
 			agent,
 			peer: peer ?? null,
 			path: () => UPLINK.getByName(UPLINK_NAME).path(),
+			watch: UPLINK.getByName(UPLINK_NAME),
 		});
 	}
 }
 
-/** The supervisor's face: health. A question also wakes the Uplink after a start. */
+/** The supervisor's face: health, and metrics for who holds the token. A question also wakes the Uplink after a start. */
 export default class Supervision extends WorkerEntrypoint<Env> {
 	override async fetch(request: Request): Promise<Response> {
 		const { pathname } = new URL(request.url);
+		if (pathname === "/metrics")
+			return answerMetrics(request, this.env, async () =>
+				proxyMetrics(await this.env.UPLINK.getByName(UPLINK_NAME).health()),
+			);
 		if (request.method !== "GET" || pathname !== "/healthz")
-			return problemResponse({ status: 404, code: "not_found", detail: "only GET /healthz is here" });
+			return problemResponse({ status: 404, code: "not_found", detail: "only GET /healthz and /metrics are here" });
 		const uplink = await this.env.UPLINK.getByName(UPLINK_NAME).health();
 		// Being cut off is no reason to be restarted: waiting is what a proxy is for.
 		return Response.json(

@@ -19,10 +19,11 @@ import type {
 	StreamCustody,
 	WalBatch,
 } from "../../../durable/drain.ts";
+import { type LaneDepths, WATCH_NAME } from "../../../durable/faces.ts";
 import { logLine } from "../../../durable/log.ts";
 import { OBJECT_NAMES } from "../../../durable/sc-objects.ts";
 import type { AgentNews } from "../../../durable/trace-desk.ts";
-import { noteAlarm, raiseAlarm } from "../alarms.ts";
+import { noteAlarm, noteCleared, raiseAlarm } from "../alarms.ts";
 import type { LiveNote } from "../api/answers.ts";
 import type { ScEnv } from "../env.ts";
 import type { Alarm } from "../store/alarms.ts";
@@ -281,6 +282,11 @@ export class ScDrain implements StoreDrain {
 
 	async onAlarm(alarm: ChannelAlarm): Promise<void> {
 		const { writer } = await storeOf(this.#env);
-		await raiseAlarm(this.#env, writer, alarm);
+		if (alarm.isCleared === true) await noteCleared(this.#env, writer, alarm);
+		else await raiseAlarm(this.#env, writer, alarm);
+	}
+
+	onBacklog(agent: string, depths: LaneDepths): void {
+		this.#tell(this.#env.FLEET_WATCH.getByName(WATCH_NAME).storeBacklog(agent, depths));
 	}
 }
