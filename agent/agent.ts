@@ -234,7 +234,8 @@ export class Agent {
 	#createLink(): Link {
 		const { config, identity, trust, log } = this.#parts;
 		return new Link({
-			target: config.target,
+			targets: config.targets,
+			parentTimes: config.parentTimes,
 			tls: identity.tls,
 			identity: identity.link,
 			outbox: this.#outbox,

@@ -97,16 +97,12 @@ export const AGENT_LIMITS = {
 	/** Loading and attaching took 0.2 s on two busy cores; past this the link starts and says that the collector is silent. */
 	collectorWaitMs: 5000,
 	heartbeatMs: 2000,
-	/** Ping interval; a link without any sign of life for twice this long is half open and is dropped. */
+	/** Ping interval; a link without any sign of life for three of them is half open and is dropped: within 30 s. */
 	pingMs: 10_000,
-	/** First wait before a new attempt; doubles, with full jitter. */
-	backoffFirstMs: 500,
-	/** Longest wait: a proxy that returns is found within it. */
-	backoffMaxMs: 30_000,
-	/** A link that lived this long was well: the backoff starts anew. */
-	backoffResetMs: 60_000,
 	/** After a refusal that may pass (a full disk upstream), sending in that stream rests this long. */
 	rejectRestMs: 2000,
+	/** It doubles with each refusal in a row up to this: a hop that has room again is found within it. */
+	rejectRestMsMax: 30_000,
 	/** Times a stream goes back to where the hop says before its batches are sealed again in a new one. */
 	rewindsMax: 5,
 	/** Clocks that differ by more are worth a log line; the hop may refuse the hello. */

@@ -34,7 +34,7 @@ Start:
 
 Example of FILE (relative paths are relative to it; the agent's id is in its certificate):
   agent:
-    proxy_hint: px-us-east-1a.local:7443
+    proxy_hint: px-us-east-1a.local:7443              # or a list, best first: [px-a:7443, px-b:7443]
     site_tag: us-east-1a
     tls:
       cert: /var/lib/daemoneye/identity/node.crt      # leaf, then issuing CA
@@ -56,6 +56,9 @@ Example of FILE (relative paths are relative to it; the agent's id is in its cer
       privacy_mask_args: true            # false only where the trust document allows it
       events_per_sec_max: 2000           # of one trace
       bytes_max: 536870912               # of one trace in the outbox; then it is sealed
+    failover:                            # with a list: when a better proxy is taken back
+      probe_secs: 10                     # asked this often
+      stable_secs: 30                    # and well for so long, up to twice that
     look_back:
       secs: 30                           # what a trace tells of the time before it, from memory
       bytes_max: 4194304

@@ -9,6 +9,7 @@ import { decodeAs } from "#core/codec/index.ts";
 import { splitHostPort } from "#core/config/strict-tree.ts";
 import { bindingShape } from "#core/identity/binding.ts";
 import { sealBatch, sealEvent } from "#core/model/batch.ts";
+import { DEFAULT_PARENT_TIMES } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import { sha256 } from "#crypto";
 import { DISK_KEY_BYTES, DiskSeal } from "../agent/disk-key/disk-seal.ts";
@@ -58,6 +59,7 @@ function identityOf(box: Box, node: NodeFiles): LinkIdentity {
 		binding: binding.value,
 		seed: new Uint8Array(readFileSync(paths.signingKey)),
 		root,
+		proxies: null,
 	};
 }
 
@@ -126,7 +128,8 @@ export function makeLoadAgent(box: Box, node: NodeFiles): LoadAgent {
 		gapCount: 0,
 	});
 	const link = new Link({
-		target: splitHostPort(box.enclave.proxy.listen),
+		targets: [splitHostPort(box.enclave.proxy.listen)],
+		parentTimes: DEFAULT_PARENT_TIMES,
 		tls: { ca: read(node.paths.ca), cert: read(node.paths.chain), key: read(node.paths.tlsKey) },
 		identity,
 		outbox,

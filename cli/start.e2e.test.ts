@@ -84,6 +84,8 @@ test(
 		const second = spawnSync("cli/daemoneye", ["start", "--data", data], { encoding: "utf8" });
 		assert.equal(second.status, 1);
 		assert.match(second.stderr, /already|locked|in use/i);
+		const status = spawnSync("cli/daemoneye", ["status", "--data", data], { encoding: "utf8" });
+		assert.match(status.stdout, /holds \d+ batches\npx-1 is linked for \d+ s, 1 agents connected; /);
 
 		assert.equal(await first.stop(), 0);
 		assert.deepEqual(leftovers(data), []);

@@ -44,6 +44,7 @@ function context(known?: KnownStream, changes: Partial<AdmissionContext> = {}): 
 		streamOf: (stream) => (hexOf(stream) === hexOf(STREAM) ? known : undefined),
 		heldHash: () => undefined,
 		mayResume: () => false,
+		heldBackAt: () => undefined,
 		...changes,
 	};
 }

@@ -25,12 +25,14 @@ export interface AdmissionContext {
 	 * whether anything is missing is judged where all paths meet.
 	 */
 	readonly mayResume: (stream: Uint8Array) => boolean;
+	/** The batch of a stream that was refused for want of room and is to come first; nothing after it is taken, or judged missing. */
+	readonly heldBackAt: (stream: Uint8Array) => number | undefined;
 }
 
 export type Admission =
 	| { readonly kind: "taken"; readonly batch: WalBatch; readonly state: StreamState }
 	| { readonly kind: "repeated"; readonly stream: Uint8Array }
-	/** `lane` stands where the batch is believed. */
+	/** `lane` is what the header says, where it could be read. */
 	| { readonly kind: "refused"; readonly refusal: Refusal; readonly lane: Lane | null };
 
 type Place = { readonly stream?: Uint8Array; readonly seq?: number; readonly lane?: Lane };
@@ -41,11 +43,14 @@ function refused(code: string, detail: string, { lane, ...at }: Place = {}): Adm
 
 function judge(batch: ReadBatch, hash: Uint8Array, context: AdmissionContext): Admission {
 	const { stream, seq, prevHash, lane } = batch.header;
-	const at = { stream, seq };
+	const at = { stream, seq, lane };
 	const known = context.streamOf(stream);
 	if (known !== undefined && known.lane !== lane)
 		return refused("lane_mismatch", `this stream is of lane ${known.lane}, the batch of lane ${lane}`, at);
 	const state = known?.state ?? EMPTY_STREAM;
+	const held = context.heldBackAt(stream);
+	if (held !== undefined && seq > held)
+		return refused("skipped", `batch ${seq} came, ${held} is next`, { stream, lane, seq: held });
 	const isResumed = seq > state.received + 1 && context.mayResume(stream);
 	const base = isResumed ? { received: seq - 1, lastHash: prevHash } : state;
 	const verdict = judgeSequence(base, { seq, prevHash, hash });
@@ -74,8 +79,8 @@ export function admitBatch(bytes: Uint8Array, context: AdmissionContext): Admiss
 	const read = readBatch(bytes);
 	if (!read.ok) return refused(read.code, read.detail);
 	const { stream, seq, agent } = read.value.header;
-	const at = { stream, seq };
-	if (agent !== context.agent) return refused("agent_mismatch", `the batch is of ${agent}`);
+	const at = { stream, seq, lane: read.value.header.lane };
+	if (agent !== context.agent) return refused("agent_mismatch", `the batch is of ${agent}`, at);
 	const verified = verifyBatch(read.value, context.signingKey);
 	if (!verified.ok) return refused(verified.code, verified.detail, at);
 	if (seq === 0) return refused("sequence_zero", "sequences start at 1", at);

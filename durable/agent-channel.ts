@@ -7,18 +7,19 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { hexOf } from "#core/bytes/bytes.ts";
-import { encodeAs } from "#core/codec/index.ts";
+import { decodeAs, encodeAs } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
-import { agentStatusShape } from "#core/identity/hello.ts";
+import { agentStatusShape, helloTarget } from "#core/identity/hello.ts";
 import { routeShape } from "#core/identity/route.ts";
 import type { Lane } from "#core/model/batch.ts";
-import { encodeFrame, type FrameBody } from "#core/protocol/index.ts";
+import { encodeFrame, type FrameBody, isPassingCode, isRoomCode } from "#core/protocol/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { AgentSession } from "./agent-session.ts";
+import { type BoxDisk, boxDiskOf, type DiskEnv, refreshDisk } from "./box-disk.ts";
 import { type ChannelIdentity, ChannelStore } from "./channel-store.ts";
-import type { StoreDrain } from "./drain.ts";
+import type { AgentState, QuarantinedItem, StoreDrain } from "./drain.ts";
 import {
 	type Acknowledged,
 	type AgentChannelFace,
@@ -27,7 +28,6 @@ import {
 	type ChannelStats,
 	type EnqueueCode,
 	type IngestAnswer,
-	isRetried,
 	type LaneDepths,
 	type Namespace,
 	type PeerLinkFace,
@@ -42,26 +42,41 @@ import { Intake } from "./intake.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import { PeerArrivals } from "./peer-arrivals.ts";
+import { QuarantineTeller } from "./quarantine.ts";
 import { readMessage } from "./read-message.ts";
 import { type ProxySettings, readFlowSettings } from "./settings.ts";
+import { StateTeller } from "./state-teller.ts";
 import { StorePump } from "./store-pump.ts";
+import { TailWatch } from "./tail-watch.ts";
+import type { WatchSettings } from "./watch-face.ts";
 
-export interface ChannelEnv {
+export interface ChannelEnv extends DiskEnv {
 	readonly PROXY?: ProxySettings;
 	/** At a proxy: where batches go. */
 	readonly UPLINK?: Namespace<UplinkFace>;
 	/** Where agents behind another proxy are reached. */
 	readonly PEER_LINK?: Namespace<PeerLinkFace>;
+	/** Shorter times for tests. */
+	readonly WATCH?: WatchSettings;
 }
 
 export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends DurableObject<E> implements AgentChannelFace {
 	/** The Security Center's worker sets it; without one the channel is a relay and its Uplink pulls. */
 	protected readonly drain: StoreDrain | null = null;
+	readonly #disk: BoxDisk;
 	readonly #store: ChannelStore;
 	readonly #session: AgentSession;
 	#intake: Intake | null = null;
 	#arrivals: PeerArrivals | null = null;
+	#teller: QuarantineTeller | null = null;
+	readonly #states = new StateTeller(
+		({ via, proof, ...told }) =>
+			this.drain?.onState({ ...told, via, ...(proof === undefined ? {} : { proof }) }) ??
+			this.#relay()?.agentState(told),
+		(error) => logLine("warning", "state_not_told", { agent: this.#identity?.agent, detail: error.message }),
+	);
 	#pump: StorePump | null = null;
+	#tails: TailWatch | null = null;
 	#identity: ChannelIdentity | null;
 	#alarmAtMs: number | null = null;
 	#heardAtMs = 0;
@@ -69,7 +84,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	constructor(ctx: DurableObjectState, env: E) {
 		super(ctx, env);
-		this.#store = new ChannelStore(ctx.storage.sql);
+		this.#disk = boxDiskOf(env);
+		this.#store = new ChannelStore(ctx.storage.sql, (bytes) => this.#disk.waits(ctx.id.toString(), bytes));
 		this.#session = new AgentSession(ctx);
 		this.#identity = this.#store.identity();
 		this.#heardAtMs = this.#identity?.heardAtMs ?? 0;
@@ -85,7 +101,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#intakeOf(): Intake {
 		this.#intake ??= new Intake({
-			store: this.#store,
+			...{ store: this.#store, disk: this.#disk },
 			isRelay: this.drain === null,
 			fsyncIntervalMs: readFlowSettings(this.env.PROXY).fsyncIntervalMs,
 			transaction: (write) => this.ctx.storage.transactionSync(write),
@@ -99,6 +115,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#pump ??= new StorePump({
 			store: this.#store,
 			drain,
+			news: () => this.#tailsOf().news(Date.now()),
 			transaction: (write) => this.ctx.storage.transactionSync(write),
 			wakeAt: (atMs) => this.#wakeAt(atMs),
 			onDelivered: (receipts) => this.#sendReceipts(receipts),
@@ -161,7 +178,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#tellState(state: Pick<FrameBody<"agent_state">, "isUp" | "status" | "health">): void {
 		const { agent } = this.#known();
-		this.#tell("state_not_told", this.#relay()?.agentState({ agent, heardAtMs: this.#heardAtMs, ...state }));
+		const heard = { heardAtMs: this.#heardAtMs, heardHereMs: this.#heardAtMs };
+		// Nothing is below an agent's own session.
+		this.#tell("state_not_told", this.#relay()?.agentState({ agent, ...heard, waiting: [], ...state }));
 	}
 
 	override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
@@ -171,6 +190,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		const frame = readMessage(message, CHANNEL_LIMITS.messageBytesMax);
 		if (!frame.ok) {
 			const { code, detail } = frame;
+			if (code === "frame_too_large" && typeof message !== "string")
+				this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "" }, new Uint8Array(message));
 			if (typeof message === "string" || code === "frame_too_large") this.#drop(code, detail);
 			else this.#refuseFrame(code, detail, new Uint8Array(message));
 			return;
@@ -185,6 +206,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#takeBatch(bytes: Uint8Array): void {
 		const { agent, signingKey } = this.#known();
+		void refreshDisk(this.env, Date.now());
 		const answer = this.#intakeOf().take(bytes, { agent, signingKey }, Date.now());
 		if (answer.refusal === null) this.#refusalsInRow = 0;
 		else this.#refuse(answer.refusal);
@@ -192,14 +214,16 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	#refuseFrame(code: string, detail: string, bytes: Uint8Array): void {
-		this.#store.quarantine(code, detail, { bytes, atMs: Date.now() });
+		this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "" }, bytes);
 		this.#refuse({ code, detail });
 	}
 
 	#refuse(refusal: Refusal): void {
 		const { agent } = this.#known();
-		logLine("warning", "item_refused", { agent, code: refusal.code, detail: refusal.detail });
 		this.#session.send(encodeFrame("reject", { agent, ...refusal }));
+		// An honest agent that is asked for patience has a window of batches on the way: each is answered, none is a fault.
+		if (isPassingCode(refusal.code)) return;
+		logLine("warning", "item_refused", { agent, code: refusal.code, detail: refusal.detail });
 		this.#raiseAlarms();
 		if (++this.#refusalsInRow >= CHANNEL_LIMITS.refusalsInRowMax)
 			this.#drop("refusals_in_row", `${this.#refusalsInRow} items in a row were refused`);
@@ -213,6 +237,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#drop(code: string, detail: string): void {
 		this.#session.close(code, detail);
+		this.#tellerOf().kick();
 		this.#gone();
 	}
 
@@ -262,9 +287,10 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 				await this.#relay()?.register(newsOf(identity));
 			},
 			onArrived: (via, hasTakenOver) => this.#arrivedBy(via, hasTakenOver),
-			tellState: ({ via, proof, ...told }) => {
-				const known = { ...told, via, ...(proof === undefined ? {} : { proof }) };
-				this.#tell("state_not_told", this.drain?.onState(known) ?? this.#relay()?.agentState(told));
+			tellState: (state) => {
+				// Its own proxy, which need not be the one that told: that is what a person looks for.
+				this.#states.tell({ ...state, via: ownProxyOf(this.#known()) ?? state.via });
+				this.#heardHeads(state);
 			},
 		});
 		return this.#arrivals;
@@ -290,12 +316,36 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	async unlink(ended: Report): Promise<void> {
+		const linkId = this.#identity?.linkId;
 		this.#arrivalsOf().unlink(ended);
+		if (this.drain !== null && this.#identity?.linkId !== linkId) this.#tailsOf().lostSight();
+	}
+
+	/** Compares what the agent says it has made with what has come. */
+	#heardHeads({ health, waiting }: Pick<AgentState, "health" | "waiting">): void {
+		if (this.drain === null || health === undefined) return;
+		this.#tailsOf().heard(health.streams, waiting, Date.now());
+		this.#judgeTails();
+	}
+
+	#tailsOf(): TailWatch {
+		const receivedOf = (stream: Uint8Array) => this.#store.stream(stream)?.a1 ?? 0;
+		const missingMs = this.env.WATCH?.tailMissingMs ?? CHANNEL_LIMITS.holeAlarmMs;
+		this.#tails ??= new TailWatch({ sql: this.ctx.storage.sql, receivedOf, missingMs });
+		return this.#tails;
+	}
+
+	#judgeTails(): void {
+		const tails = this.#tailsOf();
+		const dueAtMs = tails.dueAtMs;
+		if (dueAtMs !== null) this.#wakeAt(Math.max(dueAtMs, Date.now() + 1));
+		if (tails.news(Date.now()).length > 0) this.#drainOrTell(this.#known().agent);
 	}
 
 	async ingest(agent: string, batches: readonly Uint8Array[]): Promise<IngestAnswer> {
 		const known = this.#known();
 		assertInvariant(known.agent === agent, "a channel serves one agent");
+		void refreshDisk(this.env, Date.now());
 		const answer = this.#intakeOf().takeAll(batches, known, Date.now());
 		this.#raiseAlarms();
 		return answer;
@@ -319,7 +369,29 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#tell("drain_failed", this.#pumpOf(this.drain).kick(agent));
 	}
 
+	#tellerOf(): QuarantineTeller {
+		this.#teller ??= new QuarantineTeller({
+			quarantine: this.#store.quarantine,
+			tell: async (items) => {
+				const { agent } = this.#known();
+				if (this.drain === null) return (await this.#relay()?.quarantined(agent, items)) === true;
+				await this.drain.onQuarantine(agent, items);
+				return true;
+			},
+			wakeAt: (atMs) => this.#wakeAt(atMs),
+			onError: (error) => logLine("warning", "quarantine_not_told", { detail: error.message }),
+		});
+		return this.#teller;
+	}
+
+	async quarantinedBelow(item: QuarantinedItem): Promise<void> {
+		this.#store.quarantine.note(item);
+		this.#tellerOf().kick();
+	}
+
+	/** After a refusal: what a person must see goes its way. */
 	#raiseAlarms(): void {
+		this.#tellerOf().kick();
 		if (this.drain !== null && this.#store.alarms().length > 0) this.#drainOrTell(this.#known().agent);
 	}
 
@@ -354,15 +426,34 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			}),
 		);
 		if (raised.length > 0) this.#sendReceipts(raised);
+		this.#giveBackDisk();
 		return this.#store.depths();
+	}
+
+	/**
+	 * A backlog that was drained leaves its pages in the file. A relay may make the file anew: everything of its streams is upstream,
+	 * and a stream it forgot may resume. The Security Center may not: its streams tell what it has.
+	 */
+	#giveBackDisk(): void {
+		if (this.drain !== null || this.#store.walBytes() > 0 || this.#intakeOf().isStaging) return;
+		if (this.#store.reusableBytes() < CHANNEL_LIMITS.compactBytesMin) return;
+		const alarmAtMs = this.#alarmAtMs;
+		this.#store.remake(() => this.#tell("file_not_made_anew", this.ctx.storage.deleteAll()));
+		// The alarm went with everything else.
+		this.#alarmAtMs = null;
+		if (alarmAtMs !== null) this.#wakeAt(alarmAtMs);
 	}
 
 	async refused(refusal: Refusal): Promise<LaneDepths> {
 		const { agent, via } = this.#known();
 		const { stream, seq, code, detail } = refusal;
-		if (stream !== undefined && seq !== undefined && !isRetried(refusal)) {
+		// The batch is held here and sent again from here: how much room upstream has is no news to the agent.
+		if (isRoomCode(code)) return this.#store.depths();
+		if (stream !== undefined && seq !== undefined && !isPassingCode(code)) {
 			const bytes = this.#store.take(stream, seq);
-			if (bytes !== null) this.#store.quarantine(code, detail, { bytes, atMs: Date.now() });
+			// Upstream refused it and has told of it itself.
+			if (bytes !== null)
+				this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "", stream, seq }, bytes, true);
 		}
 		this.#sendVia(via, encodeFrame("reject", { agent, ...refusal }));
 		return this.#store.depths();
@@ -408,7 +499,10 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		if (this.#session.isOpen && !this.#dropIfExpired()) this.#wakeAt(identity.notAfterMs + 1);
 		const left = this.#store.commands(Date.now());
 		if (left.length > 0) this.#wakeAt(Math.min(...left.map((command) => command.expiresAtMs)) + 1);
-		if (this.drain === null || (this.#store.walBytes() === 0 && this.#store.alarms().length === 0)) return;
+		this.#tellerOf().kick();
+		if (this.drain === null) return;
+		this.#judgeTails();
+		if (this.#store.walBytes() === 0 && this.#store.alarms().length === 0) return;
 		this.#wakeAt(Date.now() + CHANNEL_LIMITS.deliverGuardMs);
 		await this.#pumpOf(this.drain).kick(identity.agent);
 	}
@@ -420,10 +514,17 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			isUp: this.#identity?.isUp ?? false,
 			depths: this.#store.depths(),
 			commands: this.#store.commands(Date.now()).length,
-			quarantine: this.#store.quarantined(),
+			quarantine: this.#store.quarantine.items(),
 			streams: this.#store.streams().map(({ stream, lane, a1, a2 }) => ({ stream, lane, a1, a2 })),
 		};
 	}
+}
+
+/** The proxy that the agent's own hello was made for; null where its route is not known. */
+function ownProxyOf({ route }: ChannelIdentity): string | null {
+	const hellos = decodeAs(routeShape, route);
+	const [hello] = hellos.ok ? hellos.value : [];
+	return hello === undefined ? null : helloTarget(hello);
 }
 
 function newsOf({ agent, proof, route, status, heardAtMs, isUp }: ChannelIdentity): AgentNews {

@@ -5,8 +5,12 @@
 import { LANES, type Lane } from "#core/model/batch.ts";
 import type { FrameBody } from "#core/protocol/index.ts";
 import type { AgentNews, Depth, LaneDepths } from "./faces.ts";
+import { UPLINK_LIMITS } from "./limits.ts";
 
-type State = Omit<FrameBody<"agent_state">, "proof" | "route">;
+type State = Omit<FrameBody<"agent_state">, "proof" | "route" | "ageMs"> & {
+	/** When it was heard, by this node's clock. */
+	readonly heardHereMs?: number | undefined;
+};
 
 interface Entry {
 	news: AgentNews;
@@ -16,22 +20,32 @@ interface Entry {
 	depths: LaneDepths | null;
 	/** News gathered for the next state frame. */
 	noted: State | null;
+	/** When health of it last went up; 0 = never. */
+	healthSentMs: number;
 }
 
 export class AgentRegistry {
 	readonly #entries = new Map<string, Entry>();
 
-	constructor(agents: readonly Omit<AgentNews, "isUp">[]) {
+	readonly #agentsMax: number;
+
+	constructor(agents: readonly Omit<AgentNews, "isUp">[], agentsMax: number = UPLINK_LIMITS.agentsMax) {
+		this.#agentsMax = agentsMax;
 		for (const agent of agents) this.#put({ ...agent, isUp: false });
 	}
 
 	#put(news: AgentNews): void {
-		const depths = this.#entries.get(news.agent)?.depths ?? null;
-		this.#entries.set(news.agent, { news, isRefused: false, depths, noted: null });
+		const { depths = null, healthSentMs = 0 } = this.#entries.get(news.agent) ?? {};
+		this.#entries.set(news.agent, { news, isRefused: false, depths, noted: null, healthSentMs });
 	}
 
 	get size(): number {
 		return this.#entries.size;
+	}
+
+	/** Whether the agent may come: one that is known always may. */
+	hasRoomFor(agent: string): boolean {
+		return this.#entries.has(agent) || this.#entries.size < this.#agentsMax;
 	}
 
 	has(agent: string): boolean {
@@ -51,17 +65,32 @@ export class AgentRegistry {
 	note(state: State): void {
 		const entry = this.#entries.get(state.agent);
 		if (entry === undefined) return;
+		// Coming and going is told at once; that it goes on being well can wait for its turn.
+		if (entry.news.isUp !== state.isUp || state.status !== undefined) entry.healthSentMs = 0;
 		entry.news = { ...entry.news, isUp: state.isUp, heardAtMs: state.heardAtMs };
 		entry.noted = { ...entry.noted, ...state };
 	}
 
-	takeNoted(): State[] {
+	/** News that may go up now, each with the lanes in which something of its agent waits here or below. */
+	takeNoted(nowMs: number, healthIntervalMs: number): State[] {
 		const out: State[] = [];
 		for (const entry of this.#entries.values()) {
-			if (entry.noted !== null) out.push(entry.noted);
+			const { noted, depths } = entry;
+			if (noted === null || Math.abs(nowMs - entry.healthSentMs) < healthIntervalMs) continue;
+			if (noted.health !== undefined) entry.healthSentMs = nowMs;
 			entry.noted = null;
+			const { waiting: below, ...told } = noted;
+			// What the channel here or a hop below has not said may be anything.
+			const isKnown = depths !== null && below !== undefined;
+			const waiting = isKnown ? LANES.filter((lane) => depths[lane].batches > 0 || below.includes(lane)) : null;
+			out.push({ ...told, ...(waiting === null ? {} : { waiting }) });
 		}
 		return out;
+	}
+
+	/** Whether some news waits for its turn. */
+	get hasNoted(): boolean {
+		return [...this.#entries.values()].some(({ noted }) => noted !== null);
 	}
 
 	everyone(): AgentNews[] {

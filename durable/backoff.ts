@@ -1,4 +1,4 @@
-/** Waits between tries: doubling from the first to the longest, spread over the upper half so that many do not try in step. */
+/** Waits between tries: doubling from the first to the longest, spread over the upper half so that a try never comes at once. */
 export interface Backoff {
 	readonly firstMs: number;
 	readonly longestMs: number;

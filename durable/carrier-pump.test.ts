@@ -213,7 +213,7 @@ test("an agent that went is forgotten when nothing of it waits and upstream has 
 	await settle();
 	deepEqual(drained, [], "its departure would never be told");
 	deepEqual(
-		registry.takeNoted().map(({ agent, isUp }) => [agent, isUp]),
+		registry.takeNoted(1, 0).map(({ agent, isUp }) => [agent, isUp]),
 		[["a", false]],
 	);
 	pump.forgetDrained("a");

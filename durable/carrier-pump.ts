@@ -5,19 +5,13 @@
  */
 import { hexOf } from "#core/bytes/bytes.ts";
 import { LANES, type Lane } from "#core/model/batch.ts";
-import { type FrameBody, LINK_LIMITS } from "#core/protocol/index.ts";
+import { type FrameBody, isPassingCode, LINK_LIMITS } from "#core/protocol/index.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import { backoffMs } from "./backoff.ts";
 import { packCarrier } from "./carrier.ts";
-import {
-	type Acknowledged,
-	type AgentChannelFace,
-	isRetried,
-	type LaneDepths,
-	type Refusal,
-	type WalRow,
-} from "./faces.ts";
+import type { Acknowledged, AgentChannelFace, LaneDepths, Refusal, WalRow } from "./faces.ts";
 import { LaneScheduler, SendWindow } from "./flow.ts";
+import { forgetOldest } from "./forget-oldest.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import type { FlowSettings } from "./settings.ts";
@@ -162,6 +156,8 @@ export class CarrierPump {
 				const key = streamKey(agent, row.stream);
 				this.#window.add(key, row.seq, row.bytes.length);
 				this.#laneOfStream.set(key, lane);
+				// A forgotten one pauses in the lowest lane; its own goes on and is refused again.
+				forgetOldest(this.#laneOfStream, UPLINK_LIMITS.streamsMax);
 			}
 		}
 		if (carried.length > 0) this.#parts.send(packCarrier(lane, this.#parts.settings.compression, carried));
@@ -246,7 +242,7 @@ export class CarrierPump {
 	/** Upstream refused one batch: for a while (it is sent again) or for good (the channel keeps it aside). */
 	refused(agent: string, refusal: Refusal & { readonly stream: Uint8Array }): void {
 		const key = streamKey(agent, refusal.stream);
-		if (isRetried(refusal)) {
+		if (isPassingCode(refusal.code)) {
 			this.#window.forgetStream(key);
 			this.#pause(this.#laneOfStream.get(key) ?? this.#lowestLane, agent);
 		} else if (refusal.seq !== undefined) this.#window.forget(key, refusal.seq);

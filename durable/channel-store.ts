@@ -6,9 +6,12 @@
 import { hexOf } from "#core/bytes/bytes.ts";
 import { LANES, type Lane } from "#core/model/batch.ts";
 import { EMPTY_STREAM, type StreamState } from "#core/protocol/index.ts";
+import { assertInvariant } from "#core/result.ts";
+import type { LaneBytes } from "./box-disk.ts";
 import type { ChannelAlarm, WalBatch } from "./drain.ts";
-import type { ChannelStats, LaneDepths, QueuedCommand } from "./faces.ts";
+import type { LaneDepths, QueuedCommand } from "./faces.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
+import { QUARANTINE_SCHEMA, QuarantineStore } from "./quarantine.ts";
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS identity (
@@ -25,11 +28,14 @@ CREATE INDEX IF NOT EXISTS wal_lane ON wal (lane, id);
 CREATE TABLE IF NOT EXISTS commands (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, command_id BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL, expires_at_ms INTEGER NOT NULL,
 	is_received INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS quarantine (
-	id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL, bytes BLOB NOT NULL);
+${QUARANTINE_SCHEMA}
 CREATE TABLE IF NOT EXISTS alarms (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL, detail TEXT NOT NULL, evidence BLOB);
+CREATE TABLE IF NOT EXISTS high_mark (one INTEGER PRIMARY KEY CHECK (one = 1), bytes INTEGER NOT NULL);
 `;
+
+/** Everything but the log itself: what a file that is made anew takes over. */
+const KEPT_TABLES = ["identity", "streams", "commands", "quarantine", "alarms"] as const;
 
 export interface ChannelIdentity extends ChannelPlace {
 	readonly agent: string;
@@ -80,12 +86,20 @@ const laneOf = (value: SqlStorageValue | undefined): Lane => LANES[value as numb
 
 export class ChannelStore {
 	readonly #sql: SqlStorage;
+	readonly quarantine: QuarantineStore;
 	readonly #streams = new Map<string, StreamRow>();
 	/** Batches and bytes waiting, by lane; kept beside the table because counting it costs a scan. */
 	readonly #waiting: Record<Lane, { batches: number; bytes: number }>;
+	readonly #onWaiting: (bytes: LaneBytes) => void;
+	/** Largest size of the file. The runtime's SQLite never gives pages back, so a file is as large as it ever was. */
+	#highBytes: number;
+	#notedHighBytes: number;
 
-	constructor(sql: SqlStorage) {
+	/** `onWaiting` hears how much waits, at once and at every change. */
+	constructor(sql: SqlStorage, onWaiting: (bytes: LaneBytes) => void = () => undefined) {
 		this.#sql = sql;
+		this.#onWaiting = onWaiting;
+		this.quarantine = new QuarantineStore(sql);
 		sql.exec(SCHEMA);
 		const none = () => ({ batches: 0, bytes: 0 });
 		this.#waiting = { trace: none(), alert: none(), bulk: none() };
@@ -93,6 +107,9 @@ export class ChannelStore {
 			"SELECT lane, count(*) AS batches, sum(length(bytes)) AS bytes FROM wal GROUP BY lane",
 		))
 			this.#waiting[laneOf(row.lane)] = { batches: row.batches as number, bytes: row.bytes as number };
+		this.#tellWaiting();
+		this.#notedHighBytes = (this.#rows("SELECT bytes FROM high_mark")[0]?.bytes ?? 0) as number;
+		this.#highBytes = Math.max(this.#notedHighBytes, sql.databaseSize);
 		for (const row of this.#rows("SELECT * FROM streams ORDER BY used, id")) {
 			const stream = blob(row.stream);
 			this.#streams.set(hexOf(stream), {
@@ -183,6 +200,7 @@ export class ChannelStore {
 			);
 			touched.add(hexOf(stream));
 		}
+		this.#noteHighMark();
 		// Only now, when every insert went through: a throw above rolls the table back and must not leave these behind it.
 		for (const { lane, bytes } of batches) this.#count(lane, 1, bytes.length);
 		return [...touched].map((key) => {
@@ -200,6 +218,40 @@ export class ChannelStore {
 			);
 			return { stream: row.stream, seq: committed.a1 };
 		});
+	}
+
+	#noteHighMark(): void {
+		this.#highBytes = Math.max(this.#highBytes, this.#sql.databaseSize);
+		if (this.#highBytes < this.#notedHighBytes + CHANNEL_LIMITS.highMarkStepBytes) return;
+		this.#notedHighBytes = this.#highBytes;
+		this.#sql.exec("INSERT OR REPLACE INTO high_mark VALUES (1, ?)", this.#highBytes);
+	}
+
+	/** What the file can take without growing. */
+	reusableBytes(): number {
+		return this.#highBytes - this.#sql.databaseSize;
+	}
+
+	/**
+	 * Makes the file anew without the pages it no longer needs; `reset` empties it. Only for a channel whose log is empty and whose
+	 * streams may be forgotten, because a crash in between leaves an empty file. Row numbers of the log go on, so that a reader's
+	 * place stays behind them.
+	 */
+	remake(reset: () => void): void {
+		assertInvariant(this.walBytes() === 0, "a file with waiting batches was made anew");
+		const kept = KEPT_TABLES.map((table) => ({ table, rows: this.#rows(`SELECT * FROM ${table}`) }));
+		const lastRow = this.#rows("SELECT seq FROM sqlite_sequence WHERE name = 'wal'")[0]?.seq ?? 0;
+		reset();
+		this.#sql.exec(SCHEMA);
+		for (const { table, rows } of kept)
+			for (const row of rows) {
+				const places = Object.keys(row).map(() => "?");
+				this.#sql.exec(`INSERT INTO ${table} VALUES (${places.join(", ")})`, ...Object.values(row));
+			}
+		this.#sql.exec("INSERT INTO wal VALUES (?, x'', 0, 0, 0, x'', x'', x'')", lastRow);
+		this.#sql.exec("DELETE FROM wal");
+		this.#highBytes = this.#sql.databaseSize;
+		this.#notedHighBytes = 0;
 	}
 
 	/** Forgets the streams unused for longest, beyond the bound; one that still has batches here stays. */
@@ -292,6 +344,12 @@ export class ChannelStore {
 	#count(lane: Lane, batches: number, bytes: number): void {
 		const { batches: before, bytes: bytesBefore } = this.#waiting[lane];
 		this.#waiting[lane] = { batches: before + batches, bytes: bytesBefore + bytes };
+		this.#tellWaiting();
+	}
+
+	#tellWaiting(): void {
+		const { trace, alert, bulk } = this.#waiting;
+		this.#onWaiting({ trace: trace.bytes, alert: alert.bytes, bulk: bulk.bytes });
 	}
 
 	/** Takes one batch out of the WAL, to be kept elsewhere. */
@@ -351,31 +409,6 @@ export class ChannelStore {
 
 	isReceived(commandId: Uint8Array): boolean {
 		return this.#rows("SELECT is_received FROM commands WHERE command_id = ?", commandId)[0]?.is_received === 1;
-	}
-
-	/** Keeps a refused item, the oldest giving way. */
-	quarantine(cause: string, detail: string, item: { bytes: Uint8Array; atMs: number }): void {
-		this.#sql.exec(
-			"INSERT INTO quarantine (at_ms, cause, detail, bytes) VALUES (?, ?, ?, ?)",
-			item.atMs,
-			cause,
-			detail,
-			item.bytes,
-		);
-		this.#sql.exec(
-			`DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM (SELECT id, row_number() OVER (ORDER BY id DESC) AS place,
-			sum(length(bytes)) OVER (ORDER BY id DESC) AS bytes FROM quarantine) WHERE place > ? OR bytes > ?)`,
-			CHANNEL_LIMITS.quarantineRowsMax,
-			CHANNEL_LIMITS.quarantineBytesMax,
-		);
-	}
-
-	quarantined(): ChannelStats["quarantine"] {
-		return this.#rows("SELECT cause, length(bytes) AS bytes, at_ms FROM quarantine ORDER BY id").map((row) => ({
-			cause: row.cause as string,
-			bytes: row.bytes as number,
-			atMs: row.at_ms as number,
-		}));
 	}
 
 	/** Keeps an alarm until the store takes it; beyond the bound the newest is not kept, its item still is in quarantine. */

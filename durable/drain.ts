@@ -9,6 +9,7 @@ import type { AgentStatus } from "#core/identity/hello.ts";
 import type { Lane } from "#core/model/batch.ts";
 import type { Health } from "#core/protocol/index.ts";
 import type { Result } from "#core/result.ts";
+import type { LaneDepths } from "./faces.ts";
 
 /** One verified batch on its way to the store, verbatim as it arrived. */
 export interface WalBatch {
@@ -26,13 +27,17 @@ export interface WalBatch {
 /** What the Security Center hears about an agent: it came, went, or said how it is. */
 export interface AgentState {
 	readonly agent: string;
-	/** Id of the proxy that said so. */
+	/** Id of the agent's own proxy where its route is known, else of the one that said so. */
 	readonly via: string;
 	readonly isUp: boolean;
 	readonly status?: AgentStatus;
 	readonly health?: Health;
 	/** When the proxy heard it, by the proxy's clock. */
 	readonly heardAtMs: number;
+	/** The same moment by this node's clock, where the way here was told. */
+	readonly heardHereMs?: number;
+	/** Lanes in which batches of the agent wait below; absent: not known. */
+	readonly waiting?: readonly Lane[];
 	/** Comes with every arrival; already verified. */
 	readonly proof?: NodeProof;
 }
@@ -44,6 +49,26 @@ export interface ChannelAlarm {
 	readonly detail: string;
 	/** The bytes that prove it (a forked or forged batch), or null. */
 	readonly evidence: Uint8Array | null;
+	/** What makes another report the same alarm; absent: the detail. */
+	readonly sameAs?: string;
+	/** It is over: what was missing came. */
+	readonly isCleared?: boolean;
+}
+
+/** An item that was refused for good, as people are told of it. */
+export interface QuarantinedItem {
+	/** The refusal's code and sentence. */
+	readonly cause: string;
+	readonly detail: string;
+	readonly atMs: number;
+	/** How many bytes of it are kept there; a part, when the whole was too much. */
+	readonly bytesKept: number;
+	/** Where it is kept: empty here, `px-2` below, `px-1/px-2` below that. A proxy's own word. */
+	readonly hop: string;
+	/** What the item says of itself, as far as it could be read: not believed. */
+	readonly stream?: Uint8Array;
+	readonly seq?: number;
+	readonly lane?: Lane;
 }
 
 /** The proof of custody (core/ledger/custody.ts) of one batch: everything of its stream up to it is stored. */
@@ -73,6 +98,10 @@ export interface StoreDrain {
 	): Promise<Result<Delivered, "drain_unavailable">>;
 	/** Latest news of an agent. A throw is logged; the next state carries the same facts. */
 	onState(state: AgentState): Promise<void>;
+	/** Items refused for good, here or at a hop below. Called until it resolves once; takes a repetition. */
+	onQuarantine(agent: string, items: readonly QuarantinedItem[]): Promise<void>;
 	/** Called until it resolves once: the channel keeps the alarm durably and retries with the same content. */
 	onAlarm(alarm: ChannelAlarm): Promise<void>;
+	/** How much of an agent waits for the store, said when a delivery failed or fell behind, and once when nothing waits again. */
+	onBacklog?(agent: string, depths: LaneDepths): void;
 }

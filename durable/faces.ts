@@ -6,9 +6,10 @@
 import type { NodeProof } from "#core/identity/binding.ts";
 import type { AgentStatus } from "#core/identity/hello.ts";
 import type { Lane } from "#core/model/batch.ts";
-import type { Health } from "#core/protocol/index.ts";
+import type { Health, LinkHealth } from "#core/protocol/index.ts";
 import type { Result } from "#core/result.ts";
-import type { AgentState } from "./drain.ts";
+import type { AgentState, QuarantinedItem } from "./drain.ts";
+import type { Stranger } from "./strangers.ts";
 
 /** The one Uplink of a proxy and the one PeerDirectory of a Security Center. */
 export const UPLINK_NAME = "uplink";
@@ -52,13 +53,6 @@ export interface Refusal {
 /** Upstream could not reach an agent's channel for the moment; everything of the agent is sent again. */
 export const CHANNEL_UNAVAILABLE = "channel_unavailable";
 
-/** Refusals that time heals: the batch stays where it is and is sent again. */
-const RETRIED_CODES: ReadonlySet<string> = new Set(["skipped", "wal_full"]);
-
-export function isRetried(refusal: Refusal): boolean {
-	return RETRIED_CODES.has(refusal.code);
-}
-
 export interface IngestAnswer {
 	/** Highest durable sequence of every stream touched. */
 	readonly receipts: readonly { readonly stream: Uint8Array; readonly seq: number }[];
@@ -87,6 +81,10 @@ export interface Arrival {
 	readonly status?: AgentStatus;
 	readonly health?: Health;
 	readonly heardAtMs: number;
+	/** The same moment by this node's clock, where the way here was told. */
+	readonly heardHereMs?: number;
+	/** Lanes in which batches of the agent wait below; absent: not known. */
+	readonly waiting?: readonly Lane[];
 }
 
 export interface Report {
@@ -97,6 +95,8 @@ export interface Report {
 	readonly status?: AgentStatus;
 	readonly health?: Health;
 	readonly heardAtMs: number;
+	readonly heardHereMs?: number;
+	readonly waiting?: readonly Lane[];
 }
 
 export interface QueuedCommand {
@@ -114,7 +114,7 @@ export interface ChannelStats {
 	readonly isUp: boolean;
 	readonly depths: LaneDepths;
 	readonly commands: number;
-	readonly quarantine: readonly { readonly cause: string; readonly bytes: number; readonly atMs: number }[];
+	readonly quarantine: readonly QuarantinedItem[];
 	readonly streams: readonly {
 		readonly stream: Uint8Array;
 		readonly lane: Lane;
@@ -138,6 +138,8 @@ export interface AgentChannelFace {
 	read(lane: Lane, afterRow: number, bytesMax: number): Promise<{ rows: readonly WalRow[]; depths: LaneDepths }>;
 	acked(receipts: readonly Acknowledged[]): Promise<LaneDepths>;
 	refused(refusal: Refusal): Promise<LaneDepths>;
+	/** From a PeerLink: a hop below put an item of the agent aside. */
+	quarantinedBelow(item: QuarantinedItem): Promise<void>;
 	/** Hands new trust documents to a live session. */
 	pushTrust(documents: readonly Uint8Array[]): Promise<void>;
 	/** Closes a session from which nothing was heard for so long. */
@@ -150,6 +152,31 @@ export interface TrustSource {
 	/** A proxy came: remembered for broadcasts; answers the documents after genesis, oldest first. */
 	joinPeer(peer: string): Promise<readonly Uint8Array[]>;
 }
+
+/** How a proxy below is, as its parent sees it. */
+export interface ProxyState {
+	readonly proxy: string;
+	/** Its parent; empty for this node itself. */
+	readonly via: string;
+	readonly isUp: boolean;
+	/** When the parent heard it, by this node's clock. */
+	readonly heardHereMs: number;
+	/** The proxy's clock less its parent's, and by how much that may be off: the fastest round trip. */
+	readonly clock?: { readonly offsetMs: number; readonly boundMs: number | null };
+	readonly link?: LinkHealth;
+	/** The proxy that brought the news to this node: the one itself where it is linked here. */
+	readonly broughtBy: string;
+}
+
+/** Who keeps the health of the proxies below a hop. A call that fails is logged: the next heartbeat says it again. */
+export interface ProxyWatch {
+	proxyState(state: ProxyState): Promise<void>;
+	/** A proved node was turned away for its protocol version. */
+	strangerCame(stranger: Stranger): Promise<void>;
+}
+
+/** The Security Center's one FleetWatch. */
+export const WATCH_NAME = "fleet";
 
 /** What a proxy tells upstream of an agent that came. */
 export interface AgentNews {
@@ -164,19 +191,30 @@ export interface AgentNews {
 	readonly isUp: boolean;
 }
 
-export interface UplinkFace extends TrustSource {
+export interface UplinkFace extends TrustSource, ProxyWatch {
 	/** Before any batch of an agent is acknowledged: from now on its backlog is found after a crash. Answers the trust documents. */
 	register(news: AgentNews): Promise<readonly Uint8Array[]>;
 	agentState(state: Omit<AgentState, "proof" | "via">): Promise<void>;
 	backlog(agent: string, depths: LaneDepths): Promise<void>;
 	commandReceived(agent: string, commandId: Uint8Array): Promise<void>;
+	/** What a proxy below has above it: this node first. */
+	path(): Promise<readonly string[]>;
+	/** Tells upstream what was put aside here or below; false while the link is down. */
+	quarantined(agent: string, items: readonly QuarantinedItem[]): Promise<boolean>;
 	/** Wakes the object; answers how it is. */
 	health(): Promise<UplinkHealth>;
 }
 
 export interface UplinkHealth {
 	readonly isUp: boolean;
+	/** Linked, and the path leads to a Security Center: only then does evidence go up. */
+	readonly isForwarding: boolean;
+	/** In use, or tried next. */
 	readonly upstream: string;
+	/** All, in order of preference. */
+	readonly upstreams: readonly string[];
+	/** This node and those above it. */
+	readonly path: readonly string[];
 	readonly sinceMs: number;
 	/** Why the link is down, or was last. */
 	readonly lastError: string | null;
@@ -187,12 +225,26 @@ export interface UplinkHealth {
 	/** Age of the oldest batch that upstream has not acknowledged. */
 	readonly lagMs: number;
 	readonly unackedBytes: number;
+	/** What of `unackedBytes` the window allows. */
+	readonly windowBytes: number;
+	/** Links opened since start, less the first. */
+	readonly reconnects: number;
+	/** Fastest answer to the newest heartbeats; null until one came. */
+	readonly roundTripMs: number | null;
+	/** Nodes turned away because they speak another protocol. */
+	readonly strangers: readonly Stranger[];
+	/** Version of the protocol this node speaks. */
+	readonly protocol: number;
+	/** The clock by which the ages were made. */
+	readonly timeMs: number;
 }
 
 export interface PeerLinkFace {
 	fetch(request: Request): Promise<Response>;
 	/** Sends an encoded frame down; false when the proxy is not connected. */
 	sendDown(frame: Uint8Array): Promise<boolean>;
+	/** Tells the proxy what it has above it from now on, this node first. */
+	pathChanged(path: readonly string[]): Promise<void>;
 	/** Whether this link of the proxy still stands. */
 	isLive(linkId: string): Promise<boolean>;
 }

@@ -5,15 +5,20 @@
  * restarts the object from its disk: memory never runs ahead of it.
  */
 import { hexOf } from "#core/bytes/bytes.ts";
+import type { RoomCode } from "#core/protocol/index.ts";
+import { fail, type Result } from "#core/result.ts";
 import { type Admission, admitBatch } from "./admission.ts";
+import type { BoxDisk } from "./box-disk.ts";
 import type { ChannelIdentity, ChannelStore } from "./channel-store.ts";
 import type { WalBatch } from "./drain.ts";
 import type { IngestAnswer, Refusal } from "./faces.ts";
+import { forgetOldest } from "./forget-oldest.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 
 export interface IntakeParts {
 	readonly store: ChannelStore;
+	readonly disk: BoxDisk;
 	readonly isRelay: boolean;
 	readonly fsyncIntervalMs: number;
 	readonly transaction: <T>(write: () => T) => T;
@@ -37,15 +42,23 @@ export class Intake {
 	#timer: ReturnType<typeof setTimeout> | null = null;
 	/** Streams seen on this link: only the first batch of one may resume past what this relay knows. */
 	#seen = new Set<string>();
+	/** Streams refused for want of room, with that batch's number: what follows is early, neither a hole nor a place to resume at. */
+	#heldBack = new Map<string, number>();
 
 	constructor(parts: IntakeParts) {
 		this.#parts = parts;
+	}
+
+	/** Whether batches wait for their commit. */
+	get isStaging(): boolean {
+		return this.#staged.length > 0;
 	}
 
 	/** A new link of the agent begins. */
 	startLink(): void {
 		this.commit();
 		this.#seen = new Set();
+		this.#heldBack = new Map();
 	}
 
 	/** One batch of the agent's own session. */
@@ -89,20 +102,21 @@ export class Intake {
 				this.#staged.find((batch) => batch.seq === seq && hexOf(batch.stream) === hexOf(stream))?.hash ??
 				store.heldHash(stream, seq),
 			mayResume: (stream) => isRelay && !this.#seen.has(hexOf(stream)),
+			heldBackAt: (stream) => this.#heldBack.get(hexOf(stream)),
 		});
 		if (admission.kind === "refused") this.#keepRefused(bytes, admission, nowMs);
 		if (admission.kind !== "taken") return admission;
 		const { batch, state } = admission;
-		const isFull = this.#isFull(batch);
-		if (isFull) {
-			const detail = `the log of this hop is full at ${store.walBytes()} bytes`;
-			return {
-				kind: "refused",
-				refusal: { code: "wal_full", detail, stream: batch.stream, seq: batch.seq },
-				lane: batch.lane,
-			};
+		const room = this.#judgeRoom(batch, nowMs);
+		if (!room.ok) {
+			const { code, detail } = room;
+			this.#holdBack(hexOf(batch.stream), batch.seq);
+			return { kind: "refused", refusal: { code, detail, stream: batch.stream, seq: batch.seq }, lane: batch.lane };
 		}
+		this.#heldBack.delete(hexOf(batch.stream));
 		this.#seen.add(hexOf(batch.stream));
+		// A forgotten one may at worst resume once more.
+		forgetOldest(this.#seen, CHANNEL_LIMITS.seenStreamsMax);
 		this.#signingKey = sender.signingKey;
 		store.stage(batch, state);
 		this.#staged.push(batch);
@@ -110,9 +124,18 @@ export class Intake {
 		return admission;
 	}
 
-	#isFull(batch: WalBatch): boolean {
-		const bytesMax = batch.lane === "bulk" ? CHANNEL_LIMITS.bulkWalBytesMax : CHANNEL_LIMITS.walBytesMax;
-		return this.#parts.store.walBytes() + this.#stagedBytes + batch.bytes.length > bytesMax;
+	#holdBack(stream: string, seq: number): void {
+		this.#heldBack.set(stream, Math.min(seq, this.#heldBack.get(stream) ?? seq));
+		forgetOldest(this.#heldBack, CHANNEL_LIMITS.seenStreamsMax);
+	}
+
+	/** Room for this agent, then room on this box. */
+	#judgeRoom({ lane, bytes: { length: bytes } }: WalBatch, nowMs: number): Result<true, RoomCode> {
+		const { store, disk } = this.#parts;
+		const bytesMax = lane === "bulk" ? CHANNEL_LIMITS.bulkWalBytesMax : CHANNEL_LIMITS.walBytesMax;
+		const waiting = store.walBytes() + this.#stagedBytes;
+		if (waiting + bytes > bytesMax) return fail("wal_full", `the log of this hop is full at ${waiting} bytes`);
+		return disk.judge({ lane, bytes, reusableBytes: store.reusableBytes() - this.#stagedBytes }, nowMs);
 	}
 
 	/** A hole is the sender's to fill and its batch comes again; anything else is kept for a person. */
@@ -121,12 +144,15 @@ export class Intake {
 		const { code, detail, stream } = admission.refusal;
 		if (code === "skipped") {
 			if (isRelay || stream === undefined || admission.lane === null) return;
+			if (this.#heldBack.has(hexOf(stream))) return;
 			if (nowMs - store.markHole(stream, admission.lane, nowMs) < CHANNEL_LIMITS.holeAlarmMs) return;
 			store.addAlarm({ code: "sequence_missing", detail: `stream ${hexOf(stream)}: ${detail}`, evidence: null });
 			store.markHoleAlarmed(stream);
 			return;
 		}
-		store.quarantine(code, detail, { bytes, atMs: nowMs });
+		const { lane } = admission;
+		const place = { ...placeIn(admission.refusal), ...(lane === null ? {} : { lane }) };
+		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", ...place }, bytes);
 		if (code !== "forked") return;
 		const where = stream === undefined ? "" : `stream ${hexOf(stream)}: `;
 		if (isRelay) logLine("error", "stream_forked", { detail: where + detail });
@@ -140,6 +166,7 @@ export class Intake {
 		if (this.#staged.length === 0) return;
 		const batches = this.#staged;
 		this.#staged = [];
+		this.#parts.disk.wrote(Math.max(0, this.#stagedBytes - this.#parts.store.reusableBytes()));
 		this.#stagedBytes = 0;
 		try {
 			const receipts = this.#parts.transaction(() => {
@@ -154,4 +181,8 @@ export class Intake {
 			throw error;
 		}
 	}
+}
+
+function placeIn({ stream, seq }: Refusal): { stream?: Uint8Array; seq?: number } {
+	return { ...(stream === undefined ? {} : { stream }), ...(seq === undefined ? {} : { seq }) };
 }

@@ -1,23 +1,38 @@
 /** Bounds of the Durable Objects on the evidence path, each with its reason. Hitting one is answered by name, never in silence. */
 
 import { MODEL_LIMITS } from "#core/model/limits.ts";
-import { LINK_LIMITS } from "#core/protocol/index.ts";
+import { LINK_LIMITS, PARENT_LIMITS } from "#core/protocol/index.ts";
 
 const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+
+/** The bar is ten thousand agents on a proxy; who enrols more wants a second one. */
+const AGENTS_MAX = 16_384;
 
 export const CHANNEL_LIMITS = {
 	/** Bulk data waiting at one hop for one agent: about a day of a busy host, so an outage upstream does not fill the disk. */
 	bulkWalBytesMax: 256 * MIB,
 	/** Trace and alert data may go on beyond it: they are small and worth more. */
 	walBytesMax: 384 * MIB,
+	/** Pages a drained proxy channel holds for nothing before its file is made anew: a few batches are not worth it. */
+	compactBytesMin: 16 * MIB,
+	/** The file's largest size is noted in steps of this: a note costs a write, and the rest is only less to reuse. */
+	highMarkStepBytes: MIB,
 	/** Refused items kept for a person to look at; the oldest go first. */
 	quarantineRowsMax: 256,
 	/** The same in bytes: about ten whole batches. */
 	quarantineBytesMax: 16 * MIB,
+	/** Of one refused item: the largest batch and its frame; of a message beyond that the beginning is kept. */
+	quarantineItemBytesMax: 1_600_000,
+	/** Told in one go, and how long what nobody took waits until it is told again. */
+	quarantineToldAtOnceMax: 32,
+	quarantineRetryMs: 15_000,
 	/** Commands waiting for one agent: each lives half an hour at most, so this is more than people can sign. */
 	commandsMax: 64,
 	/** Streams remembered per agent, the welcome's own bound: three lanes and twenty outbox resets. */
 	streamsMax: 64,
+	/** Streams that one link remembers having seen: four times what the channel keeps, against a host that makes one per batch. */
+	seenStreamsMax: 256,
 	/** Alarms not yet taken by the store: a host that forks its history at every batch must not fill the disk. */
 	alarmsMax: 64,
 	/** Unreadable frames in a row before the link is dropped: an honest sender makes none. */
@@ -34,8 +49,24 @@ export const CHANNEL_LIMITS = {
 	deliverGuardMs: 5_000,
 	/** A stream refused for a hole this long raises an alarm: with the sender's longest pause within the 60 s of invariant I4. */
 	holeAlarmMs: 40_000,
+	/** Waiting for the store longer than this is told to the watch: a healthy store takes a delivery within a second. */
+	backlogToldMs: 2000,
 	/** Longest `fsync_interval_ms` that is honoured: an agent waits that long for a receipt. */
 	fsyncIntervalMsMax: 1000,
+} as const;
+
+/** The box as a whole, where the site's configuration (`disk`) says nothing else. */
+export const DISK_LIMITS = {
+	/** Share of the file system in use from which a lane is refused: bulk first, then alert, trace last. */
+	usedPercentMax: { bulk: 85, alert: 90, trace: 95 },
+	/** What may wait in a lane for all agents together: bulk is most of it; a day of traces of a busy site is far below. */
+	waitingBytesMax: { bulk: 64 * GIB, alert: 8 * GIB, trace: 32 * GIB },
+	/** A lane refused for the disk is taken again so far below its watermark. */
+	easePercent: 1,
+	/** How often the supervisor is asked while batches come. What was written since is added to its answer. */
+	readingIntervalMs: 1000,
+	/** An older answer says nothing: then only the disk itself refuses. */
+	readingMsMax: 30_000,
 } as const;
 
 export const UPLINK_LIMITS = {
@@ -43,6 +74,10 @@ export const UPLINK_LIMITS = {
 	windowBytesMax: 8 * MIB,
 	/** Of that, bulk leaves this much free, so a trace batch never waits for bulk receipts. */
 	windowReserveBytes: 2 * MIB,
+	/** Agents of one proxy, in memory and on disk: each is a few kilobytes of proof and route. */
+	agentsMax: AGENTS_MAX,
+	/** Streams whose lane is remembered, to pause the right one: 32 for each agent of a full proxy's first thousand. */
+	streamsMax: 32_768,
 	/** All reads of one carrier: small enough that a trace batch waits behind one carrier only briefly. */
 	readBytesMax: 512 * 1024,
 	/** A carrier never exceeds the reader's cap less the framing of its list. */
@@ -51,18 +86,20 @@ export const UPLINK_LIMITS = {
 	readsAtOnceMax: 8,
 	/** Every so many carriers the lowest waiting lane gets one, so bulk never starves. */
 	floorEvery: 16,
-	connectBackoffMs: 500,
-	connectBackoffMsMax: 30_000,
 	/** Challenge, upgrade and welcome must come within it. */
 	connectTimeoutMs: 10_000,
-	/** Answer of the challenge: a nonce and a name. */
+	/** The same where another upstream waits for its turn. */
+	tryTimeoutMs: PARENT_LIMITS.tryMsMax,
+	/** Answer of the challenge: a nonce, a name and a path. */
 	challengeBytesMax: 4096,
-	/** Nothing heard from upstream for so long: the link is dead. */
-	silentMsMax: 35_000,
-	/** An agent says how it is every few seconds; a session silent for so long is closed. */
-	agentSilentMsMax: 90_000,
+	/** Nothing heard from upstream for two beats: the link is dead, and noticed at the third, within 30 s. */
+	silentMsMax: 20_000,
+	/** An agent says how it is every few seconds; a session silent for so long is closed, at the next tick. */
+	agentSilentMsMax: 20_000,
 	/** States of agents are gathered for so long before they go up. */
 	stateIntervalMs: 1000,
+	/** Mere health of one agent goes up no oftener: with ten thousand agents every beat passed on would be the larger load. */
+	healthIntervalMs: 9000,
 	/** First and longest pause of a stream that upstream refuses for a hole. */
 	holePauseMs: 1000,
 	holePauseMsMax: 10_000,
@@ -75,13 +112,33 @@ export const UPLINK_LIMITS = {
 export const PEER_LIMITS = {
 	/** Bytes of carriers taken and not yet answered: four windows of an honest proxy. */
 	pendingBytesMax: 32 * MIB,
+	/** What one item of it costs at least: a flood of short frames is counted by its promises, not by its bytes. */
+	pendingItemBytesMin: 1024,
+	/** Agents proved on one link: what one proxy takes. */
+	agentsMax: AGENTS_MAX,
 	/** How often a link is asked whether it is still good: an expired certificate is noticed within five seconds. */
 	checkMs: 4000,
 	/** Nothing heard from a proxy for so long: its link is dead (it says something every ten seconds). */
-	silentMsMax: 35_000,
+	silentMsMax: 25_000,
 	messageBytesMax: LINK_LIMITS.frame.bytesMax,
 	/** Proxies of one Security Center. */
 	peersMax: 1024,
+	/** Proxies below one link whose health is passed on; what a captured proxy names beyond is refused. */
+	nestedMax: 256,
 	/** A proxy's clock may run ahead this far when it says when it heard an agent. */
 	clockAheadMsMax: 10 * 60_000,
+} as const;
+
+/** When a node counts as silent at the Security Center, and what the watch may cost. A site's tests set shorter times. */
+export const WATCH_LIMITS = {
+	/** No heartbeat of an agent for so long, its proxies being up: thirty beats missed. */
+	agentSilentMs: 60_000,
+	/** A proxy says something every ten seconds. Less than an agent's time, so that its agents become unknown and not silent. */
+	proxySilentMs: 45_000,
+	/** How often the watch looks: an alarm comes at most this much later. */
+	tickMs: 5000,
+	/** Alarms raised or cleared by one look; the next look goes on. Ten thousand agents that fall silent at once are one outage. */
+	alarmsPerTickMax: 200,
+	/** Agents whose backlog at the store is remembered one by one; more than that wait only when the store is down for all. */
+	backlogAgentsMax: 20_000,
 } as const;

@@ -110,9 +110,11 @@ export class PeerArrivals {
 	}
 
 	#tellNews(news: Omit<Report, "linkId"> & { readonly proof?: NodeProof }): void {
-		const { agent, via, isUp, heardAtMs, status, health, proof } = news;
+		const { agent, via, isUp, heardAtMs, heardHereMs, waiting, status, health, proof } = news;
 		this.#parts.tellState({
 			...{ agent, via, isUp, heardAtMs },
+			...(heardHereMs === undefined ? {} : { heardHereMs }),
+			...(waiting === undefined ? {} : { waiting }),
 			...(status === undefined ? {} : { status }),
 			...(health === undefined ? {} : { health }),
 			...(proof === undefined ? {} : { proof }),

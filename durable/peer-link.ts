@@ -8,7 +8,9 @@ import { DurableObject } from "cloudflare:workers";
 import { bytesOfBase64 } from "#core/bytes/bytes.ts";
 import { proveNode } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
+import { judgePath } from "#core/identity/path.ts";
 import { ROUTE_LIMITS, type RouteCode, verifyRoute } from "#core/identity/route.ts";
+import { addClockSample, clockOffsetOf } from "#core/protocol/clock-offset.ts";
 import { encodeFrame, type Frame, type FrameBody } from "#core/protocol/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
@@ -21,20 +23,27 @@ import {
 	type Namespace,
 	type PeerDirectoryFace,
 	type PeerLinkFace,
+	type ProxyState,
+	type ProxyWatch,
 	type TrustSource,
 	UPLINK_NAME,
 	type UplinkFace,
+	WATCH_NAME,
 } from "./faces.ts";
 import { PEER_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { PendingWork } from "./pending-work.ts";
+import { QuarantineStore } from "./quarantine.ts";
 import { readMessage } from "./read-message.ts";
 
 export interface PeerLinkEnv {
+	readonly NODE_URI: string;
 	/** DER, base64. */
 	readonly ROOT_CERT: string;
 	readonly AGENT_CHANNEL: Namespace<AgentChannelFace>;
 	/** At the Security Center. */
 	readonly PEER_DIRECTORY?: Namespace<PeerDirectoryFace>;
+	readonly FLEET_WATCH?: Namespace<ProxyWatch>;
 	/** At a proxy that serves other proxies. */
 	readonly UPLINK?: Namespace<UplinkFace>;
 }
@@ -52,9 +61,14 @@ interface Link {
 	/** Agents proved on this link. */
 	readonly agents: Set<string>;
 	/** What is still being done for an agent: its batches stay in order behind it. */
-	readonly tails: Map<string, Promise<void>>;
-	pendingBytes: number;
+	readonly pending: PendingWork;
 	heardAtMs: number;
+	/** What the proxy was last told to have above it. */
+	path: readonly string[];
+	/** Of the proxy's heartbeats, for its clock. */
+	clockSamples: number[];
+	/** Proxies below this one of which it has told. */
+	readonly nested: Set<string>;
 }
 
 export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject<E> implements PeerLinkFace {
@@ -75,18 +89,36 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		return source;
 	}
 
+	/** What stands above a proxy that is linked here: this node first. */
+	async #path(): Promise<readonly string[]> {
+		if (this.env.PEER_DIRECTORY !== undefined) return [this.env.NODE_URI];
+		return (await this.env.UPLINK?.getByName(UPLINK_NAME).path()) ?? [this.env.NODE_URI];
+	}
+
 	/** An upgrade that passed the link gate. */
 	override async fetch(request: Request): Promise<Response> {
 		const { id: peer, uri, notAfterMs, hello, helloTimeMs } = readAdmitted(request);
 		const trust = await this.#trustSource().joinPeer(peer);
+		const path = await this.#path();
+		const judged = judgePath(path, uri);
+		if (!judged.ok) {
+			const { code, detail } = judged;
+			logLine("warning", "peer_refused", { peer, code, detail });
+			return Response.json({ code, detail }, { status: 403 });
+		}
 		if (this.#link !== null) this.#close(this.#link, "replaced", "a newer link of this proxy came");
 		const { 0: client, 1: socket } = new WebSocketPair();
 		// Newer compatibility dates hand out blobs otherwise.
 		socket.binaryType = "arraybuffer";
 		socket.accept();
 		const link: Link = {
-			...{ id: crypto.randomUUID(), peer, uri, socket, notAfterMs, hello, helloTimeMs, heardAtMs: Date.now() },
-			...{ agents: new Set<string>(), tails: new Map<string, Promise<void>>(), pendingBytes: 0 },
+			...{ id: crypto.randomUUID(), peer, uri, socket, notAfterMs, hello, helloTimeMs, heardAtMs: Date.now(), path },
+			...{ agents: new Set<string>(), clockSamples: [], nested: new Set<string>() },
+			// A failure is told to the proxy, which sends everything again.
+			pending: new PendingWork(PEER_LIMITS, (agent, error) => {
+				logLine("warning", "channel_unavailable", { peer, agent, detail: error.message });
+				this.#refuse(link, agent, CHANNEL_UNAVAILABLE, "the agent's channel did not answer");
+			}),
 		};
 		socket.addEventListener("message", (event) => this.#heard(link, event.data as string | ArrayBuffer));
 		socket.addEventListener("close", () => this.#ended(link));
@@ -94,7 +126,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		this.#link = link;
 		this.#watch ??= setInterval(() => this.#check(), PEER_LIMITS.checkMs);
 		logLine("info", "peer_up", { peer });
-		this.#send(link, encodeFrame("welcome", { timeMs: Date.now(), watermarks: [], trust }));
+		this.#send(link, encodeFrame("welcome", { timeMs: Date.now(), watermarks: [], trust, path: [...path] }));
 		return new Response(null, {
 			status: 101,
 			webSocket: client,
@@ -104,6 +136,18 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	async sendDown(frame: Uint8Array): Promise<boolean> {
 		return this.#link !== null && this.#send(this.#link, frame);
+	}
+
+	async pathChanged(path: readonly string[]): Promise<void> {
+		const link = this.#link;
+		if (link === null || path.join() === link.path.join()) return;
+		const judged = judgePath(path, link.uri);
+		if (!judged.ok) {
+			this.#close(link, judged.code, judged.detail);
+			return;
+		}
+		link.path = path;
+		this.#send(link, encodeFrame("path", { path: [...path] }));
 	}
 
 	async isLive(linkId: string): Promise<boolean> {
@@ -137,8 +181,11 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		this.#watch = null;
 		logLine("info", "peer_down", { peer: link.peer, agents: link.agents.size });
 		const heardAtMs = link.heardAtMs;
+		this.#tellOfProxy({
+			...{ proxy: link.peer, via: "", broughtBy: link.peer, isUp: false, heardHereMs: heardAtMs },
+		});
 		for (const agent of link.agents)
-			this.#inOrder(link, agent, 0, () =>
+			link.pending.add(agent, 0, () =>
 				this.env.AGENT_CHANNEL.getByName(agent).unlink({
 					agent,
 					via: link.peer,
@@ -154,6 +201,11 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		if (link === null || this.#closeIfExpired(link)) return;
 		if (Date.now() - link.heardAtMs > PEER_LIMITS.silentMsMax)
 			this.#close(link, "silent", `nothing was heard for ${PEER_LIMITS.silentMsMax} ms`);
+		// A notice may have crossed with the link itself.
+		else
+			this.#path()
+				.then((path) => this.pathChanged(path))
+				.catch((error: Error) => logLine("warning", "path_not_told", { peer: link.peer, detail: error.message }));
 	}
 
 	#closeIfExpired(link: Link): boolean {
@@ -166,35 +218,76 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		if (this.#link !== link || this.#closeIfExpired(link)) return;
 		link.heardAtMs = Date.now();
 		const frame = readMessage(message, PEER_LIMITS.messageBytesMax);
-		if (frame.ok) this.#take(link, frame.value, message as ArrayBuffer);
-		else this.#close(link, frame.code, frame.detail);
+		if (!frame.ok) this.#close(link, frame.code, frame.detail);
+		else if (link.pending.hasRoom((message as ArrayBuffer).byteLength))
+			this.#take(link, frame.value, message as ArrayBuffer);
+		else this.#closeForWindow(link);
+	}
+
+	#closeForWindow(link: Link): void {
+		this.#close(link, "window_exceeded", `more than ${PEER_LIMITS.pendingBytesMax} bytes are pending`);
 	}
 
 	#take(link: Link, { type, body }: Frame, message: ArrayBuffer): void {
 		if (type === "carrier") this.#takeCarrier(link, body);
 		else if (type === "agent_state")
-			this.#inOrder(link, body.agent, message.byteLength, () => this.#takeState(link, body));
+			link.pending.add(body.agent, message.byteLength, () => this.#takeState(link, body));
 		else if (type === "command_received") this.#takeCommandReceived(link, body);
-		// Said back, so that the proxy knows the link is alive.
-		else if (type === "heartbeat") this.#send(link, new Uint8Array(message));
-		else if (type === "reject")
-			logLine("warning", "peer_refused", { peer: link.peer, code: body.code, agent: body.agent });
+		else if (type === "heartbeat") this.#takeHeartbeat(link, body, new Uint8Array(message));
+		else if (type === "proxy_state") this.#takeProxyState(link, body);
+		else if (type === "reject") this.#takeRefusal(link, body);
 		else if (type === "bye") this.#ended(link);
 		else this.#close(link, "frame_unexpected", `${type} does not come from a proxy`);
 	}
 
-	/** Runs after whatever is still being done for the agent; a failure is told to the proxy, which sends everything again. */
-	#inOrder(link: Link, agent: string, bytes: number, work: () => Promise<void>): void {
-		link.pendingBytes += bytes;
-		const before = link.tails.get(agent) ?? Promise.resolve();
-		const tail = before.then(work).catch((error: Error) => {
-			logLine("warning", "channel_unavailable", { peer: link.peer, agent, detail: error.message });
-			this.#refuse(link, agent, CHANNEL_UNAVAILABLE, "the agent's channel did not answer");
+	/** A proxy refused something: a command of ours, or for good an item of an agent, which it keeps. */
+	#takeRefusal(link: Link, body: FrameBody<"reject">): void {
+		const { agent, code } = body;
+		const item = QuarantineStore.itemOfFrame(body, link.peer);
+		logLine("warning", "peer_refused", { peer: link.peer, code, agent, isKept: item !== null });
+		if (item === null || agent === undefined) return;
+		// In order: the proof of the agent may be being checked.
+		link.pending.add(agent, 0, async () => {
+			if (link.agents.has(agent)) await this.env.AGENT_CHANNEL.getByName(agent).quarantinedBelow(item);
+			else this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
 		});
-		link.tails.set(agent, tail);
-		void tail.then(() => {
-			link.pendingBytes -= bytes;
-			if (link.tails.get(agent) === tail) link.tails.delete(agent);
+	}
+
+	#takeHeartbeat(link: Link, { link: health }: FrameBody<"heartbeat">, message: Uint8Array): void {
+		// Said back, so that the proxy knows the link is alive.
+		this.#send(link, message);
+		const nowMs = Date.now();
+		const state = { proxy: link.peer, via: "", broughtBy: link.peer, isUp: true, heardHereMs: nowMs };
+		if (health === undefined) {
+			// It says only that it lives, and is heard all the same.
+			this.#tellOfProxy(state);
+			return;
+		}
+		link.clockSamples = addClockSample(link.clockSamples, nowMs - health.timeMs);
+		const clock = { offsetMs: clockOffsetOf(link.clockSamples), boundMs: health.roundTripMs ?? null };
+		this.#tellOfProxy({ ...state, clock, link: health });
+	}
+
+	#takeProxyState(link: Link, body: FrameBody<"proxy_state">): void {
+		const { proxy, via, isUp, ageMs, clockOffsetMs, clockBoundMs, link: health } = body;
+		if (!link.nested.has(proxy) && (proxy === link.peer || link.nested.size >= PEER_LIMITS.nestedMax)) {
+			logLine("warning", "proxy_state_refused", { peer: link.peer, proxy });
+			return;
+		}
+		link.nested.add(proxy);
+		this.#tellOfProxy({
+			...{ proxy, via, broughtBy: link.peer, isUp, heardHereMs: Date.now() - ageMs },
+			...(clockOffsetMs === undefined ? {} : { clock: { offsetMs: clockOffsetMs, boundMs: clockBoundMs ?? null } }),
+			...(health === undefined ? {} : { link: health }),
+		});
+	}
+
+	#tellOfProxy(state: ProxyState): void {
+		const watch: ProxyWatch | undefined =
+			this.env.FLEET_WATCH?.getByName(WATCH_NAME) ?? this.env.UPLINK?.getByName(UPLINK_NAME);
+		// The next heartbeat says it again.
+		watch?.proxyState(state).catch((error: Error) => {
+			logLine("warning", "proxy_not_told", { proxy: state.proxy, detail: error.message });
 		});
 	}
 
@@ -203,8 +296,9 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 	}
 
 	async #takeState(link: Link, state: FrameBody<"agent_state">): Promise<void> {
-		const { agent, proof, route: hellos, ...news } = state;
-		const report = { ...news, agent, via: link.peer, linkId: link.id };
+		const { agent, proof, route: hellos, ageMs, ...news } = state;
+		const heardHere = ageMs === undefined ? {} : { heardHereMs: Date.now() - ageMs };
+		const report = { ...news, ...heardHere, agent, via: link.peer, linkId: link.id };
 		const channel = this.env.AGENT_CHANNEL;
 		const nowMs = Date.now();
 		if (state.heardAtMs > nowMs + PEER_LIMITS.clockAheadMsMax) {
@@ -227,10 +321,16 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#refuse(link, agent, "proof_of_another", `the proof is of ${node.value.uri}`);
 			return;
 		}
+		if (!link.agents.has(agent) && link.agents.size >= PEER_LIMITS.agentsMax) {
+			this.#refuse(link, agent, "agents_max", `${PEER_LIMITS.agentsMax} agents are behind this proxy already`);
+			return;
+		}
 		const { uri: agentUri, signingKey, notAfterMs } = node.value;
 		const route = hellos === undefined ? ok(undefined) : await this.#routeOf(link, agentUri, hellos);
 		if (!route.ok) {
-			this.#refuse(link, agent, route.code, route.detail);
+			// A step of our own: what comes by this link has been here, and what goes by it would come back.
+			if (route.code === "path_cycle") this.#close(link, route.code, route.detail);
+			else this.#refuse(link, agent, route.code, route.detail);
 			return;
 		}
 		const known = route.value === undefined ? {} : { route: route.value };
@@ -243,7 +343,8 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		agentUri: string,
 		hellos: readonly Uint8Array[],
 	): Promise<Result<AgentRoute, RouteCode | "route_too_long">> {
-		const context = { agentUri, proxyUri: link.uri, root: this.#root, nowMs: Date.now() };
+		const selfUri = this.env.NODE_URI;
+		const context = { agentUri, proxyUri: link.uri, selfUri, root: this.#root, nowMs: Date.now() };
 		if (hellos.length >= ROUTE_LIMITS.hopsMax)
 			return fail("route_too_long", `more than ${ROUTE_LIMITS.hopsMax} steps with the one to this node`);
 		const steps = await verifyRoute(hellos, context);
@@ -257,8 +358,8 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#close(link, carried.code, carried.detail);
 			return;
 		}
-		if (link.pendingBytes + body.rawBytes > PEER_LIMITS.pendingBytesMax) {
-			this.#close(link, "window_exceeded", `more than ${PEER_LIMITS.pendingBytesMax} bytes are pending`);
+		if (!link.pending.hasRoom(body.rawBytes)) {
+			this.#closeForWindow(link);
 			return;
 		}
 		const byAgent = new Map<string, Uint8Array[]>();
@@ -269,7 +370,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		}
 		for (const [agent, batches] of byAgent) {
 			const bytes = batches.reduce((sum, batch) => sum + batch.length, 0);
-			this.#inOrder(link, agent, bytes, () => this.#ingest(link, agent, batches));
+			link.pending.add(agent, bytes, () => this.#ingest(link, agent, batches));
 		}
 	}
 
@@ -289,6 +390,6 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
 			return;
 		}
-		this.#inOrder(link, agent, 0, () => this.env.AGENT_CHANNEL.getByName(agent).commandReceived(commandId));
+		link.pending.add(agent, 0, () => this.env.AGENT_CHANNEL.getByName(agent).commandReceived(commandId));
 	}
 }

@@ -3,8 +3,9 @@
  * host has already judged it: what does not fit is our own mistake and stops the object.
  */
 import { LANES, type Lane } from "#core/model/batch.ts";
+import { PARENT_LIMITS, type ParentTimes } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
-import { CHANNEL_LIMITS } from "./limits.ts";
+import { CHANNEL_LIMITS, DISK_LIMITS } from "./limits.ts";
 
 export interface FlowSettings {
 	/** Group-commit window of the bulk lane. */
@@ -18,6 +19,44 @@ export interface FlowSettings {
 export interface ProxySettings {
 	readonly fsync_interval_ms?: number;
 	readonly flow?: { readonly priorities?: readonly string[]; readonly compression?: string };
+	readonly failover?: { readonly probe_secs?: number; readonly stable_secs?: number };
+}
+
+/** When a preferred upstream is taken back. */
+export function readParentTimes(settings: ProxySettings | undefined): ParentTimes {
+	const probeMs = 1000 * (settings?.failover?.probe_secs ?? PARENT_LIMITS.probeSecs);
+	const stableMs = 1000 * (settings?.failover?.stable_secs ?? PARENT_LIMITS.stableSecs);
+	assertInvariant(probeMs > 0 && stableMs > 0, "failover.probe_secs and failover.stable_secs are above 0");
+	return { probeMs, stableMs };
+}
+
+/** Bounds of the box by lane. */
+export interface DiskSettings {
+	readonly usedPercentMax: Readonly<Record<Lane, number>>;
+	readonly waitingBytesMax: Readonly<Record<Lane, number>>;
+}
+
+type PerLane = { readonly [lane in Lane]?: number };
+
+/** The `DISK` binding as the host writes it (the `disk` section of the configuration). */
+export interface DiskBinding {
+	readonly used_percent_max?: PerLane;
+	readonly waiting_bytes_max?: PerLane;
+}
+
+export function readDiskSettings(binding: DiskBinding | undefined): DiskSettings {
+	const usedPercentMax = { ...DISK_LIMITS.usedPercentMax, ...binding?.used_percent_max };
+	const waitingBytesMax = { ...DISK_LIMITS.waitingBytesMax, ...binding?.waiting_bytes_max };
+	const { bulk, alert, trace } = usedPercentMax;
+	assertInvariant(
+		0 < bulk && bulk <= alert && alert <= trace && trace <= 100,
+		"disk.used_percent_max rises from bulk over alert to trace, within 100",
+	);
+	assertInvariant(
+		LANES.every((lane) => Number.isSafeInteger(waitingBytesMax[lane]) && waitingBytesMax[lane] > 0),
+		"disk.waiting_bytes_max is a count of bytes for each lane",
+	);
+	return { usedPercentMax, waitingBytesMax };
 }
 
 export function readFlowSettings(settings: ProxySettings | undefined): FlowSettings {

@@ -8,7 +8,7 @@ import { equalBytes } from "#core/bytes/bytes.ts";
 import { LANES } from "#core/model/batch.ts";
 import { backoffMs } from "./backoff.ts";
 import type { ChannelStore, StoredRow } from "./channel-store.ts";
-import type { StoreDrain, StreamCustody } from "./drain.ts";
+import type { ChannelAlarm, StoreDrain, StreamCustody } from "./drain.ts";
 import type { Acknowledged } from "./faces.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
@@ -19,6 +19,8 @@ const BOUNDS = { bytesMax: CHANNEL_LIMITS.deliverBytesMax, batchesMax: CHANNEL_L
 export interface PumpParts {
 	readonly store: ChannelStore;
 	readonly drain: StoreDrain;
+	/** Alarms that are kept elsewhere, each with what marks it as told. */
+	readonly news: () => readonly { alarm: Omit<ChannelAlarm, "agent">; done: () => void }[];
 	readonly transaction: <T>(write: () => T) => T;
 	/** Asks to be kicked again at a time, also after a crash. */
 	readonly wakeAt: (atMs: number) => void;
@@ -38,6 +40,7 @@ export class StorePump {
 	#isKicked = false;
 	#failures = 0;
 	#notBeforeMs = 0;
+	#isBacklogTold = false;
 
 	constructor(parts: PumpParts) {
 		this.#parts = parts;
@@ -68,6 +71,7 @@ export class StorePump {
 			this.#notBeforeMs = Date.now() + backoffMs(BACKOFF, this.#failures, Math.random());
 			this.#parts.wakeAt(this.#notBeforeMs);
 			logLine("warning", "drain_unavailable", { agent, failures: this.#failures, detail: (error as Error).message });
+			this.#tellBacklog(agent);
 		} finally {
 			this.#running = null;
 		}
@@ -81,6 +85,7 @@ export class StorePump {
 			const delivered = await this.#parts.drain.deliver(agent, (rows[0] as StoredRow).signingKey, rows);
 			if (!delivered.ok) throw new Error(delivered.detail);
 			this.#free(rows, delivered.value.custody);
+			this.#tellBacklog(agent);
 		}
 	}
 
@@ -102,5 +107,20 @@ export class StorePump {
 			await this.#parts.drain.onAlarm({ agent, code, detail, evidence });
 			this.#parts.store.removeAlarm(row);
 		}
+		for (const { alarm, done } of this.#parts.news()) {
+			await this.#parts.drain.onAlarm({ agent, ...alarm });
+			done();
+		}
+	}
+
+	/** Says how much waits when that is worth saying, and once when nothing does any more. */
+	#tellBacklog(agent: string): void {
+		const depths = this.#parts.store.depths();
+		const oldestMs = Math.min(...LANES.map((lane) => depths[lane].oldestMs ?? Number.POSITIVE_INFINITY));
+		const isBehind = Date.now() - oldestMs > CHANNEL_LIMITS.backlogToldMs;
+		const isEmpty = LANES.every((lane) => depths[lane].batches === 0);
+		if (!isBehind && !(isEmpty && this.#isBacklogTold)) return;
+		this.#isBacklogTold = !isEmpty;
+		this.#parts.drain.onBacklog?.(agent, depths);
 	}
 }

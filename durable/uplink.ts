@@ -1,5 +1,5 @@
 /**
- * Uplink: a proxy's one link to its upstream. It pulls waiting batches from the AgentChannels, most urgent lane first, packs them
+ * Uplink: a proxy's one link upwards (`ways-up.ts` chooses to whom). It pulls waiting batches from the AgentChannels, most urgent lane first, packs them
  * into carriers under a window of unacknowledged bytes, and hands receipts, refusals, commands and trust documents back to the
  * channels. Guarantees that after a crash every backlog is found again (agents are registered on disk before their first
  * acknowledgement) and that its memory is bounded by the window, not by the backlog. It never keeps a batch: the channels do.
@@ -8,13 +8,15 @@ import { DurableObject } from "cloudflare:workers";
 import { bytesOfBase64 } from "#core/bytes/bytes.ts";
 import { decodeAs } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
-import { agentStatusShape } from "#core/identity/hello.ts";
+import { agentStatusShape, PROTOCOL_VERSION } from "#core/identity/hello.ts";
+import { type NodeName, nodeUri, parseNodeUri } from "#core/identity/node-uri.ts";
 import { routeShape } from "#core/identity/route.ts";
-import { encodeFrame, type Frame } from "#core/protocol/index.ts";
+import { LANES } from "#core/model/batch.ts";
+import { encodeFrame, type Frame, LINK_LIMITS, type LinkHealth } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import { AgentRegistry } from "./agent-registry.ts";
-import { backoffMs } from "./backoff.ts";
 import { CarrierPump } from "./carrier-pump.ts";
+import type { QuarantinedItem } from "./drain.ts";
 import {
 	type AgentChannelFace,
 	type AgentNews,
@@ -22,135 +24,132 @@ import {
 	type LaneDepths,
 	type Namespace,
 	type PeerLinkFace,
+	type ProxyState,
 	type UplinkFace,
 	type UplinkHealth,
 } from "./faces.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
+import { LinkMeter } from "./link-meter.ts";
 import { logLine } from "./log.ts";
-import { type FlowSettings, type ProxySettings, readFlowSettings } from "./settings.ts";
+import { NestedProxies } from "./nested-proxies.ts";
+import { QuarantineStore } from "./quarantine.ts";
+import { type FlowSettings, type ProxySettings, readFlowSettings, readParentTimes } from "./settings.ts";
+import { type Stranger, Strangers } from "./strangers.ts";
 import { TrustChain } from "./trust-chain.ts";
 import { UplinkStore } from "./uplink-store.ts";
-import { type Upstream, UpstreamLink } from "./upstream-link.ts";
+import type { Upstream } from "./upstream-link.ts";
+import { WaysUp } from "./ways-up.ts";
 
 export interface UplinkEnv {
 	readonly PROXY?: ProxySettings;
 	readonly NODE_URI: string;
+	/** Version of this build, told upstream. */
+	readonly SOFTWARE_VERSION?: string;
 	/** `nodeProofShape`, base64. */
 	readonly NODE_PROOF: string;
 	/** The signed trust document version 0 that this node was enrolled with, base64. */
 	readonly GENESIS: string;
 	/** 32 bytes, base64. */
 	readonly SIGNING_SEED: string;
-	readonly UPSTREAM: Upstream["service"];
-	readonly UPSTREAM_URI: string;
-	readonly UPSTREAM_HOST: string;
+	/** In order of preference; `binding` names the service in this environment. */
+	readonly UPSTREAMS: readonly { readonly binding: string; readonly uri: string; readonly host: string }[];
 	readonly AGENT_CHANNEL: Namespace<AgentChannelFace>;
 	readonly PEER_LINK?: Namespace<PeerLinkFace>;
 }
 
-const BACKOFF = { firstMs: UPLINK_LIMITS.connectBackoffMs, longestMs: UPLINK_LIMITS.connectBackoffMsMax };
-
-function upstreamOf(env: UplinkEnv): Upstream {
-	assertInvariant(env.UPSTREAM_URI !== env.NODE_URI, "a node is not its own upstream");
+function upstreamsOf(env: UplinkEnv): Upstream[] {
 	const proof = decodeAs(nodeProofShape, bytesOfBase64(env.NODE_PROOF) ?? new Uint8Array());
 	assertInvariant(proof.ok, "NODE_PROOF does not read");
 	const seed = bytesOfBase64(env.SIGNING_SEED);
 	assertInvariant(seed?.length === 32, "SIGNING_SEED is not 32 bytes of base64");
-	return { service: env.UPSTREAM, host: env.UPSTREAM_HOST, uri: env.UPSTREAM_URI, proof: proof.value, seed };
+	return env.UPSTREAMS.map(({ binding, uri, host }) => {
+		const service = (env as unknown as Record<string, Upstream["service"] | undefined>)[binding];
+		assertInvariant(service !== undefined, `${binding} is not bound`);
+		return { service, host, uri, proof: proof.value, seed };
+	});
 }
 
 export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	readonly #store: UplinkStore;
 	readonly #trust: TrustChain;
-	readonly #upstream: Upstream;
+	readonly #ways: WaysUp;
+	readonly #self: NodeName;
 	readonly #settings: FlowSettings;
 	readonly #registry: AgentRegistry;
 	readonly #pump: CarrierPump;
-	#link: UpstreamLink | null = null;
-	/** True from `welcome` on. */
-	#isUp = false;
-	#isConnecting = false;
-	#failures = 0;
-	#sinceMs = Date.now();
-	#lastError: string | null = null;
+	readonly #meter = new LinkMeter();
+	readonly #strangers = new Strangers();
+	readonly #nested = new NestedProxies();
 	#stateTimer: ReturnType<typeof setTimeout> | null = null;
 
 	constructor(ctx: DurableObjectState, env: UplinkEnv) {
 		super(ctx, env);
 		this.#store = new UplinkStore(ctx.storage.sql);
 		this.#trust = new TrustChain(this.#store, env.GENESIS);
-		this.#upstream = upstreamOf(env);
+		const self = parseNodeUri(env.NODE_URI);
+		assertInvariant(self.ok, "NODE_URI comes from the host, which checked it");
+		this.#self = self.value;
 		this.#settings = readFlowSettings(env.PROXY);
 		this.#registry = new AgentRegistry(this.#store.agents());
 		this.#pump = new CarrierPump({
 			settings: this.#settings,
 			registry: this.#registry,
 			channelOf: (agent) => env.AGENT_CHANNEL.getByName(agent),
-			send: (frame) => this.#isUp && this.#link?.send(frame) === true,
+			send: (frame) => this.#ways.send(frame),
 			onDrained: (agent) => this.#store.forget(agent),
 			onBroken: (error) => {
 				logLine("error", "pump_broken", { detail: error.message, stack: error.stack });
-				this.#link?.close("pump_broken", "the proxy could not send on");
+				this.#ways.close("pump_broken", "the proxy could not send on");
 			},
+		});
+		this.#ways = new WaysUp({
+			upstreams: upstreamsOf(env),
+			selfUri: env.NODE_URI,
+			times: readParentTimes(env.PROXY),
+			onWelcome: ({ trust }) => this.#welcome(trust),
+			onFrame: (frame) => this.#take(frame),
+			onFlow: (isFlowing) => this.#flow(isFlowing),
+			onPath: (path) => this.#tellPath(path),
 		});
 		// Floating on purpose: the first tick is set whatever else happens.
 		void ctx.storage.setAlarm(Date.now() + UPLINK_LIMITS.tickMs);
-		this.#connect();
+		this.#ways.connect();
 	}
 
 	// ── the link ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-	#connect(): void {
-		if (this.#isConnecting || this.#link !== null) return;
-		this.#isConnecting = true;
-		const events = {
-			onFrame: (frame: Frame) => this.#take(frame),
-			onClosed: (reason: string) => this.#closed(reason),
-		};
-		void UpstreamLink.open(this.#upstream, events).then((opened) => {
-			this.#isConnecting = false;
-			if (opened.ok) this.#link = opened.value;
-			if (opened.ok && !opened.value.isOpen) this.#closed("closed before the welcome");
-			if (!opened.ok) this.#closed(`${opened.code}: ${opened.detail}`);
-		});
+	#welcome(trust: readonly Uint8Array[]): void {
+		this.#meter.welcomed();
+		this.#takeTrust(trust);
+		// Upstream learns our clock before it hears the first time by it.
+		this.#sayHealth(Date.now());
+		this.#nested.resend();
 	}
 
-	#closed(reason: string): void {
-		if (this.#isUp) this.#sinceMs = Date.now();
-		this.#link = null;
-		this.#isUp = false;
-		this.#lastError = reason;
-		this.#failures++;
-		this.#pump.stop();
-		const waitMs = backoffMs(BACKOFF, this.#failures, Math.random());
-		logLine("warning", "uplink_down", { upstream: this.#upstream.uri, reason, failures: this.#failures, waitMs });
-		setTimeout(() => this.#connect(), waitMs);
-	}
-
-	#take(frame: Frame): void {
-		const { type, body } = frame;
-		if (!this.#isUp && type !== "welcome") {
-			this.#link?.close("frame_unexpected", `${type} before the welcome`);
-			return;
-		}
-		if (type === "welcome") this.#welcome(body.trust);
-		else if (type === "trust") this.#takeTrust(body.documents);
+	#take({ type, body }: Frame): void {
+		if (type === "trust") this.#takeTrust(body.documents);
 		else if (type === "receipt") this.#pump.acknowledged(body);
 		else if (type === "reject") this.#refused(body);
 		else if (type === "command") this.#command(body);
-		else if (type !== "heartbeat") this.#link?.close("frame_unexpected", `${type} does not come from upstream`);
+		else if (type === "heartbeat") this.#meter.answered(Date.now());
+		else this.#ways.close("frame_unexpected", `${type} does not come from upstream`);
 	}
 
-	#welcome(trust: readonly Uint8Array[]): void {
-		this.#isUp = true;
-		this.#failures = 0;
-		this.#sinceMs = Date.now();
-		logLine("info", "uplink_up", { upstream: this.#upstream.uri, agents: this.#registry.size });
-		this.#takeTrust(trust);
+	#flow(isFlowing: boolean): void {
+		if (!isFlowing) {
+			this.#pump.stop();
+			return;
+		}
 		// Proofs go first: upstream addresses no channel for an agent it has not seen proved.
 		for (const news of this.#registry.everyone()) this.#sendState(news);
 		this.#flushStates();
 		this.#pump.start();
+	}
+
+	#tellPath(path: readonly string[]): void {
+		for (const { id } of this.#store.peers())
+			if (this.env.PEER_LINK !== undefined)
+				this.#tell("path_not_told", this.env.PEER_LINK.getByName(id).pathChanged(path));
 	}
 
 	#refused(body: Extract<Frame, { type: "reject" }>["body"]): void {
@@ -163,7 +162,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	#command(body: Extract<Frame, { type: "command" }>["body"]): void {
 		const { agent, commandId, envelope, expiresAtMs } = body;
-		const refuse = (code: string, detail: string) => this.#link?.send(encodeFrame("reject", { agent, code, detail }));
+		const refuse = (code: string, detail: string) => this.#ways.send(encodeFrame("reject", { agent, code, detail }));
 		if (!this.#registry.has(agent)) {
 			refuse("agent_unknown", "the agent is not behind this proxy");
 			return;
@@ -200,27 +199,52 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	// ── news of agents ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 	async register(news: AgentNews): Promise<readonly Uint8Array[]> {
+		if (!this.#registry.hasRoomFor(news.agent))
+			throw new Error(`agents_max: ${UPLINK_LIMITS.agentsMax} agents are at this proxy already`);
 		this.#store.register(news);
 		this.#registry.arrived(news);
-		if (this.#isUp) this.#sendState(news);
+		this.#strangers.admitted(nodeUri({ ...this.#self, role: "agent", id: news.agent }));
+		if (this.#ways.isFlowing) this.#sendState(news);
 		return this.#trust.documents();
 	}
 
 	async agentState(state: Parameters<UplinkFace["agentState"]>[0]): Promise<void> {
 		if (!state.isUp) this.#store.markHeard(state.agent, state.heardAtMs);
 		this.#registry.note(state);
-		this.#stateTimer ??= setTimeout(() => this.#flushStates(), UPLINK_LIMITS.stateIntervalMs);
+		this.#flushSoon();
 		if (!state.isUp) this.#pump.kick();
 	}
 
 	#flushStates(): void {
 		if (this.#stateTimer !== null) clearTimeout(this.#stateTimer);
 		this.#stateTimer = null;
-		if (!this.#isUp) return;
-		for (const news of this.#registry.takeNoted()) {
-			this.#link?.send(encodeFrame("agent_state", news));
+		if (!this.#ways.isFlowing) return;
+		const nowMs = Date.now();
+		for (const news of this.#registry.takeNoted(nowMs, UPLINK_LIMITS.healthIntervalMs)) {
+			const { heardHereMs, ...told } = news;
+			const age = heardHereMs === undefined ? {} : { ageMs: Math.max(0, nowMs - heardHereMs) };
+			this.#ways.send(encodeFrame("agent_state", { ...told, ...age }));
 			this.#pump.forgetDrained(news.agent);
 		}
+		for (const frame of this.#nested.take(nowMs)) this.#ways.send(encodeFrame("proxy_state", frame));
+		if (this.#registry.hasNoted) this.#flushSoon();
+	}
+
+	#flushSoon(): void {
+		this.#stateTimer ??= setTimeout(() => this.#flushStates(), UPLINK_LIMITS.stateIntervalMs);
+	}
+
+	async proxyState(state: ProxyState): Promise<void> {
+		if (!this.#nested.note({ ...state, via: state.via === "" ? this.#self.id : state.via })) {
+			logLine("warning", "proxy_not_told", { proxy: state.proxy, detail: "too many proxies below this one" });
+			return;
+		}
+		this.#strangers.admitted(nodeUri({ ...this.#self, id: state.proxy }));
+		this.#flushSoon();
+	}
+
+	async strangerCame(stranger: Stranger): Promise<void> {
+		this.#strangers.came(stranger);
 	}
 
 	#sendState(news: AgentNews): void {
@@ -234,7 +258,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 			...(status?.ok ? { status: status.value } : {}),
 			...(route.value.length > 0 ? { route: route.value } : {}),
 		};
-		this.#link?.send(encodeFrame("agent_state", { agent, isUp, heardAtMs, proof: proof.value, ...known }));
+		this.#ways.send(encodeFrame("agent_state", { agent, isUp, heardAtMs, proof: proof.value, ...known }));
 	}
 
 	async backlog(agent: string, depths: LaneDepths): Promise<void> {
@@ -243,12 +267,21 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	async commandReceived(agent: string, commandId: Uint8Array): Promise<void> {
 		// Lost when the link is down: upstream sends the command again and the agent answers again.
-		if (this.#isUp) this.#link?.send(encodeFrame("command_received", { agent, commandId }));
+		this.#ways.send(encodeFrame("command_received", { agent, commandId }));
+	}
+
+	async quarantined(agent: string, items: readonly QuarantinedItem[]): Promise<boolean> {
+		const hop = this.env.NODE_URI.slice(this.env.NODE_URI.lastIndexOf("/") + 1);
+		return items.every((item) => this.#ways.send(encodeFrame("reject", QuarantineStore.frameOf(agent, item, hop))));
 	}
 
 	async joinPeer(peer: string): Promise<readonly Uint8Array[]> {
 		this.#store.joinPeer(peer, Date.now());
 		return this.#trust.documents();
+	}
+
+	async path(): Promise<readonly string[]> {
+		return this.#ways.path;
 	}
 
 	// ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -272,20 +305,36 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	/** Says that we live, and drops a link that says nothing back. */
 	#beat(nowMs: number): void {
-		if (this.#link === null) {
-			this.#connect();
-			return;
-		}
-		if (nowMs - this.#link.heardAtMs > UPLINK_LIMITS.silentMsMax) {
-			this.#link.close("silent", "nothing was heard");
-			return;
-		}
+		this.#ways.check(nowMs);
+		this.#sayHealth(nowMs);
+	}
+
+	#sayHealth(nowMs: number): void {
 		const { walBytes, lagMs } = this.#load(nowMs);
 		const health = {
 			...{ timeMs: nowMs, streams: [], outboxBytes: walBytes, oldestUnackedMs: lagMs },
 			...{ rssBytes: 0, eventCount: 0, gapCount: 0 },
 		};
-		if (this.#isUp) this.#link.send(encodeFrame("heartbeat", { health }));
+		if (this.#ways.send(encodeFrame("heartbeat", { health, link: this.#linkHealth(nowMs) }))) this.#meter.asked(nowMs);
+	}
+
+	#linkHealth(nowMs: number): LinkHealth {
+		const { lanes } = this.#load(nowMs);
+		const { reconnects, roundTripMs } = this.#meter;
+		const { upstream, sinceMs, lastError } = this.#ways.health();
+		return {
+			...{ timeMs: nowMs, upstream, sinceMs, reconnects },
+			...(lastError === null ? {} : { lastError: lastError.slice(0, LINK_LIMITS.lastErrorCharsMax) }),
+			...(roundTripMs === null ? {} : { roundTripMs }),
+			lanes: LANES.filter((lane) => lanes[lane].batches > 0).map((lane) => {
+				const { batches, bytes, oldestMs } = lanes[lane];
+				return { lane, batches, bytes, oldestAgeMs: Math.max(0, nowMs - (oldestMs ?? nowMs)) };
+			}),
+			...{ unackedBytes: this.#pump.unackedBytes, windowBytes: UPLINK_LIMITS.windowBytesMax },
+			...{ agents: this.#registry.size, agentsUp: this.#registry.agentsUp().length },
+			softwareVersion: (this.env.SOFTWARE_VERSION ?? "").slice(0, 32),
+			strangers: this.#strangers.list(nowMs),
+		};
 	}
 
 	#load(nowMs: number): { lanes: LaneDepths; walBytes: number; lagMs: number } {
@@ -297,16 +346,19 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	async health(): Promise<UplinkHealth> {
 		const nowMs = Date.now();
-		if (this.#link === null) this.#connect();
+		this.#ways.connect();
 		return {
-			isUp: this.#isUp,
-			upstream: this.#upstream.uri,
-			sinceMs: this.#sinceMs,
-			lastError: this.#lastError,
+			...this.#ways.health(),
 			agents: this.#registry.size,
 			agentsUp: this.#registry.agentsUp().length,
 			...this.#load(nowMs),
 			unackedBytes: this.#pump.unackedBytes,
+			windowBytes: UPLINK_LIMITS.windowBytesMax,
+			reconnects: this.#meter.reconnects,
+			roundTripMs: this.#meter.roundTripMs,
+			strangers: this.#strangers.list(nowMs),
+			protocol: PROTOCOL_VERSION,
+			timeMs: nowMs,
 		};
 	}
 }

@@ -3,9 +3,11 @@
  * to reach, and that whatever is wrong has a name. One object is one connection; it never reconnects itself.
  */
 import { base64Of, bytesOfHex } from "#core/bytes/bytes.ts";
+import { type CborValue, readAs } from "#core/codec/index.ts";
 import type { NodeProof } from "#core/identity/binding.ts";
-import { HELLO_HEADER, LINK_PATHS, LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
+import { HELLO_HEADER, LINK_PATHS, LINK_SUBPROTOCOL, PEER_CHALLENGE_SEARCH } from "#core/identity/challenge.ts";
 import { PROTOCOL_VERSION, signHello } from "#core/identity/hello.ts";
+import { type PathCode, pathShape } from "#core/identity/path.ts";
 import { encodeFrame, type Frame } from "#core/protocol/index.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { sha256 } from "#crypto";
@@ -22,16 +24,33 @@ export interface Upstream {
 	readonly seed: Uint8Array;
 }
 
-export type ConnectCode = "upstream_unreachable" | "upstream_wrong_server" | "upstream_refused" | "upstream_malformed";
+export type ConnectCode =
+	| "upstream_unreachable"
+	| "upstream_wrong_server"
+	| "upstream_refused"
+	| "upstream_malformed"
+	/** It speaks another version of the protocol. */
+	| "upstream_protocol"
+	| PathCode;
 
 export interface LinkEvents {
+	/** The path that the challenge names, before the hello: a refusal ends the try. */
+	readonly onPath: (path: readonly string[]) => Result<true, PathCode>;
 	readonly onFrame: (frame: Frame) => void;
 	/** Called once, whatever ended the link. */
 	readonly onClosed: (reason: string) => void;
 }
 
-async function askChallenge(upstream: Upstream, signal: AbortSignal): Promise<Result<Uint8Array, ConnectCode>> {
-	const response = await upstream.service.fetch(`https://${upstream.host}${LINK_PATHS.challenge}`, { signal });
+interface Challenge {
+	readonly nonce: Uint8Array;
+	readonly protocol: number;
+	/** What we would have above us. */
+	readonly path: readonly string[];
+}
+
+async function askChallenge(upstream: Upstream, signal: AbortSignal): Promise<Result<Challenge, ConnectCode>> {
+	const url = `https://${upstream.host}${LINK_PATHS.challenge}${PEER_CHALLENGE_SEARCH}`;
+	const response = await upstream.service.fetch(url, { signal });
 	const body = new Uint8Array(await response.arrayBuffer());
 	if (response.status !== 200) return fail("upstream_refused", `the challenge answered ${response.status}`);
 	if (body.length > UPLINK_LIMITS.challengeBytesMax) return fail("upstream_malformed", "the challenge is too long");
@@ -39,23 +58,31 @@ async function askChallenge(upstream: Upstream, signal: AbortSignal): Promise<Re
 	if (answer === null) return fail("upstream_malformed", "the challenge does not read");
 	if (answer.serverUri !== upstream.uri)
 		return fail("upstream_wrong_server", `${answer.serverUri} answered, ${upstream.uri} was meant`);
-	return ok(answer.nonce);
+	return ok(answer);
 }
 
-function parseChallenge(text: string): { nonce: Uint8Array; serverUri: string } | null {
+function parseChallenge(text: string): (Challenge & { serverUri: string }) | null {
 	try {
-		const { nonce, serverUri } = JSON.parse(text) as { nonce?: unknown; serverUri?: unknown };
+		const { nonce, serverUri, protocol, path = [serverUri] } = JSON.parse(text) as Record<string, unknown>;
 		const bytes = typeof nonce === "string" ? bytesOfHex(nonce) : null;
-		return bytes !== null && typeof serverUri === "string" ? { nonce: bytes, serverUri } : null;
+		const above = readAs(pathShape, path as CborValue);
+		if (bytes === null || typeof serverUri !== "string" || !above.ok || !Number.isSafeInteger(protocol)) return null;
+		return { nonce: bytes, serverUri, protocol: protocol as number, path: above.value };
 	} catch {
 		// Not JSON: the caller names it.
 		return null;
 	}
 }
 
+/** The server's own word for a refusal, where it is one that the log and the health must name. */
+function refusalOf(status: number, problem: string): Result<never, ConnectCode> {
+	const code = /"code":"(path_cycle|path_too_long)"/.exec(problem)?.[1] as PathCode | undefined;
+	return fail(code ?? "upstream_refused", `the link was refused with ${status}: ${problem}`);
+}
+
 async function upgrade(
 	upstream: Upstream,
-	nonce: Uint8Array,
+	{ nonce, protocol, path }: Challenge,
 	signal: AbortSignal,
 ): Promise<Result<WebSocket, ConnectCode>> {
 	const payload = {
@@ -66,6 +93,7 @@ async function upgrade(
 		certFingerprint: sha256(upstream.proof.chain[0] ?? new Uint8Array()),
 		timeMs: Date.now(),
 		streams: [],
+		path: [...path],
 	};
 	const headers = {
 		upgrade: "websocket",
@@ -75,8 +103,27 @@ async function upgrade(
 	const response = await upstream.service.fetch(`https://${upstream.host}${LINK_PATHS.peer}`, { headers, signal });
 	const socket = response.webSocket;
 	if (socket !== null && socket !== undefined) return ok(socket);
-	const problem = (await response.text()).slice(0, 300);
-	return fail("upstream_refused", `the link was refused with ${response.status}: ${problem}`);
+	const problem = (await response.text()).slice(0, 400);
+	// The hello was shown all the same: so the server knows, too, who was forgotten when the other was changed.
+	if (protocol !== PROTOCOL_VERSION)
+		return fail("upstream_protocol", `the upstream speaks protocol ${protocol}, this node ${PROTOCOL_VERSION}`);
+	return refusalOf(response.status, problem);
+}
+
+async function within<T>(
+	timeoutMs: number,
+	ask: (signal: AbortSignal) => Promise<Result<T, ConnectCode>>,
+): Promise<Result<T, ConnectCode>> {
+	const abort = new AbortController();
+	// Taken back once the answer is there: an aborted request would take its WebSocket with it.
+	const timer = setTimeout(() => abort.abort(new Error("no answer in time")), timeoutMs);
+	try {
+		return await ask(abort.signal);
+	} catch (error) {
+		return fail("upstream_unreachable", (error as Error).message);
+	} finally {
+		clearTimeout(timer);
+	}
 }
 
 export class UpstreamLink {
@@ -97,20 +144,23 @@ export class UpstreamLink {
 		socket.accept();
 	}
 
-	static async open(upstream: Upstream, events: LinkEvents): Promise<Result<UpstreamLink, ConnectCode>> {
-		const abort = new AbortController();
-		// Taken back once the link stands: an aborted request would take its WebSocket with it.
-		const timer = setTimeout(() => abort.abort(new Error("no answer in time")), UPLINK_LIMITS.connectTimeoutMs);
-		try {
-			const nonce = await askChallenge(upstream, abort.signal);
-			if (!nonce.ok) return nonce;
-			const socket = await upgrade(upstream, nonce.value, abort.signal);
+	static open(upstream: Upstream, events: LinkEvents, timeoutMs: number): Promise<Result<UpstreamLink, ConnectCode>> {
+		return within(timeoutMs, async (signal) => {
+			const challenge = await askChallenge(upstream, signal);
+			if (!challenge.ok) return challenge;
+			const path = events.onPath(challenge.value.path);
+			if (!path.ok) return path;
+			const socket = await upgrade(upstream, challenge.value, signal);
 			return socket.ok ? ok(new UpstreamLink(socket.value, events)) : socket;
-		} catch (error) {
-			return fail("upstream_unreachable", (error as Error).message);
-		} finally {
-			clearTimeout(timer);
-		}
+		});
+	}
+
+	/** Whether it answers, and the path that it would give. */
+	static probe(upstream: Upstream, timeoutMs: number): Promise<Result<readonly string[], ConnectCode>> {
+		return within(timeoutMs, async (signal) => {
+			const challenge = await askChallenge(upstream, signal);
+			return challenge.ok ? ok(challenge.value.path) : challenge;
+		});
 	}
 
 	get isOpen(): boolean {

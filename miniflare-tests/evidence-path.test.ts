@@ -121,6 +121,23 @@ test("a batch sent twice is receipted twice and stored once", async () => {
 	link.close();
 });
 
+interface SetAside {
+	readonly cause: string;
+	readonly hop: string;
+	readonly seq?: number;
+	readonly bytesKept: number;
+}
+
+/** What the Security Center was told that hops keep for a person. */
+const untilSetAside = async (count: number) =>
+	(
+		await until(
+			`${count} items set aside`,
+			() => enclave.center<{ setAside: SetAside[] }>("/recorded"),
+			({ setAside }) => setAside.length >= count,
+		)
+	).setAside;
+
 test("forged, foreign and torn batches are refused by name and the good ones around them are stored", async () => {
 	const link = await TestLink.open(proxy, web01);
 	const stream = new TestStream(web01, "alert");
@@ -135,14 +152,32 @@ test("forged, foreign and torn batches are refused by name and the good ones aro
 	const changed = torn.bytes.slice();
 	changed[changed.length - 2] = (changed[changed.length - 2] as number) ^ 1;
 	sendBatch(link, { ...torn, bytes: changed });
+	await link.expect("reject", (body) => body.code === "batch_root_mismatch");
+	// A frame type and a body of one byte string that is too long for a batch.
+	const tooBig = new Uint8Array(1_500_010);
+	tooBig.set([0x82, 0x01, 0xa1, 0x01, 0x5a]);
+	new DataView(tooBig.buffer).setUint32(5, 1_500_001);
+	link.sendRaw(tooBig);
+	await link.expect("reject", (body) => body.code === "shape_mismatch");
 	sendBatch(link, stream.next());
 	const stored = await untilStored(stream, 2);
 	deepEqual(
 		stored.map((batch) => batch.seq),
 		[1, 2],
 	);
-	const stats = await enclave.center<{ quarantine: unknown[] }>("/stats", { agent: "web-01" });
-	equal(stats.quarantine.length, 0, "nothing bad went up");
+	const setAside = await untilSetAside(5);
+	deepEqual(
+		setAside.map(({ cause, hop, seq }) => [cause.replace(/^cbor_truncated$/, "unreadable"), hop, seq ?? null]),
+		[
+			["batch_signature_invalid", "px-1", 2],
+			["agent_mismatch", "px-1", 2],
+			["unreadable", "px-1", null],
+			["batch_root_mismatch", "px-1", 2],
+			["shape_mismatch", "px-1", null],
+		],
+		"the facts went up, the bytes stayed",
+	);
+	ok((setAside[4]?.bytesKept ?? 0) > 1_500_000);
 	link.close();
 });
 
@@ -194,6 +229,11 @@ test("a frame beyond the limit closes the link with its reason", async () => {
 	await link.expect("welcome");
 	link.sendRaw(new Uint8Array(1_500_000 + 65_537));
 	equal((await link.expect("bye")).code, "frame_too_large");
+	await until(
+		"the frame set aside",
+		() => untilSetAside(1),
+		(setAside) => setAside.some((item) => item.cause === "frame_too_large" && item.bytesKept === 1_500_000 + 65_537),
+	);
 	await until(
 		"the close",
 		() => link.isClosed,

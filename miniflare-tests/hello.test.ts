@@ -70,6 +70,21 @@ test("every refused hello has a name, and no refusal makes an object", async () 
 	equal(objectFiles(), 0);
 });
 
+test("an agent is admitted by the proxies that its certificate names, and by no other", async () => {
+	for (const [id, proxies, expected] of [
+		["assigned", ["px-2", "px-1"], "101"],
+		["elsewhere", ["px-2", "px-11"], "403 proxy_not_listed"],
+	] as const) {
+		const added = await addNode(enclave.pkiDir, { role: "agent", id, proxies }, Date.now());
+		ok(added.ok, JSON.stringify(added));
+		const agent = identityOf(id, added.value.paths);
+		const before = objectFiles();
+		const hello = helloOf(agent, await askNonce(proxy, agent), { serverUri: proxy.uri });
+		equal(await attempt(proxy, agent, { [HELLO_HEADER]: hello }), expected);
+		if (expected !== "101") equal(objectFiles(), before);
+	}
+});
+
 test("a nonce opens one link", async () => {
 	const hello = helloOf(web01, await nonceOf(), { serverUri: proxy.uri });
 	equal(await attempt(proxy, web01, { [HELLO_HEADER]: hello }), "101");

@@ -100,7 +100,46 @@ test("a proxy's own forgeries are refused one by one, and the agent's batches be
 		() => enclave.center<Recorded>("/recorded"),
 		(recorded) => recorded.alarms.length > 0,
 	);
+	const { setAside } = await until(
+		"what was refused",
+		() => enclave.center<{ setAside: { cause: string; hop: string; lane?: string }[] }>("/recorded"),
+		(recorded) => recorded.setAside.length >= 3,
+	);
+	deepEqual(
+		setAside.map(({ cause, hop, lane }) => [cause, hop, lane]),
+		[
+			["batch_signature_invalid", "", "alert"],
+			["agent_mismatch", "", "alert"],
+			["forked", "", "alert"],
+		],
+	);
 	deepEqual(alarms, [{ ...alarms[0], agent: "web-01", code: "forked", evidence: fork.bytes.length }]);
+	link.close();
+});
+
+test("what a proxy says that it keeps is told under its own name, and only of agents proved on its link", async () => {
+	const link = await openPeer();
+	const kept = { hop: "px-1", bytes: 5, atMs: Date.now() };
+	link.send("reject", { agent: "web-02", code: "batch_signature_invalid", detail: "made up", kept });
+	await link.expect("reject", (body) => body.agent === "web-02" && body.code === "agent_unproved");
+	link.send("agent_state", stateOf(web01));
+	link.send("reject", { agent: "web-01", code: "batch_signature_invalid", detail: "made up", kept });
+	link.send("reject", { agent: "web-01", code: "cbor_truncated", detail: "", kept: { ...kept, hop: "px-2/px-3" } });
+	const { setAside } = await until(
+		"both",
+		async () => ({
+			setAside: (await enclave.center<{ setAside: { agent: string; hop: string; bytesKept: number }[] }>("/recorded"))
+				.setAside,
+		}),
+		(recorded) => recorded.setAside.filter(({ hop }) => hop !== "").length >= 2,
+	);
+	deepEqual(
+		setAside.filter(({ hop }) => hop !== "").map(({ agent, hop, bytesKept }) => [agent, hop, bytesKept]),
+		[
+			["web-01", "px-2/?", 5],
+			["web-01", "px-2/px-3", 5],
+		],
+	);
 	link.close();
 });
 
@@ -236,6 +275,15 @@ test("an agent behind a proxy behind this one is believed by the hellos of both"
 	await untilVia("web-01", "px-2");
 	link.send("agent_state", { ...stateOf(web01), route: Array.from({ length: 8 }, () => route[0] as Uint8Array) });
 	await link.expect("reject", (body) => body.code === "route_too_long");
+	link.close();
+});
+
+test("a proxy that an agent's certificate does not name gets nothing of the agent's, though the agent signed a hello to it", async () => {
+	const added = await addNode(enclave.pkiDir, { role: "agent", id: "assigned", proxies: ["px-1"] }, Date.now());
+	ok(added.ok);
+	const link = await openPeer();
+	link.send("agent_state", stateOf(identityOf("assigned", added.value.paths)));
+	await link.expect("reject", (body) => body.agent === "assigned" && body.code === "proxy_not_listed");
 	link.close();
 });
 

@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 export const WORKERS = ["px", "sc"] as const;
@@ -12,10 +12,12 @@ export const WORKERS = ["px", "sc"] as const;
 export interface WorkerBuild {
 	readonly entryPoint: string;
 	readonly outfile: string;
+	/** Tests change what they build here; a release has none. */
+	readonly plugins?: Plugin[];
 }
 
 /** Bundles one entry point with the conditions that workerd runs under. Paths are relative to the project. */
-export async function bundleWorker({ entryPoint, outfile }: WorkerBuild): Promise<void> {
+export async function bundleWorker({ entryPoint, outfile, plugins = [] }: WorkerBuild): Promise<void> {
 	await build({
 		absWorkingDir: ROOT,
 		entryPoints: [entryPoint],
@@ -29,6 +31,7 @@ export async function bundleWorker({ entryPoint, outfile }: WorkerBuild): Promis
 		external: ["node:*", "cloudflare:*"],
 		sourcemap: "linked",
 		logLevel: "error",
+		plugins,
 	});
 }
 

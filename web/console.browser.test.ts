@@ -149,7 +149,7 @@ consoleTest("the fleet's ages go on, a silent host stands out, and a proxy shows
 	await heard.filter({ hasNotText: before }).waitFor();
 	assert.equal(await page.locator(`${at("heard-web-01")}.text-warn`).count(), 0);
 	assert.equal(await page.locator(`${at("heard-lab-09")}.text-warn`).count(), 1);
-	assert.match((await page.textContent(at("node-px-north"))) ?? "", /–.*relays only.*––/s);
+	assert.match((await page.textContent(at("node-px-north"))) ?? "", /up to date.*relays only.*––/s);
 });
 
 consoleTest("nothing is cut off at 1024 pixels", {}, async (page) => {
@@ -364,6 +364,9 @@ consoleTest(
 		assert.match((await page.textContent(at("hit-12"))) ?? "", /ss\\u\{202e\}h<b>\\u\{0007\}.*no time/s);
 		await page.click(at("nav-fleet"));
 		assert.match((await page.textContent(at("alarm-2"))) ?? "", /trace <img src=x onerror="[^>]*>\\u\{001b\}\[31m/);
+		const refused = (await page.textContent(at("quarantine-1"))) ?? "";
+		assert.match(refused, /db-01––<img src=x onerror="[^>]*>\\u\{001b\}\[31m.*at px-1\/ba\\u\{202e\}sh/s);
+		assert.equal(await page.locator(`${at("quarantine")} img`).count(), 0);
 		await openTrace(page);
 		assert.match((await page.textContent(".trace-reason")) ?? "", /routine\\0check<\/span><script>/);
 		await press(page, "/");
@@ -406,10 +409,36 @@ consoleTest("alarms stand below the fleet, counted, and come without a reload", 
 	await page.getByText("No alarms").waitFor();
 });
 
+consoleTest(
+	"what hops refused stands below the alarms: host, lane, number, cause, when and what is kept where",
+	{},
+	async (page) => {
+		await page.click(at("nav-fleet"));
+		await page.waitForSelector(at("quarantine"));
+		const text = (await page.textContent(at("quarantine-2"))) ?? "";
+		for (const part of [
+			"2026-11-22 12:32:24",
+			"web-01",
+			"bulk",
+			"1,041",
+			"6f2a91c04b7de835",
+			"batch_signature_invalid",
+			"the signature is not the agent's",
+			"at px-1",
+		])
+			assert.ok(text.includes(part), `${part} in ${text}`);
+		assert.deepEqual(await axeViolations(page), []);
+		fixture.setMode("empty");
+		fixture.tell({ kind: "alarm", agent: "db-01" });
+		await page.waitForSelector(at("quarantine-none"));
+	},
+);
+
 consoleTest("who has no role to read alarms is told which", { operator: "nora" }, async (page) => {
 	await page.click(at("nav-fleet"));
 	await page.waitForSelector(at("alarms-no-role"));
 	assert.equal(await page.locator(at("alarms")).count(), 0);
+	assert.equal(await page.locator(at("quarantine-none")).count(), 0);
 });
 
 consoleTest("empty and failing answers are said calmly, and a retry recovers", { mode: "empty" }, async (page) => {

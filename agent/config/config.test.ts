@@ -32,7 +32,7 @@ const refusal = (text: string) => {
 test("the seed's shape is read, with defaults for what it leaves out and paths beside the file", () => {
 	const config = parseConfig(GOOD, "/etc/daemoneye/agent.yaml");
 	assert.ok(config.ok);
-	assert.deepEqual(config.value.target, { host: "px-us-east-1a.local", port: 7443 });
+	assert.deepEqual(config.value.targets, [{ host: "px-us-east-1a.local", port: 7443 }]);
 	assert.deepEqual(config.value.tls, {
 		cert: "/etc/daemoneye/node.crt",
 		key: "/etc/daemoneye/node.key",
@@ -84,8 +84,21 @@ test("what is no YAML, doubled or longer than a page is refused", () => {
 	assert.match(refusal(`# ${"x".repeat(70_000)}`), /longer than/);
 });
 
+test("several proxies stand in order of preference, with the times of their return", () => {
+	const text = GOOD.replace("px-us-east-1a.local:7443", "[px-a:7443, px-b:7443]");
+	const config = parseConfig(`${text}  failover: {probe_secs: 5, stable_secs: 60}\n`, "a.yaml");
+	assert.ok(config.ok);
+	assert.deepEqual(config.value.targets, [
+		{ host: "px-a", port: 7443 },
+		{ host: "px-b", port: 7443 },
+	]);
+	assert.deepEqual(config.value.parentTimes, { probeMs: 5000, stableMs: 60_000 });
+	assert.match(refusal(GOOD.replace("px-us-east-1a.local:7443", "[px-a:1, px-a:1]")), /up to 8 different ones/);
+	assert.match(refusal(GOOD.replace("px-us-east-1a.local:7443", "[]")), /proxy_hint: must be one value or a list/);
+});
+
 test("an IPv6 address stands in brackets", () => {
 	const config = parseConfig(GOOD.replace("px-us-east-1a.local:7443", '"[::1]:7443"'), "a.yaml");
 	assert.ok(config.ok);
-	assert.deepEqual(config.value.target, { host: "::1", port: 7443 });
+	assert.deepEqual(config.value.targets, [{ host: "::1", port: 7443 }]);
 });

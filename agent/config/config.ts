@@ -10,12 +10,14 @@ import {
 	flagSetting,
 	groupSetting,
 	integerSetting,
+	oneOrMoreSetting,
 	type SettingOf,
 	splitHostPort,
 	textSetting,
 } from "#core/config/strict-tree.ts";
 import { type ConfigTextCode, readYaml } from "#core/config/yaml-text.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
+import { PARENT_LIMITS, type ParentTimes } from "#core/protocol/index.ts";
 import { ok, type Result } from "#core/result.ts";
 import type { CaptureConfig } from "../capture/collector.ts";
 import { AGENT_LIMITS } from "../limits.ts";
@@ -24,7 +26,10 @@ import type { LookBackLimits } from "../lookback/look-back.ts";
 import type { TraceCaps } from "../trace/traces.ts";
 
 export interface AgentConfig {
-	readonly target: LinkTarget;
+	/** Proxies in order of preference. */
+	readonly targets: readonly LinkTarget[];
+	/** When a preferred proxy is taken back. */
+	readonly parentTimes: ParentTimes;
 	readonly siteTag: string;
 	/** Paths, absolute. */
 	readonly tls: { readonly cert: string; readonly key: string; readonly ca: string };
@@ -48,7 +53,7 @@ const path = () => textSetting("the path of a file or directory");
 
 const configSetting = groupSetting({
 	agent: groupSetting({
-		proxy_hint: addressSetting("px-us-east-1a.local:7443"),
+		proxy_hint: oneOrMoreSetting(addressSetting("px-us-east-1a.local:7443"), PARENT_LIMITS.listMax),
 		site_tag: textSetting("a short name", /^[A-Za-z0-9._-]{1,64}$/, "default"),
 		tls: groupSetting({ cert: path(), key: path(), ca: path() }),
 		identity: groupSetting({ signing_key: path(), binding: path(), genesis: path(), root: path() }),
@@ -69,6 +74,13 @@ const configSetting = groupSetting({
 				// One core signs about 10,000 events a second; a trace must not take the host's.
 				events_per_sec_max: integerSetting({ min: 10, max: 100_000, fallback: 2000 }),
 				bytes_max: integerSetting({ min: 65_536, max: 2 ** 40, fallback: 536_870_912 }),
+			},
+			{ isOptional: true },
+		),
+		failover: groupSetting(
+			{
+				probe_secs: integerSetting({ min: 1, max: 3600, fallback: PARENT_LIMITS.probeSecs }),
+				stable_secs: integerSetting({ min: 1, max: 86_400, fallback: PARENT_LIMITS.stableSecs }),
 			},
 			{ isOptional: true },
 		),
@@ -97,10 +109,11 @@ const configSetting = groupSetting({
 });
 
 function configOf({ agent }: SettingOf<typeof configSetting>, directory: string): AgentConfig {
-	const { tls, identity, stream, trace, outbox, capture, look_back } = agent;
+	const { tls, identity, stream, trace, outbox, capture, look_back, failover } = agent;
 	const at = (file: string) => resolve(directory, file);
 	return {
-		target: splitHostPort(agent.proxy_hint),
+		targets: agent.proxy_hint.map(splitHostPort),
+		parentTimes: { probeMs: 1000 * failover.probe_secs, stableMs: 1000 * failover.stable_secs },
 		siteTag: agent.site_tag,
 		tls: { cert: at(tls.cert), key: at(tls.key), ca: at(tls.ca) },
 		identity: {

@@ -100,8 +100,8 @@ async function load(config: AgentConfig, nowMs: number): Promise<Result<LoadedId
 		return fail("identity_invalid", "agent.identity.signing_key is not the key of agent.identity.binding.");
 	const tlsKeys = checkTls(tls);
 	if (!tlsKeys.ok) return tlsKeys;
-	const { id: agent, enclave, certFingerprint, notAfterMs } = node.value;
-	const link: LinkIdentity = { agent, enclave, certFingerprint, chain, binding: binding.value, seed, root };
+	const { id: agent, enclave, certFingerprint, notAfterMs, proxies } = node.value;
+	const link: LinkIdentity = { agent, enclave, certFingerprint, chain, binding: binding.value, seed, root, proxies };
 	return ok({ link, tls, genesis, notAfterMs });
 }
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { ed25519Signer } from "#core/ledger/index.ts";
-import { encodeFrame } from "#core/protocol/index.ts";
+import { encodeFrame, ROOM_CODES } from "#core/protocol/index.ts";
 import { TestLedger } from "#core/testing/test-ledger.ts";
 import { HostClock } from "../clock.ts";
 import { parseConfig } from "../config/config.ts";
@@ -13,7 +14,6 @@ import { Lanes } from "../stream/lanes.ts";
 import { Hop, until } from "../testing/hop.ts";
 import { createLab, ENCLAVE, fileText, genesis, type Lab, LEDGER_ORIGIN, LEDGER_SEED } from "../testing/lab.ts";
 import { DISK, draftOf, Rig } from "../testing/rig.ts";
-import { Backoff } from "./backoff.ts";
 import { LedgerMemory } from "./ledger-memory.ts";
 import { Link } from "./link.ts";
 
@@ -26,12 +26,23 @@ interface Stage {
 	readonly codes: string[];
 }
 
+/** How long a preferred proxy must have answered here; each link wants up to twice that. */
+const STABLE_MS = 400;
+
+interface StageOptions {
+	/** What the agent's certificate names. */
+	readonly proxies?: readonly string[];
+	/** Ports of proxies that come after the stage's own in the list. */
+	readonly later?: (lab: Lab) => Promise<readonly number[]>;
+}
+
 /** A link over an outbox in memory, against a real server. */
 async function stage(
 	t: TestContext,
 	proxy?: (lab: Lab) => Promise<ConstructorParameters<typeof Hop>[0]>,
+	{ proxies, later }: StageOptions = {},
 ): Promise<Stage> {
-	const lab = await createLab();
+	const lab = await createLab(proxies);
 	const hop = new Hop(proxy === undefined ? lab.proxy : await proxy(lab));
 	await hop.listen();
 	const path = lab.config(hop.port);
@@ -58,7 +69,8 @@ async function stage(
 		onHeld: () => link.pump(),
 	});
 	const link: Link = new Link({
-		target: config.value.target,
+		targets: [...config.value.targets, ...((await later?.(lab)) ?? []).map((port) => ({ host: "127.0.0.1", port }))],
+		parentTimes: { probeMs: 50, stableMs: STABLE_MS },
 		tls: identity.value.tls,
 		identity: identity.value.link,
 		outbox,
@@ -100,6 +112,23 @@ function put(lanes: Lanes, lane: "trace" | "bulk" | "alert", pid: number, text =
 }
 
 const pids = (hop: Hop) => hop.events.map(({ payload }) => payload.pid);
+
+// First of all: a link of another test that ended under mocked timers would keep its own for ever.
+test("a half-open link is noticed at the third ping, within 30 seconds, and the next proxy is taken", async (t) => {
+	t.mock.timers.enable({ apis: ["setInterval"] });
+	const { first, second, link, codes } = await pairStage(t);
+	link.start();
+	await until("the first", () => link.isUp);
+	first.freeze();
+	let passedMs = 0;
+	for (; passedMs < 30_000 && link.isUp; passedMs += AGENT_LIMITS.pingMs) {
+		assert.equal(codes.filter((line) => line.startsWith("link_half_open")).length, 0);
+		t.mock.timers.tick(AGENT_LIMITS.pingMs);
+		await new Promise((resolve) => setTimeout(resolve, 50));
+	}
+	await until("the notice", () => codes.some((line) => line.startsWith("link_half_open")), 200);
+	await until("the second", () => second.isUp);
+});
 
 test("what was held before the link comes in lane priority, and receipts free it", async (t) => {
 	const { hop, link, lanes, rig } = await stage(t);
@@ -275,22 +304,49 @@ test("a batch that is refused for good is named, and what follows it goes by ano
 	);
 });
 
-test("a hop that is full for a while gets the same batch later", async (t) => {
+for (const code of ROOM_CODES)
+	test(`a hop without room (${code}) gets the same batch later`, async (t) => {
+		const { hop, link, lanes } = await stage(t);
+		hop.refuseNext = code;
+		link.start();
+		put(lanes, "bulk", 1);
+		await until("the refusal", () => hop.refusals.length === 1);
+		put(lanes, "bulk", 2);
+		await new Promise((resolve) => setTimeout(resolve, 50));
+		assert.equal(hop.events.length, 0);
+		await new Promise((resolve) => setTimeout(resolve, AGENT_LIMITS.rejectRestMs));
+		link.heartbeat();
+		await until("both", () => hop.events.length === 2);
+		// The batch behind may have been on its way before the refusal arrived; then it was one too far, and came again as well.
+		const [first, ...later] = hop.refusals;
+		assert.equal(first, code);
+		assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
+	});
+
+test("while a hop has no room one batch asks for all of them, and less often each time", async (t) => {
 	const { hop, link, lanes } = await stage(t);
-	hop.refuseNext = "wal_full";
+	const sent = () => hop.frames.filter(({ type }) => type === "batch").length;
+	const waits: number[] = [];
+	for (let pid = 1; pid <= 5; pid++) put(lanes, "bulk", pid);
+	hop.refuseNext = "disk_low";
 	link.start();
-	put(lanes, "bulk", 1);
-	await until("the refusal", () => hop.refusals.length === 1);
-	put(lanes, "bulk", 2);
-	await new Promise((resolve) => setTimeout(resolve, 50));
-	assert.equal(hop.events.length, 0);
-	await new Promise((resolve) => setTimeout(resolve, AGENT_LIMITS.rejectRestMs));
-	link.heartbeat();
-	await until("both", () => hop.events.length === 2);
-	// The batch behind may have been on its way before the refusal arrived; then it was one too far, and came again as well.
-	const [first, ...later] = hop.refusals;
-	assert.equal(first, "wal_full");
-	assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
+	await until("the whole window", () => sent() === 5);
+	const beat = setInterval(() => link.heartbeat(), 20);
+	try {
+		for (const expected of [6, 7]) {
+			const fromMs = performance.now();
+			if (expected === 6) hop.refuseNext = "disk_low";
+			await until("one more", () => sent() >= expected, 6000);
+			waits.push(performance.now() - fromMs);
+			// The second one is taken, and the others follow at once.
+			if (expected === 6) assert.equal(sent(), expected, "one batch asks");
+		}
+	} finally {
+		clearInterval(beat);
+	}
+	await until("all five", () => hop.events.length === 5);
+	assert.equal(sent(), 5 + 1 + 5);
+	assert.ok((waits[1] ?? 0) > 1.7 * (waits[0] ?? 0), waits.join());
 });
 
 test("the window bounds what is sent without a receipt, and a trace passes a backlog", async (t) => {
@@ -330,6 +386,16 @@ for (const [title, role, enclave] of [
 	});
 }
 
+test("a proxy that the agent's certificate does not name gets no hello, one that it names gets one", async (t) => {
+	const { hop, link, codes } = await stage(t, undefined, { proxies: ["edge-2"] });
+	link.start();
+	await until("the refusal", () => codes.some((line) => line.includes("proxy_not_listed")));
+	assert.equal(hop.hellos.length, 0);
+	const named = await stage(t, undefined, { proxies: ["edge-2", "edge-1"] });
+	named.link.start();
+	await until("the link", () => named.link.isUp);
+});
+
 test("a server that claims another name than its certificate bears gets no hello", async (t) => {
 	const { hop, link, codes } = await stage(t);
 	hop.serverUri = "spiffe://lab/sc/main";
@@ -356,14 +422,136 @@ test("a frame of the other tier is ignored without dropping the link", async (t)
 	assert.ok(link.isUp);
 });
 
-test("the wait grows to its cap with jitter and starts anew after a good link", () => {
-	const backoff = new Backoff(() => 0.999999);
-	const waits = Array.from({ length: 12 }, () => backoff.next());
-	assert.equal(waits[0], AGENT_LIMITS.backoffFirstMs);
-	assert.equal(waits.at(-1), AGENT_LIMITS.backoffMaxMs);
-	backoff.ended(AGENT_LIMITS.backoffResetMs - 1);
-	assert.equal(backoff.next(), AGENT_LIMITS.backoffMaxMs);
-	backoff.ended(AGENT_LIMITS.backoffResetMs);
-	assert.equal(backoff.next(), AGENT_LIMITS.backoffFirstMs);
-	assert.equal(new Backoff(() => 0).next(), 0);
+/** A stage with a second proxy behind its own. */
+async function pairStage(t: TestContext) {
+	const others: Hop[] = [];
+	const at = await stage(t, undefined, {
+		later: async (lab) => {
+			const other = new Hop(lab.proxy);
+			await other.listen();
+			others.push(other);
+			return [other.port];
+		},
+	});
+	const [second] = others;
+	assert.ok(second);
+	t.after(() => second.close());
+	return { ...at, first: at.hop, second };
+}
+
+/** What two proxies hold, by stream and number: the key by which the Security Center stores a batch once. */
+function heldBy(...hops: readonly Hop[]): Map<string, Uint8Array> {
+	const held = new Map<string, Uint8Array>();
+	for (const { streams } of hops)
+		for (const [id, { batches }] of streams)
+			for (const { header, headerBytes } of batches) {
+				const key = `${id}/${header.seq}`;
+				assert.deepEqual(held.get(key) ?? headerBytes, headerBytes, "one number, one content");
+				held.set(key, headerBytes);
+			}
+	return held;
+}
+
+test("a dead proxy is passed over for the next of the list and taken back when it is well; nothing is lost or doubled", async (t) => {
+	const { first, second, link, lanes, codes } = await pairStage(t);
+	const { port } = first;
+	const add = (from: number, to: number) => {
+		for (let pid = from; pid <= to; pid++)
+			for (const lane of ["trace", "alert", "bulk"] as const) put(lanes, lane, pid);
+	};
+	link.start();
+	await until("the first", () => first.isUp);
+	add(1, 5);
+	await until("five", () => first.events.length === 15);
+	const diedAtMs = performance.now();
+	await first.close();
+	add(6, 10);
+	await until("the second", () => second.isUp, 10_000);
+	assert.ok(performance.now() - diedAtMs < 10_000);
+	await until("ten", () => new Set(pids(second)).size >= 5);
+	const backAtMs = performance.now();
+	await first.listen(port);
+	await until("the return", () => first.isUp);
+	assert.ok(performance.now() - backAtMs >= STABLE_MS, "before it had been well for long enough");
+	assert.equal(second.isUp, false);
+	add(11, 15);
+	const all = () => [...first.events, ...second.events];
+	await until("fifteen", () => pids(first).filter((pid) => pid === 15).length === 3);
+	assert.deepEqual(
+		[...new Set(all().map(({ payload }) => payload.pid))].sort((a, b) => Number(a) - Number(b)),
+		Array.from({ length: 15 }, (_, index) => index + 1),
+	);
+	assert.equal(all().filter(({ kind }) => kind === "gap").length, 0);
+	assert.equal(heldBy(first, second).size, 45, "fifteen batches of three lanes, each under one number");
+	assert.equal(codes.filter((line) => line.startsWith("link_moves")).length, 1);
+});
+
+test("a preferred proxy that comes and goes is not taken back", async (t) => {
+	const { first, second, link, codes } = await pairStage(t);
+	const { port } = first;
+	await first.close();
+	link.start();
+	await until("the second", () => second.isUp);
+	for (let round = 0; round < 4; round++) {
+		await first.listen(port);
+		await new Promise((resolve) => setTimeout(resolve, STABLE_MS / 2));
+		await first.close();
+		await new Promise((resolve) => setTimeout(resolve, STABLE_MS / 4));
+	}
+	assert.ok(second.isUp);
+	assert.equal(second.hellos.length, 1);
+	assert.equal(codes.filter((line) => line.startsWith("link_moves")).length, 0);
+});
+
+test("a proxy that accepts and never answers is given up while another waits, within ten seconds", async (t) => {
+	const { first, second, link } = await pairStage(t);
+	const { port } = first;
+	await first.close();
+	const silent = createServer();
+	await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
+	const sockets: Socket[] = [];
+	silent.on("connection", (socket) => sockets.push(socket));
+	t.after(() => {
+		for (const socket of sockets) socket.destroy();
+		silent.close();
+	});
+	const startedAtMs = performance.now();
+	link.start();
+	await until("the second", () => second.isUp, 10_000);
+	assert.ok(performance.now() - startedAtMs < 10_000);
+	assert.ok(sockets.length >= 1);
+});
+
+test("a heartbeat says how fast the hop answers, how often the link was made anew, and why the last one ended", async (t) => {
+	const { hop, link } = await stage(t);
+	const beats = () => hop.frames.flatMap((frame) => (frame.type === "heartbeat" ? [frame.body.health] : []));
+	link.start();
+	await until("the first beat", () => beats().length === 1);
+	assert.deepEqual([beats()[0]?.reconnects, beats()[0]?.lastError], [0, undefined]);
+	await new Promise((resolve) => setTimeout(resolve, 300));
+	link.heartbeat();
+	await until("a measured round trip", () => beats().at(-1)?.roundTripMs !== undefined);
+	const roundTripMs = beats().at(-1)?.roundTripMs ?? -1;
+	assert.ok(roundTripMs >= 0 && roundTripMs < 1000, `${roundTripMs}`);
+	hop.send(encodeFrame("bye", { code: "replaced", detail: "a newer session came" }));
+	hop.drop();
+	await until("the next link's beat", () => beats().at(-1)?.reconnects === 1);
+	assert.match(beats().at(-1)?.lastError ?? "", /^(replaced: a newer session came|closed with 1006)$/);
+});
+
+test("a hop of another protocol version is named with both, shown the hello, and tried ever more rarely", async (t) => {
+	const { hop, link, codes } = await stage(t);
+	hop.protocol = 2;
+	link.start();
+	await until("two refusals", () => hop.refusals.length === 2);
+	assert.deepEqual(hop.refusals, ["hello_protocol", "hello_protocol"]);
+	assert.ok(
+		codes.includes('link_failed {"reason":"server_protocol","detail":"the server speaks protocol 2, this agent 1"}'),
+		codes.join("\n"),
+	);
+	assert.equal(link.isUp, false);
+	hop.protocol = 1;
+	const beats = () => hop.frames.flatMap((frame) => (frame.type === "heartbeat" ? [frame.body.health] : []));
+	await until("the link", () => beats().length > 0);
+	assert.equal(beats()[0]?.lastError, "server_protocol: the server speaks protocol 2, this agent 1");
 });

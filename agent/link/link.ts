@@ -1,5 +1,5 @@
 /**
- * The link to the hop: challenge, hello, WebSocket, frames, and again. Evidence fails open: whatever the hop does, capture goes
+ * The link to the hop: challenge, hello, WebSocket, frames, and again, to the best of the listed proxies that is well. Evidence fails open: whatever the hop does, capture goes
  * on and the outbox holds. Guarantees: the server is the one whose URI its certificate bears, on both connections; the first
  * frame is a welcome; a link without a sign of life is dropped. Must never decide anything about a trace: a command is handed on
  * as the bytes that came.
@@ -12,13 +12,22 @@ import type { Binding } from "#core/identity/binding.ts";
 import { HELLO_HEADER, LINK_PATHS, LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
 import { type AgentStatus, PROTOCOL_VERSION, signHello } from "#core/identity/hello.ts";
 import { LANES } from "#core/model/batch.ts";
-import { decodeFrame, encodeFrame, type Frame, type Health } from "#core/protocol/index.ts";
+import {
+	decodeFrame,
+	encodeFrame,
+	type Frame,
+	type Health,
+	LINK_LIMITS,
+	PARENT_LIMITS,
+	Parents,
+	type ParentTimes,
+} from "#core/protocol/index.ts";
+import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Chain } from "../outbox/chain.ts";
 import type { Outbox } from "../outbox/outbox.ts";
-import { Backoff } from "./backoff.ts";
 import type { LedgerMemory } from "./ledger-memory.ts";
 import { Sender } from "./sender.ts";
 import {
@@ -43,10 +52,14 @@ export interface LinkIdentity {
 	readonly seed: Uint8Array;
 	/** DER of the pinned root. */
 	readonly root: Uint8Array;
+	/** The proxies that the certificate names; null: every one of the enclave. */
+	readonly proxies: readonly string[] | null;
 }
 
 export interface LinkOptions {
-	readonly target: LinkTarget;
+	/** In order of preference. */
+	readonly targets: readonly LinkTarget[];
+	readonly parentTimes: ParentTimes;
 	readonly tls: TlsFiles;
 	readonly identity: LinkIdentity;
 	readonly outbox: Outbox;
@@ -57,7 +70,7 @@ export interface LinkOptions {
 	readonly random: () => number;
 	readonly trust: () => TrustDocument;
 	readonly status: () => AgentStatus;
-	readonly health: () => Omit<Health, "streams">;
+	readonly health: () => Omit<Health, "streams" | "roundTripMs" | "reconnects" | "lastError">;
 	readonly onTrust: (documents: readonly Uint8Array[]) => void;
 	readonly onCommand: (envelope: Uint8Array) => void;
 	readonly reseal: (chain: Chain, from: number, cause: string | null) => void;
@@ -74,15 +87,26 @@ export function streamHeads(outbox: Outbox): { lane: Chain["lane"]; stream: Uint
 
 export class Link {
 	readonly #options: LinkOptions;
-	readonly #backoff: Backoff;
+	readonly #parents: Parents;
 	#socket: WebSocket | null = null;
 	#sender: Sender | null = null;
+	#life: LinkLife | null = null;
+	/** The wait before the next try. */
 	#timer: NodeJS.Timeout | null = null;
+	/** The wait before the next look at preferred proxies. */
+	#probeTimer: NodeJS.Timeout | null = null;
+	#upAtMs: number | null = null;
+	#isMoving = false;
 	#isStopped = false;
+	/** Links that were welcomed since start. */
+	#welcomes = 0;
+	/** Why the link under way ended or did not come about, and why the one before it did. */
+	#lastError: string | null = null;
+	#previousError: string | null = null;
 
 	constructor(options: LinkOptions) {
 		this.#options = options;
-		this.#backoff = new Backoff(options.random);
+		this.#parents = new Parents(options.targets.length, options.random, options.parentTimes);
 	}
 
 	get isUp(): boolean {
@@ -101,6 +125,7 @@ export class Link {
 	stop(): void {
 		this.#isStopped = true;
 		if (this.#timer !== null) clearTimeout(this.#timer);
+		this.#stopProbing();
 		if (this.#sender !== null)
 			this.#send(encodeFrame("bye", { code: "agent_stopped", detail: "the agent was stopped" }));
 		this.#socket?.close(1000);
@@ -112,20 +137,36 @@ export class Link {
 	}
 
 	#peer(): PeerContext {
-		const { root, enclave } = this.#options.identity;
-		return { root, enclave, nowMs: this.#options.nowMs() };
+		const { root, enclave, proxies } = this.#options.identity;
+		return { root, enclave, proxies, nowMs: this.#options.nowMs(), timeoutMs: this.#timeoutMs() };
+	}
+
+	/** Where another proxy waits for its turn, a silent one is given up sooner. */
+	#timeoutMs(): number {
+		return this.#options.targets.length > 1 ? PARENT_LIMITS.tryMsMax : AGENT_LIMITS.connectTimeoutMs;
+	}
+
+	#target(index: number): LinkTarget {
+		const target = this.#options.targets[index];
+		assertInvariant(target !== undefined, "a proxy stands in the list");
+		return target;
 	}
 
 	async #attempt(): Promise<void> {
-		const { target, tls, log, nowMs, onFatal } = this.#options;
+		const { tls, log, nowMs, onFatal } = this.#options;
 		try {
+			const target = this.#target(this.#parents.current);
 			const challenge = await fetchChallenge(target, tls, this.#peer());
 			if (this.#isStopped) return;
 			if (!challenge.ok) {
-				log("link_failed", { reason: challenge.code, detail: challenge.detail });
-				this.#again(0);
+				this.#failed(challenge.code, challenge.detail);
+				this.#again();
 				return;
 			}
+			const { protocol } = challenge.value;
+			// The hello is shown all the same: the server refuses it by name, and so both sides know which one was forgotten.
+			if (protocol !== PROTOCOL_VERSION)
+				this.#failed("server_protocol", `the server speaks protocol ${protocol}, this agent ${PROTOCOL_VERSION}`);
 			const skewMs = challenge.value.timeMs - nowMs();
 			if (Math.abs(skewMs) > AGENT_LIMITS.clockSkewMsMax) log("clock_skew", { skewMs });
 			this.#open(challenge.value);
@@ -134,10 +175,53 @@ export class Link {
 		}
 	}
 
-	#again(livedMs: number): void {
+	#failed(reason: string, detail: string): void {
+		this.#lastError = `${reason}: ${detail}`;
+		this.#options.log("link_failed", { reason, detail });
+	}
+
+	#again(): void {
 		if (this.#isStopped) return;
-		this.#backoff.ended(livedMs);
-		this.#timer = setTimeout(() => void this.#attempt(), this.#backoff.next());
+		const livedMs = this.#upAtMs === null ? 0 : this.#options.monotonicMs() - this.#upAtMs;
+		this.#upAtMs = null;
+		const waitMs = this.#isMoving ? 0 : this.#parents.ended(livedMs);
+		this.#isMoving = false;
+		this.#timer = setTimeout(() => void this.#attempt(), waitMs);
+	}
+
+	#probeLater(): void {
+		this.#stopProbing();
+		if (this.#parents.current === 0) return;
+		this.#probeTimer = setTimeout(() => void this.#probe(this.#sender), this.#parents.probeInMs());
+	}
+
+	#stopProbing(): void {
+		if (this.#probeTimer !== null) clearTimeout(this.#probeTimer);
+		this.#probeTimer = null;
+	}
+
+	/** Asks the preferred proxies whether they are there; leaves this link for one that has been for long enough. */
+	async #probe(sender: Sender | null): Promise<void> {
+		const { tls, log, monotonicMs, onFatal } = this.#options;
+		try {
+			for (let index = 0; index < this.#parents.current; index++) {
+				const answer = await fetchChallenge(this.#target(index), tls, this.#peer());
+				if (this.#isStopped || sender === null || sender !== this.#sender) return;
+				this.#parents.heard(index, answer.ok, monotonicMs());
+			}
+			const better = this.#parents.better(monotonicMs());
+			if (better === null) {
+				this.#probeLater();
+				return;
+			}
+			log("link_moves", { to: better });
+			this.#parents.moveTo(better);
+			this.#isMoving = true;
+			this.#send(encodeFrame("bye", { code: "agent_moved", detail: "a preferred proxy is back" }));
+			this.#socket?.close(1000);
+		} catch (error) {
+			onFatal(error);
+		}
 	}
 
 	#hello(challenge: Challenge): string {
@@ -156,19 +240,23 @@ export class Link {
 	}
 
 	#open(challenge: Challenge): void {
-		const { target, tls, log, monotonicMs, onFatal } = this.#options;
+		const { tls, log, monotonicMs, onFatal } = this.#options;
+		const target = this.#target(this.#parents.current);
 		const host = target.host.includes(":") ? `[${target.host}]` : target.host;
 		const socket = new WebSocket(`wss://${host}:${target.port}${LINK_PATHS.agent}`, [LINK_SUBPROTOCOL], {
 			...tlsOptions(target, tls),
 			headers: { [HELLO_HEADER]: this.#hello(challenge) },
-			handshakeTimeout: AGENT_LIMITS.connectTimeoutMs,
+			handshakeTimeout: this.#timeoutMs(),
 			maxPayload: AGENT_LIMITS.linkMessageBytesMax,
 			perMessageDeflate: false,
 			agent: false,
 		} as ConstructorParameters<typeof WebSocket>[2]);
 		this.#socket = socket;
-		const openedAtMs = monotonicMs();
-		const life = new LinkLife(socket, () => log("link_half_open"));
+		const life = new LinkLife(socket, monotonicMs, () => {
+			this.#lastError = "half_open: nothing was heard";
+			log("link_half_open");
+		});
+		this.#life = life;
 		// Frames wait until the peer of this second connection is proved too.
 		let verified: Promise<boolean> = Promise.resolve(false);
 		socket.on("upgrade", (response) => {
@@ -184,24 +272,35 @@ export class Link {
 				.catch(onFatal);
 		});
 		socket.on("unexpected-response", (_request, response) => {
+			// What was wrong is known better where the challenge already named it.
+			if (challenge.protocol === PROTOCOL_VERSION)
+				this.#lastError = `server_refused: the link was refused with ${response.statusCode ?? 0}`;
 			log("link_failed", { reason: "server_refused", status: response.statusCode ?? 0 });
 			response.destroy();
 			socket.terminate();
 		});
-		socket.on("error", (error) => log("link_error", { detail: error.message }));
+		socket.on("error", (error) => {
+			if (challenge.protocol === PROTOCOL_VERSION) this.#lastError = `link_error: ${error.message}`;
+			log("link_error", { detail: error.message });
+		});
 		socket.on("close", (code) => {
 			life.end();
-			if (this.#sender !== null) log("link_down", { closeCode: code });
+			if (this.#sender !== null) {
+				this.#lastError ??= `closed with ${code}`;
+				log("link_down", { closeCode: code });
+			}
 			this.#sender = null;
 			this.#socket = null;
-			this.#again(monotonicMs() - openedAtMs);
+			this.#life = null;
+			this.#stopProbing();
+			this.#again();
 		});
 	}
 
 	async #verifyUpgrade(tlsSocket: TLSSocket, serverUri: string, socket: WebSocket): Promise<boolean> {
 		const peer = await verifyPeer(tlsSocket, serverUri, this.#peer());
 		if (peer.ok) return true;
-		this.#options.log("link_failed", { reason: peer.code, detail: peer.detail });
+		this.#failed(peer.code, peer.detail);
 		socket.terminate();
 		return false;
 	}
@@ -247,6 +346,7 @@ export class Link {
 				return;
 			}
 			case "bye":
+				this.#lastError = `${frame.body.code}: ${frame.body.detail}`;
 				log("link_bye", { reason: frame.body.code });
 				return;
 			default:
@@ -264,6 +364,12 @@ export class Link {
 			body.watermarks,
 		);
 		log("link_up");
+		this.#upAtMs = monotonicMs();
+		this.#parents.up();
+		this.#probeLater();
+		this.#welcomes++;
+		this.#previousError = this.#lastError ?? this.#previousError;
+		this.#lastError = null;
 		this.heartbeat();
 		this.#sender.pump();
 	}
@@ -272,7 +378,14 @@ export class Link {
 	heartbeat(): void {
 		if (this.#sender === null) return;
 		const { health, outbox } = this.#options;
-		this.#send(encodeFrame("heartbeat", { health: { ...health(), streams: streamHeads(outbox) } }));
+		const lastError = this.#previousError?.slice(0, LINK_LIMITS.lastErrorCharsMax);
+		const roundTripMs = this.#life?.roundTripMs;
+		const link = {
+			...{ reconnects: this.#welcomes - 1 },
+			...(roundTripMs === undefined ? {} : { roundTripMs }),
+			...(lastError === undefined ? {} : { lastError }),
+		};
+		this.#send(encodeFrame("heartbeat", { health: { ...health(), ...link, streams: streamHeads(outbox) } }));
 		this.#sender.pump();
 	}
 
@@ -281,27 +394,53 @@ export class Link {
 	}
 }
 
+/** At one every ten seconds: a minute or so, in which one quick answer is likely. */
+const ROUND_TRIPS_MAX = 8;
+
 /** Signs of life of one socket: pings go out, and silence for two intervals ends it. */
 class LinkLife {
 	readonly #socket: WebSocket;
 	readonly #onSilence: () => void;
 	#timer: NodeJS.Timeout | null = null;
+	readonly #monotonicMs: () => number;
 	#silentIntervals = 0;
+	#pingedAtMs: number | null = null;
+	/** The newest few, milliseconds. */
+	#roundTrips: number[] = [];
 
-	constructor(socket: WebSocket, onSilence: () => void) {
+	constructor(socket: WebSocket, monotonicMs: () => number, onSilence: () => void) {
 		this.#socket = socket;
+		this.#monotonicMs = monotonicMs;
 		this.#onSilence = onSilence;
-		socket.on("pong", () => this.sign());
+		socket.on("pong", () => this.#answered());
 		socket.on("ping", () => this.sign());
 	}
 
+	/** The fastest of the newest answers, rounded up; undefined until one came. */
+	get roundTripMs(): number | undefined {
+		return this.#roundTrips.length === 0 ? undefined : Math.ceil(Math.min(...this.#roundTrips));
+	}
+
 	begin(): void {
+		this.#ping();
 		this.#timer = setInterval(() => {
 			if (++this.#silentIntervals > 2) {
 				this.#onSilence();
 				this.#socket.terminate();
-			} else this.#socket.ping();
+			} else this.#ping();
 		}, AGENT_LIMITS.pingMs);
+	}
+
+	#ping(): void {
+		this.#pingedAtMs = this.#monotonicMs();
+		this.#socket.ping();
+	}
+
+	#answered(): void {
+		this.sign();
+		if (this.#pingedAtMs === null) return;
+		this.#roundTrips = [...this.#roundTrips, this.#monotonicMs() - this.#pingedAtMs].slice(-ROUND_TRIPS_MAX);
+		this.#pingedAtMs = null;
 	}
 
 	sign(): void {

@@ -7,7 +7,7 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import { nodeUri } from "#core/identity/node-uri.ts";
 import { type CustodyCode, ed25519Verifier, isKeyName, verifyCustody } from "#core/ledger/index.ts";
 import { LANES, readBatch } from "#core/model/batch.ts";
-import type { FrameBody } from "#core/protocol/index.ts";
+import { type FrameBody, isRoomCode } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { AGENT_LIMITS } from "../limits.ts";
@@ -46,11 +46,10 @@ interface Progress {
 	readonly inFlight: { readonly seq: number; readonly bytes: number }[];
 	/** Nothing is sent before this. */
 	restUntilMs: number;
+	/** Refusals for want of room since something was taken: while there are any, one batch asks for all, less and less often. */
+	rests: number;
 	rewinds: number;
 }
-
-/** A refusal that passes: the batch is sent again (the other one is `skipped`). Everything else is final for the batch. */
-const PASSING_CODES: ReadonlySet<string> = new Set(["wal_full"]);
 
 export class Sender {
 	readonly #options: SenderOptions;
@@ -70,7 +69,7 @@ export class Sender {
 				if (options.outbox.current(chain.lane) === chain) options.outbox.close(chain.lane);
 			}
 			options.outbox.acknowledge(id, "a1", a1);
-			this.#progress.set(id, { next: a1 + 1, inFlight: [], restUntilMs: 0, rewinds: 0 });
+			this.#progress.set(id, { next: a1 + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0 });
 		}
 	}
 
@@ -82,7 +81,7 @@ export class Sender {
 		let progress = this.#progress.get(chain.id);
 		if (progress === undefined) {
 			// Unknown to the hop: everything that is not freed, in order.
-			progress = { next: freedTo(chain) + 1, inFlight: [], restUntilMs: 0, rewinds: 0 };
+			progress = { next: freedTo(chain) + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0 };
 			this.#progress.set(chain.id, progress);
 		}
 		return progress;
@@ -101,6 +100,7 @@ export class Sender {
 		const progress = this.#progressOf(chain);
 		if (progress.restUntilMs > monotonicMs()) return true;
 		while (progress.next <= sendableTo(chain)) {
+			if (progress.rests > 0 && progress.inFlight.length > 0) return true;
 			if (!this.#hasRoom(chain)) return false;
 			const bytes = outbox.read(chain, progress.next);
 			if (bytes === null) {
@@ -143,7 +143,10 @@ export class Sender {
 		if (body.level === "a2" && !this.#isInCustody(id, body)) return;
 		this.#land(id, (seq) => seq <= body.seq);
 		const progress = this.#progress.get(id);
-		if (progress !== undefined && outbox.acknowledge(id, body.level, body.seq)) progress.rewinds = 0;
+		if (progress !== undefined && outbox.acknowledge(id, body.level, body.seq)) {
+			progress.rewinds = 0;
+			progress.rests = 0;
+		}
 		this.pump();
 	}
 
@@ -185,7 +188,7 @@ export class Sender {
 		const chain = body.stream === undefined ? undefined : this.#chain(hexOf(body.stream));
 		if (chain === undefined || body.seq === undefined) return;
 		if (body.code === "skipped") this.#rewind(chain, body.seq);
-		else if (PASSING_CODES.has(body.code)) this.#rest(chain, body.seq);
+		else if (isRoomCode(body.code)) this.#rest(chain, body.seq);
 		else this.#giveUp(chain, body.seq, body.code);
 	}
 
@@ -208,7 +211,10 @@ export class Sender {
 		const progress = this.#progressOf(chain);
 		this.#land(chain.id, (each) => each >= seq);
 		progress.next = Math.min(progress.next, Math.max(seq, 1));
-		progress.restUntilMs = this.#options.monotonicMs() + AGENT_LIMITS.rejectRestMs;
+		// A hop without room refuses the whole window: what it would cost both to send it again is not asked for twice.
+		const restMs = Math.min(AGENT_LIMITS.rejectRestMs * 2 ** progress.rests, AGENT_LIMITS.rejectRestMsMax);
+		progress.rests++;
+		progress.restUntilMs = this.#options.monotonicMs() + restMs;
 	}
 
 	/** The hop will never take this batch: what follows it goes by another stream, and the gap record names it. */

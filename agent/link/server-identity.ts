@@ -9,8 +9,8 @@ import type { TLSSocket } from "node:tls";
 import { bytesOfHex } from "#core/bytes/bytes.ts";
 import { validateChain } from "#core/identity/chain.ts";
 import { LINK_PATHS } from "#core/identity/challenge.ts";
-import { PROTOCOL_VERSION } from "#core/identity/hello.ts";
 import { parseNodeUri } from "#core/identity/node-uri.ts";
+import { isListed } from "#core/identity/proxy-list.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 
@@ -18,9 +18,10 @@ export type ServerCode =
 	| "server_unreachable"
 	/** It answered, but not with a challenge. */
 	| "server_refused"
-	| "server_protocol"
 	/** Its certificate names no hop of this enclave, or another than it claims. */
-	| "server_identity";
+	| "server_identity"
+	/** It is a node of this enclave, but not one that this agent's certificate names. */
+	| "proxy_not_listed";
 
 export interface LinkTarget {
 	readonly host: string;
@@ -39,6 +40,8 @@ export interface Challenge {
 	readonly nonce: Uint8Array;
 	readonly serverUri: string;
 	readonly timeMs: number;
+	/** The version it speaks; the caller judges it. */
+	readonly protocol: number;
 }
 
 /** TLS options of both requests of a link: no session is resumed, so the chain is always shown. */
@@ -67,7 +70,11 @@ export interface PeerContext {
 	/** DER of the pinned root. */
 	readonly root: Uint8Array;
 	readonly enclave: string;
+	/** The proxies that this agent's own certificate names; null: every one of the enclave. */
+	readonly proxies: readonly string[] | null;
 	readonly nowMs: number;
+	/** For the whole answer. */
+	readonly timeoutMs: number;
 }
 
 /** Believes that the peer of this socket is the hop of that URI, or names why not. */
@@ -79,6 +86,8 @@ export async function verifyPeer(
 	const name = parseNodeUri(serverUri);
 	if (!name.ok || name.value.role === "agent" || name.value.enclave !== context.enclave)
 		return fail("server_identity", "the server names no proxy or Security Center of this enclave");
+	if (!isListed(context.proxies, serverUri))
+		return fail("proxy_not_listed", `this agent's certificate does not name ${serverUri}`);
 	const node = await validateChain(shownChain(socket), { root: context.root, nowMs: context.nowMs, usage: "server" });
 	if (!node.ok) return fail("server_identity", `the server's certificate: ${node.detail}`);
 	if (node.value.uri !== serverUri)
@@ -95,15 +104,11 @@ function parseChallenge(text: string): Result<Challenge, ServerCode> {
 	}
 	if (typeof parsed !== "object" || parsed === null) return fail("server_refused", "the challenge is no object");
 	const { nonce, serverUri, timeMs, protocol } = parsed as Record<string, unknown>;
-	if (protocol !== PROTOCOL_VERSION)
-		return fail(
-			"server_protocol",
-			`the server speaks protocol ${String(protocol).slice(0, 16)}, this agent ${PROTOCOL_VERSION}`,
-		);
 	const bytes = typeof nonce === "string" ? bytesOfHex(nonce) : null;
-	if (bytes?.length !== 32 || typeof serverUri !== "string" || typeof timeMs !== "number")
-		return fail("server_refused", "the challenge lacks nonce, serverUri or timeMs");
-	return ok({ nonce: bytes, serverUri, timeMs });
+	const isWhole = typeof serverUri === "string" && typeof timeMs === "number" && Number.isSafeInteger(protocol);
+	if (bytes?.length !== 32 || !isWhole)
+		return fail("server_refused", "the challenge lacks nonce, serverUri, timeMs or protocol");
+	return ok({ nonce: bytes, serverUri, timeMs, protocol: protocol as number });
 }
 
 interface Answer {
@@ -112,7 +117,7 @@ interface Answer {
 	readonly socket: TLSSocket;
 }
 
-function get(options: RequestOptions): Promise<Result<Answer, ServerCode>> {
+function get(options: RequestOptions, timeoutMs: number): Promise<Result<Answer, ServerCode>> {
 	return new Promise((resolve) => {
 		const unreachable = (error: Error) => resolve(fail("server_unreachable", error.message));
 		const sent = request(options, (response) => {
@@ -129,7 +134,9 @@ function get(options: RequestOptions): Promise<Result<Answer, ServerCode>> {
 				resolve(ok({ status: response.statusCode ?? 0, body, socket: response.socket as TLSSocket }));
 			});
 		});
-		sent.setTimeout(AGENT_LIMITS.connectTimeoutMs, () => sent.destroy(new Error("no answer in time")));
+		// A server that sends a byte now and then is as dead as one that sends none.
+		const timer = setTimeout(() => sent.destroy(new Error("no answer in time")), timeoutMs);
+		sent.on("close", () => clearTimeout(timer));
 		sent.on("error", unreachable);
 		sent.end();
 	});
@@ -142,7 +149,8 @@ export async function fetchChallenge(
 	context: PeerContext,
 ): Promise<Result<Challenge, ServerCode>> {
 	const { host, port } = target;
-	const answer = await get({ ...tlsOptions(target, files), host, port, path: LINK_PATHS.challenge, agent: false });
+	const question = { ...tlsOptions(target, files), host, port, path: LINK_PATHS.challenge, agent: false };
+	const answer = await get(question, context.timeoutMs);
 	if (!answer.ok) return answer;
 	const { status, body, socket } = answer.value;
 	if (status !== 200) return fail("server_refused", `the server answered ${status}`);

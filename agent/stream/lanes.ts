@@ -131,7 +131,7 @@ export class Lanes {
 			const batch = sealBatch(header, sealed, this.#options.seed);
 			const appended = outbox.append(lane, { ...batch, eventCount: sealed.length });
 			// The chain at hand may be the one that goes: then this batch is sealed again for the next.
-			if (!appended.ok && appended.code === "outbox_full" && this.#makeRoom()) continue;
+			if (!appended.ok && this.#makesRoom(lane, appended.code)) continue;
 			if (!appended.ok) {
 				log(appended.code, { lane });
 				this.#waitForDisk(lane, appended.code);
@@ -144,6 +144,8 @@ export class Lanes {
 		}
 		pending.cancel?.();
 		pending.cancel = null;
+		// The record of what was shed may have waited for this room.
+		pending.isWaiting = false;
 		return hasAppended;
 	}
 
@@ -204,8 +206,19 @@ export class Lanes {
 		return { header, sealed };
 	}
 
+	/**
+	 * At the outbox's own limit room is always made. A disk that others filled may empty again, so bulk waits for it; traces and
+	 * alerts do not: they take the place of history, then of bulk.
+	 */
+	#makesRoom(lane: Lane, code: AppendCode): boolean {
+		if (code === "outbox_full") return this.#makeRoom(code);
+		if (lane === "bulk") return false;
+		const { outbox } = this.#options;
+		return outbox.giveBack() || (outbox.victim()?.chain.lane === "bulk" && this.#makeRoom(code));
+	}
+
 	/** Sheds the oldest unreceipted chain of the least important lane. The gap record goes first where it can. */
-	#makeRoom(): boolean {
+	#makeRoom(cause: AppendCode): boolean {
 		const { outbox, clock, log } = this.#options;
 		const victim = outbox.victim();
 		if (victim === null || this.#isMakingRoom) return false;
@@ -215,7 +228,7 @@ export class Lanes {
 		try {
 			// An alert chain that goes itself is closed first, or the record of its loss would go with it.
 			if (chain.lane === "alert") outbox.close("alert");
-			this.add("alert", streamGap(clock, { stream: chain.stream, from, to }, "outbox_full"));
+			this.add("alert", streamGap(clock, { stream: chain.stream, from, to }, cause));
 			if (this.#flushLane("alert")) outbox.sync();
 			// A full disk may have refused the record: it stays in memory and is written into the room made here.
 			outbox.shed(chain);

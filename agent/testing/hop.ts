@@ -6,10 +6,11 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { bytesOfBase64, hexOf } from "#core/bytes/bytes.ts";
 import { HELLO_HEADER, LINK_PATHS, LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
-import { type HelloPayload, verifyHello } from "#core/identity/hello.ts";
+import { type HelloPayload, PROTOCOL_VERSION, verifyHello } from "#core/identity/hello.ts";
 import { batchHash, type ReadBatch, readBatch, verifyBatch, verifyBatchEvents } from "#core/model/batch.ts";
 import type { Event } from "#core/model/event.ts";
 import {
@@ -36,6 +37,7 @@ export class Hop {
 	readonly #nonces = new Set<string>();
 	readonly ledger = new TestLedger({ enclave: ENCLAVE, seed: LEDGER_SEED });
 	#current: WebSocket | null = null;
+	#raw: Duplex | null = null;
 	port = 0;
 	signingKey: Uint8Array = new Uint8Array(32);
 	readonly hellos: HelloPayload[] = [];
@@ -52,6 +54,9 @@ export class Hop {
 	refuseNext: string | null = null;
 	#rootDer: Uint8Array;
 
+	/** The version it names; another than ours refuses every hello, as a real one does. */
+	protocol = PROTOCOL_VERSION;
+
 	constructor(proxy: ReturnType<typeof nodePaths>) {
 		const pem = fileText(proxy.ca);
 		this.#rootDer = new Uint8Array(Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64"));
@@ -67,11 +72,12 @@ export class Hop {
 			if (request.url !== LINK_PATHS.challenge) return void response.writeHead(404).end();
 			const nonce = randomBytes(32).toString("hex");
 			this.#nonces.add(nonce);
-			response.end(JSON.stringify({ nonce, serverUri: this.serverUri, timeMs: Date.now(), protocol: 1 }));
+			response.end(JSON.stringify({ nonce, serverUri: this.serverUri, timeMs: Date.now(), protocol: this.protocol }));
 		});
 		this.#server.on("upgrade", (request, socket, head) => {
 			void this.#greet(request).then((isGood) => {
 				if (!isGood) return socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+				this.#raw = socket;
 				this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket));
 			});
 		});
@@ -84,6 +90,7 @@ export class Hop {
 
 	async close(): Promise<void> {
 		this.drop();
+		this.#raw?.destroy();
 		this.#server.closeAllConnections();
 		await new Promise<void>((resolve) => this.#server.close(() => resolve()));
 	}
@@ -91,6 +98,11 @@ export class Hop {
 	drop(): void {
 		this.#current?.terminate();
 		this.#current = null;
+	}
+
+	/** The connection stands and nothing more is read from it or said: a half-open link. */
+	freeze(): void {
+		this.#raw?.pause();
 	}
 
 	get isUp(): boolean {
@@ -109,6 +121,10 @@ export class Hop {
 			};
 			const hello = await verifyHello(bytes, context);
 			if (!hello.ok && hello.code === "hello_nonce") continue;
+			if (hello.ok && this.protocol !== PROTOCOL_VERSION) {
+				this.refusals.push("hello_protocol");
+				return false;
+			}
 			if (!hello.ok) {
 				this.refusals.push(hello.code);
 				return false;

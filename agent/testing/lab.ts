@@ -109,25 +109,30 @@ export interface Lab {
 	/** A node of the lab or of another enclave under the same root. */
 	issue(
 		name: string,
-		node: { role: "agent" | "px" | "sc"; id: string; enclave?: string },
+		node: { role: "agent" | "px" | "sc"; id: string; enclave?: string; proxies?: readonly string[] },
 	): Promise<ReturnType<typeof nodePaths>>;
 	remove(): void;
 }
 
-export async function createLab(): Promise<Lab> {
+/** `proxies`: what the agent's certificate names; absent: every proxy. */
+export async function createLab(proxies?: readonly string[]): Promise<Lab> {
 	const directory = mkdtempSync(join(tmpdir(), "agent-lab-"));
 	const nowMs = Date.now();
 	const root = await createRoot(ENCLAVE, nowMs);
 	const issuer = await createIssuingCa(ENCLAVE, root, nowMs);
 	const rootPem = certificatePem(root.certificate);
-	const issue: Lab["issue"] = async (name, { role, id, enclave }) => {
+	const issue: Lab["issue"] = async (name, { role, id, enclave, proxies }) => {
 		const context = { enclave: enclave ?? ENCLAVE, issuer, rootPem, genesis: genesis.bytes, nowMs };
 		const addresses = role === "agent" ? {} : { dnsNames: ["localhost"], ips: ["127.0.0.1"] };
-		const made = await createNodeFiles(join(directory, name), { role, id, ...addresses }, context);
+		const made = await createNodeFiles(
+			join(directory, name),
+			{ role, id, ...addresses, ...(proxies === undefined ? {} : { proxies }) },
+			context,
+		);
 		if (!made.ok) throw new Error(made.detail);
 		return nodePaths(join(directory, name));
 	};
-	const agent = await issue("agent", { role: "agent", id: "web-01" });
+	const agent = await issue("agent", { role: "agent", id: "web-01", ...(proxies === undefined ? {} : { proxies }) });
 	const proxy = await issue("proxy", { role: "px", id: "edge-1" });
 	const dataDir = join(directory, "state");
 	mkdirSync(dataDir);

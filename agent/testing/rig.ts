@@ -8,6 +8,7 @@ import { HostClock } from "../clock.ts";
 import { DiskSeal } from "../disk-key/disk-seal.ts";
 import type { EventDraft } from "../events/draft.ts";
 import { Outbox } from "../outbox/outbox.ts";
+import type { SegmentStorage } from "../outbox/storage.ts";
 import { Lanes } from "../stream/lanes.ts";
 import { MemoryStorage } from "./memory-storage.ts";
 
@@ -36,8 +37,8 @@ export function draftOf(pid: number, text = ""): EventDraft {
 	};
 }
 
-export class Rig {
-	readonly storage: MemoryStorage;
+export class Rig<Storage extends SegmentStorage = MemoryStorage> {
+	readonly storage: Storage;
 	readonly codes: string[] = [];
 	outbox: Outbox;
 	lanes: Lanes;
@@ -46,7 +47,7 @@ export class Rig {
 	#timers: { atMs: number; task: () => void }[] = [];
 	readonly #bytesMax: number;
 
-	constructor(bytesMax = 64 * 1024 * 1024, storage = new MemoryStorage()) {
+	constructor(bytesMax = 64 * 1024 * 1024, storage: Storage = new MemoryStorage() as SegmentStorage as Storage) {
 		this.storage = storage;
 		this.#bytesMax = bytesMax;
 		this.outbox = this.#openOutbox();

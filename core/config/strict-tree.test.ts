@@ -7,6 +7,7 @@ import {
 	integerSetting,
 	orderSetting,
 	readTree,
+	risingSetting,
 	textSetting,
 } from "./strict-tree.ts";
 
@@ -83,3 +84,19 @@ for (const [name, tree, code, detail] of refusals)
 		assert.equal(read.code, code);
 		assert.equal(read.detail, detail);
 	});
+
+test("numbers that must rise are read with their defaults, and refused where they fall", () => {
+	const rising = risingSetting(["low", "high"], { min: 1, max: 100, fallback: { low: 80, high: 90 } });
+	assert.deepEqual(readTree(rising, undefined), { ok: true, value: { low: 80, high: 90 } });
+	assert.deepEqual(readTree(rising, { low: 90 }), { ok: true, value: { low: 90, high: 90 } });
+	for (const [tree, detail] of [
+		[{ low: 91 }, /must not fall from low to high/],
+		[{ high: 79 }, /must not fall from low to high/],
+		[{ high: 101 }, /high: must be a whole number from 1 to 100/],
+		[{ middle: 5 }, /middle: unknown key/],
+	] as const) {
+		const read = readTree(rising, tree);
+		assert(!read.ok);
+		assert.match(read.detail, detail);
+	}
+});

@@ -101,6 +101,19 @@ export function orderSetting<const Names extends readonly string[]>(names: Names
 	};
 }
 
+/** One value alone, or a list of one to `max` different ones in the order of the site's choice. Reads as a list either way. */
+export function oneOrMoreSetting<T>(item: Setting<T>, max: number): Setting<readonly T[]> {
+	return {
+		read(value, path) {
+			if (!Array.isArray(value)) return [item.read(value, path)];
+			const isDistinct = new Set(value).size === value.length;
+			if (value.length < 1 || value.length > max || !isDistinct)
+				throw new Refused("config_value_wrong", path, `must be one value or a list of up to ${max} different ones`);
+			return value.map((each) => item.read(each ?? undefined, path));
+		},
+	};
+}
+
 /** Edit distance, small strings only: for "did you mean". */
 function distance(a: string, b: string): number {
 	let row = Array.from({ length: b.length + 1 }, (_, i) => i);
@@ -140,6 +153,25 @@ export function groupSetting<S extends Record<string, Setting<unknown>>>(
 			for (const [key, setting] of Object.entries(settings))
 				out[key] = setting.read((tree as Record<string, unknown>)[key], [...path, key]);
 			return out as { readonly [K in keyof S]: SettingOf<S[K]> };
+		},
+	};
+}
+
+/** Whole numbers by name that do not fall in the order of the names; each has its own fallback, and all may be absent. */
+export function risingSetting<const Names extends readonly string[]>(
+	names: Names,
+	bounds: { min: number; max: number; fallback: Readonly<Record<Names[number], number>> },
+): Setting<Readonly<Record<Names[number], number>>> {
+	const { min, max, fallback } = bounds;
+	const each = names.map((name) => [name, integerSetting({ min, max, fallback: fallback[name as Names[number]] })]);
+	const group = groupSetting(Object.fromEntries(each) as Record<string, Setting<number>>, { isOptional: true });
+	return {
+		read(value, path) {
+			const numbers = group.read(value, path) as Readonly<Record<Names[number], number>>;
+			const inOrder = names.map((name) => numbers[name as Names[number]]);
+			if (inOrder.some((number, i) => i > 0 && number < (inOrder[i - 1] as number)))
+				throw new Refused("config_value_wrong", path, `must not fall from ${names.join(" to ")}`);
+			return numbers;
 		},
 	};
 }

@@ -16,6 +16,7 @@ import { equalBytes } from "#core/bytes/bytes.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { sha256 } from "#crypto";
 import { type NodeName, parseNodeUri } from "./node-uri.ts";
+import { decodeProxyList, PROXY_LIST_OID } from "./proxy-list.ts";
 
 const EKU = { client: "1.3.6.1.5.5.7.3.2", server: "1.3.6.1.5.5.7.3.1" } as const;
 /** Subject and authority key id, basic constraints, key usage, EKU, SAN: what we issue. Any other critical extension refuses. */
@@ -44,6 +45,8 @@ export interface CertifiedNode extends NodeName {
 	readonly certFingerprint: Uint8Array;
 	/** The leaf's public key, DER SubjectPublicKeyInfo. */
 	readonly publicKeySpki: Uint8Array;
+	/** An agent's assigned proxies by id; null: every proxy of the enclave. */
+	readonly proxies: readonly string[] | null;
 }
 
 export interface ChainContext {
@@ -96,6 +99,15 @@ function verifyLeaf(leaf: X509Certificate, usage: keyof typeof EKU): Result<Node
 	return ok({ ...name.value, uri });
 }
 
+function readProxyList(leaf: X509Certificate): Result<readonly string[] | null, ChainCode> {
+	const lists = leaf.extensions.filter(({ type }) => type === PROXY_LIST_OID);
+	const [first] = lists;
+	if (first === undefined) return ok(null);
+	const proxies =
+		lists.length === 1 ? decodeProxyList(new Uint8Array(first.value)) : fail("chain_malformed", "two lists");
+	return proxies.ok ? proxies : fail("chain_malformed", `the list of proxies of ${leaf.subject}: ${proxies.detail}`);
+}
+
 /** Validates leaf-first DER certificates (without the root) against the reader's root. */
 export async function validateChain(
 	chain: readonly Uint8Array[],
@@ -138,8 +150,11 @@ async function validateCertificates(
 	}
 	const name = verifyLeaf(leaf, context.usage);
 	if (!name.ok) return name;
+	const proxies = readProxyList(leaf);
+	if (!proxies.ok) return proxies;
 	return ok({
 		...name.value,
+		proxies: proxies.value,
 		notAfterMs: leaf.notAfter.getTime(),
 		certFingerprint: sha256(new Uint8Array(leaf.rawData)),
 		publicKeySpki: new Uint8Array(leaf.publicKey.rawData),

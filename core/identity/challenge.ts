@@ -8,6 +8,8 @@ import { sha256 } from "#crypto";
 
 /** Path of the challenge and header of the hello on every link. */
 export const LINK_PATHS = { challenge: "/link/challenge", agent: "/link/agent", peer: "/link/peer" } as const;
+/** What a proxy adds to the challenge's path: it is told the path that it would have above it. */
+export const PEER_CHALLENGE_SEARCH = "?peer";
 export const HELLO_HEADER = "daemoneye-hello";
 /** WebSocket subprotocol: both sides name the version before any frame. */
 export const LINK_SUBPROTOCOL = "daemoneye.1";

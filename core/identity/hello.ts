@@ -25,6 +25,8 @@ import { hashShape, signatureShape, streamIdShape } from "#core/model/ids.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { ed25519Sign, ed25519Verify } from "#crypto";
 import { type IdentityCode, nodeProofShape, type ProvenNode, proveNode } from "./binding.ts";
+import { parseNodeUri } from "./node-uri.ts";
+import { pathShape } from "./path.ts";
 
 /** Raised when a frame changes meaning; both sides name theirs when they differ. */
 export const PROTOCOL_VERSION = 1;
@@ -60,6 +62,8 @@ const helloPayloadShape = record({
 		list(record({ lane: field(1, laneShape), stream: field(2, streamIdShape), head: field(3, uint()) }), 8),
 	),
 	status: optional(8, agentStatusShape),
+	/** A proxy's: the path it will have above it, as the server told it; the server first. */
+	path: optional(9, pathShape),
 });
 export type HelloPayload = TypeOf<typeof helloPayloadShape>;
 
@@ -98,6 +102,30 @@ export function readHelloNonce(hello: Uint8Array): Uint8Array | null {
 	if (!outer.ok) return null;
 	const payload = decodeAs(helloPayloadShape, outer.value.payload);
 	return payload.ok ? payload.value.serverNonce : null;
+}
+
+/**
+ * Who made a hello of another protocol version, and which, so that the refusal can name both. Null when its shape does not read any
+ * more, or when its maker does not prove itself: then nobody is named.
+ */
+export async function readStranger(
+	hello: Uint8Array,
+	context: Omit<HelloContext, "serverNonce">,
+): Promise<{ uri: string; protocol: number } | null> {
+	const outer = decodeAs(helloShape, hello);
+	if (!outer.ok) return null;
+	const payload = decodeAs(helloPayloadShape, outer.value.payload);
+	if (!payload.ok || payload.value.serverUri !== context.serverUri) return null;
+	const node = await proveSigner({ outer: outer.value, payload: payload.value }, context.root, context.nowMs);
+	return node.ok ? { uri: node.value.uri, protocol: payload.value.protocol } : null;
+}
+
+/** The id of the node that a hello was made for, unproved: for a hello that was verified before. Null if unreadable. */
+export function helloTarget(hello: Uint8Array): string | null {
+	const outer = decodeAs(helloShape, hello);
+	const payload = outer.ok ? decodeAs(helloPayloadShape, outer.value.payload) : outer;
+	const name = payload.ok ? parseNodeUri(payload.value.serverUri) : payload;
+	return name.ok ? name.value.id : null;
 }
 
 interface ReadHello {

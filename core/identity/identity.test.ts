@@ -17,6 +17,7 @@ import { validateChain } from "./chain.ts";
 import { CHALLENGE_AGE_MS_MAX, isNonceFresh, makeNonce } from "./challenge.ts";
 import { HELLO_LIMITS, type HelloPayload, PROTOCOL_VERSION, signHello, verifyHello } from "./hello.ts";
 import { nodeUri, parseNodeUri } from "./node-uri.ts";
+import { encodeProxyList, PROXY_LIST_OID } from "./proxy-list.ts";
 import { isNewerRoute, verifyRoute } from "./route.ts";
 
 const NOW = Date.UTC(2026, 10, 22);
@@ -93,6 +94,16 @@ test("a leaf under the issuing CA under the reader's root is its node", async ()
 	assert.equal(node.value.uri, URI);
 	assert.deepEqual([node.value.enclave, node.value.role, node.value.id], ["lab", "agent", "web-01"]);
 	assert.equal(node.value.notAfterMs, NOW + DAY);
+	assert.equal(node.value.proxies, null);
+});
+
+const listOf = (value: Uint8Array) => new Extension(PROXY_LIST_OID, false, new Uint8Array(value));
+const assigned = await make({ ...leafPlan, extensions: [...leafOf([URI]), listOf(encodeProxyList(["px-1", "px-2"]))] });
+
+test("an agent's certificate names the proxies it is assigned to", async () => {
+	const node = await validateChain([assigned, issuer], context);
+	assert(node.ok, JSON.stringify(node));
+	assert.deepEqual(node.value.proxies, ["px-1", "px-2"]);
 });
 
 const chains: [string, () => Promise<Uint8Array[]>, string][] = [
@@ -177,6 +188,16 @@ const chains: [string, () => Promise<Uint8Array[]>, string][] = [
 			issuer,
 		],
 		"chain_critical_extension",
+	],
+	[
+		"a list of proxies that does not read",
+		async () => [await make({ ...leafPlan, extensions: [...leafOf([URI]), listOf(new Uint8Array([0x81]))] }), issuer],
+		"chain_malformed",
+	],
+	[
+		"an empty list of proxies",
+		async () => [await make({ ...leafPlan, extensions: [...leafOf([URI]), listOf(encodeProxyList([]))] }), issuer],
+		"chain_malformed",
 	],
 	[
 		"a leaf not yet valid",
@@ -290,12 +311,19 @@ const proxyStep = (change: Partial<HelloPayload> = {}) =>
 		proxySeed,
 		proxyProof,
 	);
-const routeContext = { agentUri: URI, proxyUri, root, nowMs: NOW };
+const assignedStep = async (proxies: string[]) => {
+	const shown = await make({ ...leafPlan, extensions: [...leafOf([URI]), listOf(encodeProxyList(proxies))] });
+	const statement = { uri: URI, certFingerprint: sha256(shown), publicKey: ed25519PublicKey(seed) };
+	const binding = await signBinding(statement, seed, (message) => signTls(message, keys.leaf));
+	return signHello({ ...payload, certFingerprint: sha256(shown) }, seed, { chain: [shown, issuer], binding });
+};
+const routeContext = { agentUri: URI, proxyUri, selfUri: "spiffe://lab/sc/main", root, nowMs: NOW };
 const upperContext = { ...routeContext, proxyUri: UPPER };
 
 test("a route is believed whose every step its maker signed for the next, and tells when each was chosen", async () => {
 	assert.deepEqual(await verifyRoute([agentStep()], routeContext), { ok: true, value: [NOW] });
 	assert.deepEqual(await verifyRoute([agentStep(), proxyStep()], upperContext), { ok: true, value: [NOW, NOW + 5] });
+	assert((await verifyRoute([await assignedStep(["px-2", "px-1"]), proxyStep()], upperContext)).ok);
 	// The certificate is judged at the time of the hello: the link is still the agent's after it has been renewed.
 	const later = await verifyRoute([agentStep()], { ...routeContext, nowMs: NOW + 3 * DAY });
 	assert(later.ok, JSON.stringify(later));
@@ -309,6 +337,13 @@ test("a route is believed whose every step its maker signed for the next, and te
 
 const routes: [string, readonly Uint8Array[], typeof routeContext, string][] = [
 	["no step", [], routeContext, "route_empty"],
+	[
+		"an agent whose list names other proxies",
+		[await assignedStep(["px-2", "px-3"]), proxyStep()],
+		upperContext,
+		"proxy_not_listed",
+	],
+	["a step of the reader's own", [agentStep(), proxyStep()], { ...upperContext, selfUri: proxyUri }, "path_cycle"],
 	["a step to another proxy", [agentStep({ serverUri: UPPER })], routeContext, "hello_wrong_server"],
 	["a step missing between", [agentStep()], upperContext, "hello_wrong_server"],
 	["a proxy as the agent", [proxyStep()], upperContext, "route_of_another"],

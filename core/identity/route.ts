@@ -6,23 +6,27 @@
 import { bytes, list } from "#core/codec/index.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { type HelloCode, verifyRelayedHello } from "./hello.ts";
+import { PATH_LIMITS } from "./path.ts";
+import { isListed } from "./proxy-list.ts";
 
 export const ROUTE_LIMITS = {
 	/** What the door of a node takes: 32 KiB of base64. */
 	helloBytesMax: 24 * 1024,
-	/** Proxies above each other: a site, a region, a country, and as many again. */
-	hopsMax: 8,
+	/** Hellos of one route with the one to the reader: as many as nodes may stand above an agent. */
+	hopsMax: PATH_LIMITS.nodesMax,
 } as const;
 
 /** Hellos, the agent's first. */
 export const routeShape = list(bytes(ROUTE_LIMITS.helloBytesMax), ROUTE_LIMITS.hopsMax);
 
-export type RouteCode = HelloCode | "route_empty" | "route_of_another";
+export type RouteCode = HelloCode | "route_empty" | "route_of_another" | "path_cycle" | "proxy_not_listed";
 
 export interface RouteContext {
 	readonly agentUri: string;
 	/** The proxy that shows the route: the last hello must be for it. */
 	readonly proxyUri: string;
+	/** The reader. */
+	readonly selfUri: string;
 	readonly root: Uint8Array;
 	readonly nowMs: number;
 }
@@ -40,8 +44,11 @@ export async function verifyRoute(
 		const step = await verifyRelayedHello(hello, { serverUri, root, nowMs });
 		if (!step.ok) return step;
 		const { uri, role } = step.value.node;
+		if (uri === context.selfUri) return fail("path_cycle", `step ${index} is this node's own`);
 		if (index === 0 ? uri !== context.agentUri : role !== "px")
 			return fail("route_of_another", `step ${index} is of ${uri}`);
+		if (index === 0 && !isListed(step.value.node.proxies, serverUri))
+			return fail("proxy_not_listed", `the list of ${uri} does not name ${serverUri}`);
 		timesMs.unshift(step.value.timeMs);
 		serverUri = uri;
 	}

@@ -11,6 +11,7 @@ import {
 	decodeCbor,
 	encodeBy,
 	field,
+	int32,
 	list,
 	oneOf,
 	optional,
@@ -24,9 +25,10 @@ import {
 } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
 import { agentStatusShape } from "#core/identity/hello.ts";
+import { pathShape } from "#core/identity/path.ts";
 import { routeShape } from "#core/identity/route.ts";
 import { LEDGER_LIMITS } from "#core/ledger/index.ts";
-import { laneShape } from "#core/model/batch.ts";
+import { LANES, laneShape } from "#core/model/batch.ts";
 import { commandIdShape, nodeIdShape, streamIdShape } from "#core/model/ids.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
 import { fail, ok, type Result } from "#core/result.ts";
@@ -56,8 +58,66 @@ export const healthShape = record({
 	/** Events since start, by the agent's count. */
 	eventCount: field(6, uint()),
 	gapCount: field(7, uint()),
+	/** Fastest answer to the newest pings of this link: the clock estimate is off by no more. Absent until one came. */
+	roundTripMs: optional(8, uint()),
+	/** Links opened since start, less the first. */
+	reconnects: optional(9, uint()),
+	/** Why the link before this one ended. */
+	lastError: optional(10, text(LINK_LIMITS.lastErrorCharsMax)),
 });
 export type Health = TypeOf<typeof healthShape>;
+
+/** A refused item that a hop keeps for a person. */
+const keptShape = record({
+	/** The hops from the reporter down to the one that keeps it: `px-1/px-2`. */
+	hop: field(1, text(LINK_LIMITS.hopPathLengthMax, /^[a-z0-9./?-]+$/)),
+	bytes: field(2, uint()),
+	atMs: field(3, wallMs()),
+	lane: optional(4, laneShape),
+});
+
+/** How a proxy's own link to its upstream is, by its own clock and count. */
+export const linkHealthShape = record({
+	timeMs: field(1, wallMs()),
+	/** Node URI of the upstream. */
+	upstream: field(2, text(200)),
+	/** Since when this link stands. */
+	sinceMs: field(3, wallMs()),
+	/** Links opened since start, less the first. */
+	reconnects: field(4, uint()),
+	/** Why the link before this one ended. */
+	lastError: optional(5, text(LINK_LIMITS.lastErrorCharsMax)),
+	/** What waits for the upstream's receipt, by lane; a lane in which nothing waits may be absent. */
+	lanes: field(
+		6,
+		list(
+			record({
+				lane: field(1, laneShape),
+				batches: field(2, uint()),
+				bytes: field(3, uint()),
+				oldestAgeMs: field(4, uint()),
+			}),
+			LANES.length,
+		),
+	),
+	/** Sent and not receipted, and how much of that the window allows. */
+	unackedBytes: field(7, uint()),
+	windowBytes: field(8, uint()),
+	/** Fastest answer to the newest heartbeats. Absent until one came. */
+	roundTripMs: optional(9, uint()),
+	agents: field(10, uint()),
+	agentsUp: field(11, uint()),
+	softwareVersion: field(12, text(32)),
+	/** Nodes turned away at this proxy's door because they speak another protocol, the newest first. */
+	strangers: field(
+		13,
+		list(
+			record({ node: field(1, text(200)), protocol: field(2, uint(65_535)), atMs: field(3, wallMs()) }),
+			LINK_LIMITS.strangersMax,
+		),
+	),
+});
+export type LinkHealth = TypeOf<typeof linkHealthShape>;
 
 const FRAME_SHAPES = {
 	/** First frame from the server after the hello was accepted (the hello itself rides in the upgrade request). */
@@ -66,6 +126,8 @@ const FRAME_SHAPES = {
 		watermarks: field(2, list(watermarkShape, 64)),
 		/** Trust documents after genesis, oldest first. */
 		trust: field(3, list(bytes(70_000), LINK_LIMITS.trustDocumentsMax)),
+		/** To a proxy: its path from now on, this node first. */
+		path: optional(4, pathShape),
 	}),
 	/** One batch, verbatim. */
 	batch: record({ bytes: field(1, bytes(MODEL_LIMITS.batchBytesMax)) }),
@@ -78,13 +140,14 @@ const FRAME_SHAPES = {
 		/** a2 only: the proof of custody of batch `seq` (core/ledger/custody.ts). Hops pass it on unread. */
 		custody: optional(5, text(LEDGER_LIMITS.custodyCharsMax)),
 	}),
-	/** One item was refused; the link goes on. */
+	/** One item was refused; the link goes on. Downwards it answers the sender; upwards with `kept` it tells what a hop put aside. */
 	reject: record({
 		agent: optional(1, nodeIdShape),
 		stream: optional(2, streamIdShape),
 		seq: optional(3, uint()),
 		code: field(4, text(64)),
 		detail: field(5, text(MODEL_LIMITS.sentenceLengthMax)),
+		kept: optional(6, keptShape),
 	}),
 	/** A signed TraceCommand on its way down. */
 	command: record({
@@ -96,8 +159,8 @@ const FRAME_SHAPES = {
 	}),
 	/** The agent holds the command (its answer follows in the alert lane): hops forget it. */
 	command_received: record({ agent: field(1, nodeIdShape), commandId: field(2, commandIdShape) }),
-	/** Agent → its hop, every few seconds. */
-	heartbeat: record({ health: field(1, healthShape) }),
+	/** Agent → its hop, every few seconds. A proxy's carries `link`, and is said back to it. */
+	heartbeat: record({ health: field(1, healthShape), link: optional(2, linkHealthShape) }),
 	/** Proxy → Security Center: an agent came, went, or said how it is. `proof` comes with every arrival. */
 	agent_state: record({
 		agent: field(1, nodeIdShape),
@@ -109,6 +172,10 @@ const FRAME_SHAPES = {
 		heardAtMs: field(6, wallMs()),
 		/** Comes with `proof`: without it the proxy may bring the agent's evidence, but does not get its commands. */
 		route: optional(7, routeShape),
+		/** Lanes in which batches of the agent wait below the reader; absent: not known, so perhaps in all. */
+		waiting: optional(8, list(laneShape, LANES.length)),
+		/** How long ago `heardAtMs` was when this was sent: the reader needs no clock but its own. */
+		ageMs: optional(9, uint()),
 	}),
 	/** Proxy → Security Center: many batches of one lane, compressed. */
 	carrier: record({
@@ -123,6 +190,20 @@ const FRAME_SHAPES = {
 	trust: record({ documents: field(1, list(bytes(70_000), LINK_LIMITS.trustDocumentsMax)) }),
 	/** Last frame before the sender drops the link. */
 	bye: record({ code: field(1, text(64)), detail: field(2, text(MODEL_LIMITS.sentenceLengthMax)) }),
+	/** To a proxy: its path has changed; this node first (core/identity/path.ts). */
+	path: record({ path: field(1, pathShape) }),
+	/** Proxy → its upstream: how a proxy below it is, as its parent `via` sees it. */
+	proxy_state: record({
+		proxy: field(1, nodeIdShape),
+		via: field(2, nodeIdShape),
+		isUp: field(3, bool()),
+		/** How long ago `via` heard it when this was sent. */
+		ageMs: field(4, uint()),
+		/** The proxy's clock less its parent's, and by how much that may be off; absent until measured. */
+		clockOffsetMs: optional(5, int32()),
+		clockBoundMs: optional(6, uint()),
+		link: optional(7, linkHealthShape),
+	}),
 } as const;
 
 /** What a carrier's data decodes to. */

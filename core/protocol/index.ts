@@ -10,6 +10,10 @@ export {
 	type FrameType,
 	type Health,
 	healthShape,
+	type LinkHealth,
+	linkHealthShape,
 } from "./frames.ts";
 export { LINK_LIMITS } from "./limits.ts";
+export { DEFAULT_PARENT_TIMES, PARENT_LIMITS, Parents, type ParentTimes } from "./parents.ts";
+export { isPassingCode, isRoomCode, ROOM_CODES, type RoomCode } from "./refusals.ts";
 export { EMPTY_STREAM, judgeSequence, type SequenceVerdict, type StreamState } from "./sequence.ts";

@@ -8,6 +8,12 @@ export const LINK_LIMITS = {
 	carrierBatchesMax: 1024,
 	/** Versions after genesis that a link hands over. */
 	trustDocumentsMax: 64,
+	/** Node ids of eight hops with what stands between them. */
+	hopPathLengthMax: 600,
+	/** Why a link ended, in a sentence or two. */
+	lastErrorCharsMax: 300,
+	/** Nodes of another protocol that a proxy names upstream: enough to see which side was forgotten. */
+	strangersMax: 8,
 	/** The largest frame: a carrier that did not compress, or a batch. */
 	frame: { bytesMax: 4 * 1024 * 1024 + 65_536, depthMax: 16, itemsMax: 100_000 },
 } as const;

@@ -4,7 +4,27 @@ import { encodeCbor } from "#core/codec/index.ts";
 import { LEDGER_LIMITS } from "#core/ledger/index.ts";
 import { decodeFrame, EMPTY_STREAM, encodeFrame, judgeSequence, LINK_LIMITS } from "./index.ts";
 
+const health = {
+	...{ timeMs: 5, outboxBytes: 0, oldestUnackedMs: 0, rssBytes: 0, eventCount: 0, gapCount: 0 },
+	streams: [{ lane: "bulk", stream: new Uint8Array(8), head: 3 }],
+} as const;
+const link = {
+	...{ timeMs: 5, upstream: "spiffe://lab/sc/sc", sinceMs: 2, reconnects: 1, lastError: "closed", unackedBytes: 1 },
+	lanes: [{ lane: "bulk", batches: 2, bytes: 3, oldestAgeMs: 4 }],
+	...{ windowBytes: 9, roundTripMs: 1, agents: 2, agentsUp: 1, softwareVersion: "0.1.0" },
+	strangers: [{ node: "spiffe://lab/px/px-9", protocol: 2, atMs: 4 }],
+} as const;
+
 const frames = [
+	encodeFrame("heartbeat", {
+		health: { ...health, roundTripMs: 3, reconnects: 1, lastError: "closed with 1006" },
+		link,
+	}),
+	encodeFrame("agent_state", { agent: "web-01", isUp: true, health, heardAtMs: 6, waiting: ["bulk"], ageMs: 3 }),
+	encodeFrame("proxy_state", {
+		...{ proxy: "px-2", via: "px-1", isUp: true, ageMs: 12, clockOffsetMs: -40, clockBoundMs: 3 },
+		link,
+	}),
 	encodeFrame("welcome", {
 		timeMs: 1_763_800_000_000,
 		watermarks: [{ stream: new Uint8Array(8), a1: 4, a2: 3 }],
@@ -34,6 +54,22 @@ test("every frame round-trips to the same bytes", () => {
 test("a frame cut anywhere is refused", () => {
 	for (const bytes of frames)
 		for (let length = 0; length < bytes.length; length++) assert(!decodeFrame(bytes.subarray(0, length)).ok);
+});
+
+test("types and their numbers only grow", () => {
+	// The first byte is the pair's head, the second the type.
+	assert.deepEqual([encodeFrame("heartbeat", { health })[1], encodeFrame("bye", { code: "", detail: "" })[1]], [6, 10]);
+	assert.equal(encodeFrame("proxy_state", { proxy: "a", via: "b", isUp: false, ageMs: 0 })[1], 12);
+});
+
+test("a proxy names strangers and reasons at their limits and no more", () => {
+	const carried = (over: object) => decodeFrame(encodeFrame("heartbeat", { health, link: { ...link, ...over } })).ok;
+	const stranger = link.strangers[0];
+	const strangers = (count: number) => Array.from({ length: count }, () => stranger);
+	assert(carried({ strangers: strangers(LINK_LIMITS.strangersMax) }));
+	assert(!carried({ strangers: strangers(LINK_LIMITS.strangersMax + 1) }));
+	assert(carried({ lastError: "x".repeat(LINK_LIMITS.lastErrorCharsMax) }));
+	assert(!carried({ lastError: "x".repeat(LINK_LIMITS.lastErrorCharsMax + 1) }));
 });
 
 test("an unknown type and a misshapen pair are refused by name", () => {

@@ -20,9 +20,31 @@ test("the files a first start writes are read back, with a path that needs quoti
 	assert(proxy.ok, JSON.stringify(proxy));
 	assert.equal(proxy.value.proxy.wal_path, '/data "x": #y');
 	assert.deepEqual(proxy.value.proxy.flow, { priorities: ["trace", "alert", "bulk"], compression: "zstd" });
+	assert.deepEqual(proxy.value.proxy.disk.used_percent_max, { bulk: 85, alert: 90, trace: 95 });
 	const center = readYamlFile(file(centerYaml(DEFAULT_PORTS)), centerConfigSetting);
 	assert(center.ok, JSON.stringify(center));
 	assert.deepEqual(center.value.center.console, { listen: "localhost:8460", origin: "http://localhost:8460" });
+});
+
+test("an upstream is one way or a list of different ones, each an address with or without its node's name", () => {
+	const read = (upstream: string) => {
+		const text = proxyYaml(DEFAULT_PORTS, "/w").replace(/upstream: .*/, `upstream: ${upstream}`);
+		const proxy = readYamlFile(file(text), proxyConfigSetting);
+		return proxy.ok ? proxy.value.proxy.upstream : proxy.detail;
+	};
+	assert.deepEqual(read("px-region-1.local:7443"), [{ address: "px-region-1.local:7443", node: null }]);
+	assert.deepEqual(read('["px/px-r1@10.0.0.1:7443", "sc/sc-1@[::1]:7444", "b:1"]'), [
+		{ address: "10.0.0.1:7443", node: { role: "px", id: "px-r1" } },
+		{ address: "[::1]:7444", node: { role: "sc", id: "sc-1" } },
+		{ address: "b:1", node: null },
+	]);
+	assert.match(String(read("[]")), /proxy\.upstream: must be one value or a list of up to 8/);
+	assert.match(String(read("[a:1, a:1]")), /up to 8 different ones/);
+	assert.match(String(read("[a:1, a]")), /must be host:port/);
+	assert.match(String(read("agent/web-01@a:1")), /must be host:port/);
+	const nine = Array.from({ length: 9 }, (_, index) => `a:${index + 1}`);
+	assert.equal(read(`[${nine.slice(1).join(", ")}]`).length, 8);
+	assert.match(String(read(`[${nine.join(", ")}]`)), /up to 8/);
 });
 
 test("the seed's own example is read once `health` is added", () => {
@@ -60,6 +82,12 @@ const refusals: [string, string, string, RegExp][] = [
 		`${proxyYaml(DEFAULT_PORTS, "/x").replace("[trace, alert, bulk]", "[trace, bulk]")}`,
 		"config_value_wrong",
 		/must list each of trace, alert, bulk once\.$/,
+	],
+	[
+		"a watermark of bulk above that of traces",
+		`${proxyYaml(DEFAULT_PORTS, "/x")}  disk:\n    used_percent_max: {bulk: 96}\n`,
+		"config_value_wrong",
+		/proxy\.disk\.used_percent_max: must not fall from bulk to alert to trace\.$/,
 	],
 	["an empty file", "", "config_key_missing", /: is missing\.$/],
 ];

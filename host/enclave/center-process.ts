@@ -7,6 +7,7 @@ import { base64Of } from "#core/bytes/bytes.ts";
 import { splitHostPort } from "#core/config/strict-tree.ts";
 import type { Result } from "#core/result.ts";
 import type { CenterConfig } from "../config/box-config.ts";
+import { metricsToken } from "../metrics-token.ts";
 import type { EnclavePki } from "../pki/enclave.ts";
 import { enclavePaths, signerPaths } from "../pki/layout.ts";
 import type { NodeFiles } from "../pki/node-files.ts";
@@ -29,6 +30,9 @@ export interface CenterOptions {
 	readonly softwareVersion: string;
 }
 
+/** Names its log, its configuration and its disk socket. */
+export const CENTER_PROCESS = "sc";
+
 const OBJECTS = {
 	AGENT_CHANNEL: "AgentChannel",
 	PEER_LINK: "PeerLink",
@@ -37,6 +41,7 @@ const OBJECTS = {
 	TRACE_DESK: "TraceDesk",
 	DETECTOR: "Detector",
 	FEED: "Feed",
+	FLEET_WATCH: "FleetWatch",
 } as const;
 
 /** Where this machine itself asks the console, whatever name browsers use. */
@@ -64,6 +69,7 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 			{ kind: "disk", name: "console", path: BUILT.console, isWritable: false },
 			{ kind: "http", name: "sqld", address: config.store.http },
 			{ kind: "http", name: "signer", address: `unix:${signerPaths(dataDir).socket}` },
+			{ kind: "http", name: "supervisor", address: `unix:${boxPaths(dataDir).diskSocket(CENTER_PROCESS)}` },
 			{
 				kind: "worker",
 				name: "sc",
@@ -86,9 +92,12 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 					{ name: "CONSOLE_ORIGIN", kind: "text", value: config.console.origin },
 					{ name: "SQLD_RW_TOKEN", kind: "environment", variable: "SQLD_RW_TOKEN" },
 					{ name: "SQLD_RO_TOKEN", kind: "environment", variable: "SQLD_RO_TOKEN" },
+					{ name: "METRICS_TOKEN", kind: "environment", variable: "METRICS_TOKEN" },
 					{ name: "SQLD", kind: "service", service: "sqld" },
 					{ name: "SIGNER", kind: "service", service: "signer" },
 					{ name: "CONSOLE", kind: "service", service: "console" },
+					{ name: "DISK", kind: "json", value: config.disk },
+					{ name: "SUPERVISOR", kind: "service", service: "supervisor" },
 					...Object.entries(OBJECTS).map(([name, className]) => ({ name, kind: "durableObject" as const, className })),
 				],
 			},
@@ -109,10 +118,13 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 export function centerProcess(options: CenterOptions): Result<ProcessSpec, WorkerdCode> {
 	const { sqld } = options;
 	return prepareWorkerd({
-		name: "sc",
+		name: CENTER_PROCESS,
 		dataDir: options.dataDir,
 		spec: centerSpec(options),
-		secrets: { SQLD_RW_TOKEN: sqld.readWriteToken, SQLD_RO_TOKEN: sqld.readOnlyToken },
+		secrets: {
+			...{ SQLD_RW_TOKEN: sqld.readWriteToken, SQLD_RO_TOKEN: sqld.readOnlyToken },
+			METRICS_TOKEN: metricsToken(options.dataDir),
+		},
 		health: { kind: "http", url: consoleHealthUrl(options.config) },
 	});
 }

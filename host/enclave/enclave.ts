@@ -4,7 +4,6 @@
  * start finds everything the first one left. Must never change an existing configuration or identity.
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { splitHostPort } from "#core/config/strict-tree.ts";
 import { readYaml } from "#core/config/yaml-text.ts";
@@ -26,11 +25,13 @@ import type { NodeFiles } from "../pki/node-files.ts";
 import type { Invitee } from "../signer/invitations.ts";
 import { signerProcess } from "../signer/process.ts";
 import { prepareSqld } from "../sqld/sqld.ts";
+import type { DiskDesk } from "../supervisor/disk-desk.ts";
 import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
 import { type AgentOptions, agentProcess, makeAgentFiles } from "./agent-process.ts";
 import { settleAgentUser } from "./agent-user.ts";
-import { centerProcess } from "./center-process.ts";
-import { BUILT, boxPaths } from "./layout.ts";
+import { CENTER_PROCESS, centerProcess } from "./center-process.ts";
+import { openDeskOf } from "./desk.ts";
+import { BUILT, boxPaths, CENTER_ID, FIRST_PROXY, proxiesOf, SOFTWARE_VERSION } from "./layout.ts";
 import { checkBuilt, checkDataFolder, checkDisk, checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
 import { centerHealth } from "./readiness.ts";
@@ -63,6 +64,7 @@ export interface RunningEnclave {
 	readonly firstLinks: readonly FirstLink[];
 	readonly pki: EnclavePki;
 	readonly center: CenterConfig;
+	/** Of the first proxy. */
 	readonly proxy: ProxyConfig;
 	/** Batches the store held when the Security Center came up, before anything could add to them. */
 	readonly storedBefore: number;
@@ -70,11 +72,6 @@ export interface RunningEnclave {
 
 /** Failures of start carry the code of the part that failed; the detail is the sentence for the person. */
 export type EnclaveFailure = { readonly ok: false; readonly code: string; readonly detail: string };
-
-/** package.json's version, one number for everything that is built from this tree. */
-const SOFTWARE_VERSION: string = createRequire(import.meta.url)("../../package.json").version;
-const CENTER_ID = "sc-1";
-const PROXY_ID = "px-1";
 
 async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string>> {
 	const { dataDir } = start;
@@ -88,7 +85,7 @@ async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string
 			policy: start.policy,
 			nodes: [
 				{ role: "sc", id: CENTER_ID, ...local },
-				{ role: "px", id: PROXY_ID, ...local },
+				{ role: "px", id: FIRST_PROXY, ...local },
 				{ role: "console", id: "console", ...local, dnsNames: [...local.dnsNames, ...consoleNames] },
 			],
 			invitees: start.invitees,
@@ -100,13 +97,13 @@ async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string
 		const links = created.value.invitations.map(({ operatorId, token }) => ({ operatorId, token }));
 		writeFileDurably(paths.firstLink, `${JSON.stringify(links)}\n`);
 		writeFileDurably(paths.centerConfig, centerYaml(start.ports, start.consoleHost));
-		writeFileDurably(paths.proxyConfig, proxyYaml(start.ports, paths.proxyWal));
+		writeFileDurably(paths.proxyConfig(FIRST_PROXY), proxyYaml(start.ports, paths.proxyWal(FIRST_PROXY)));
 	}
 	const opened = openEnclavePki(dataDir, nowMs);
 	if (!opened.ok) return opened;
 	for (const { id } of start.agents) {
 		if (opened.value.nodes.some(({ uri }) => uri.endsWith(`/agent/${id}`))) continue;
-		const added = await addNode(dataDir, { role: "agent", id }, nowMs);
+		const added = await addNode(dataDir, { role: "agent", id, proxies: proxiesOf(dataDir) }, nowMs);
 		if (!added.ok) return added;
 	}
 	return openEnclavePki(dataDir, nowMs);
@@ -114,34 +111,52 @@ async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string
 
 interface Configs {
 	readonly center: CenterConfig;
-	readonly proxy: ProxyConfig;
+	/** By id, the first proxy first. */
+	readonly proxies: ReadonlyMap<string, ProxyConfig>;
+}
+
+function firstOf({ proxies }: Configs): ProxyConfig {
+	const first = proxies.get(FIRST_PROXY);
+	assertInvariant(first !== undefined, "an enclave on one machine has its first proxy");
+	return first;
 }
 
 function readConfigs(dataDir: string): Result<Configs, ConfigFileCode> {
 	const paths = boxPaths(dataDir);
 	const center = readYamlFile(paths.centerConfig, centerConfigSetting);
 	if (!center.ok) return center;
-	const proxy = readYamlFile(paths.proxyConfig, proxyConfigSetting);
-	if (!proxy.ok) return proxy;
-	return ok({ center: center.value.center, proxy: proxy.value.proxy });
+	const proxies = new Map<string, ProxyConfig>();
+	for (const id of proxiesOf(dataDir)) {
+		const proxy = readYamlFile(paths.proxyConfig(id), proxyConfigSetting);
+		if (!proxy.ok) return proxy;
+		proxies.set(id, proxy.value.proxy);
+	}
+	return ok({ center: center.value.center, proxies });
 }
 
 /** What a first start would write, to be asked before it is written. */
 function configsOf(start: EnclaveStart): Configs {
+	const wal = boxPaths(start.dataDir).proxyWal(FIRST_PROXY);
 	const center = readYaml(centerYaml(start.ports, start.consoleHost), "center.yaml", centerConfigSetting);
-	const proxy = readYaml(proxyYaml(start.ports, boxPaths(start.dataDir).proxyWal), "proxy.yaml", proxyConfigSetting);
+	const proxy = readYaml(proxyYaml(start.ports, wal), "proxy.yaml", proxyConfigSetting);
 	assertInvariant(center.ok && proxy.ok, "what a first start writes can be read");
-	return { center: center.value.center, proxy: proxy.value.proxy };
+	return { center: center.value.center, proxies: new Map([[FIRST_PROXY, proxy.value.proxy]]) };
 }
 
-function addressesOf({ center, proxy }: Configs): Record<string, string> {
+function addressesOf({ center, proxies }: Configs): Record<string, string> {
+	const ofProxies = [...proxies].flatMap(([id, { listen, health }]) => {
+		const key = id === FIRST_PROXY ? "proxy" : `proxy-${id}`;
+		return [
+			[`${key}.listen`, listen],
+			[`${key}.health`, health],
+		];
+	});
 	return {
 		"console.listen": center.console.listen,
 		"center.listen": center.listen,
 		"store.http": center.store.http,
 		"store.admin": center.store.admin,
-		"proxy.listen": proxy.listen,
-		"proxy.health": proxy.health,
+		...Object.fromEntries(ofProxies),
 	};
 }
 
@@ -153,9 +168,7 @@ function nodeOf(pki: EnclavePki, role: string, id: string): NodeFiles | undefine
 function describeProcesses(start: EnclaveStart, pki: EnclavePki, configs: Configs): Result<ProcessSpec[], string> {
 	const { dataDir } = start;
 	const center = nodeOf(pki, "sc", CENTER_ID);
-	const proxy = nodeOf(pki, "px", PROXY_ID);
-	if (center === undefined || proxy === undefined)
-		return fail("pki_incomplete", `${dataDir} lacks the node ${CENTER_ID} or ${PROXY_ID}.`);
+	if (center === undefined) return fail("pki_incomplete", `${dataDir} lacks the node ${CENTER_ID}.`);
 	const sqld = prepareSqld({
 		dataDir,
 		httpPort: splitHostPort(configs.center.store.http).port,
@@ -172,14 +185,24 @@ function describeProcesses(start: EnclaveStart, pki: EnclavePki, configs: Config
 		softwareVersion: SOFTWARE_VERSION,
 	});
 	if (!sc.ok) return sc;
-	const px = proxyProcess({ dataDir, name: PROXY_ID, config: configs.proxy, node: proxy, upstreamUri: center.uri });
-	if (!px.ok) return px;
+	const proxies: ProcessSpec[] = [];
+	for (const [id, config] of configs.proxies) {
+		const node = nodeOf(pki, "px", id);
+		if (node === undefined) return fail("pki_incomplete", `${dataDir} lacks the node ${id}.`);
+		const px = proxyProcess({
+			...{ dataDir, name: id, config, node, center: { role: "sc", id: CENTER_ID } },
+			softwareVersion: SOFTWARE_VERSION,
+		});
+		if (!px.ok) return px;
+		proxies.push(px.value);
+	}
 	const agents = describeAgents(start, pki, configs);
 	if (!agents.ok) return agents;
-	return ok([sqld.value.process, signerProcess(dataDir), sc.value, px.value, ...agents.value]);
+	return ok([sqld.value.process, signerProcess(dataDir), sc.value, ...proxies, ...agents.value]);
 }
 
-function describeAgents(start: EnclaveStart, pki: EnclavePki, { proxy }: Configs): Result<ProcessSpec[], string> {
+function describeAgents(start: EnclaveStart, pki: EnclavePki, configs: Configs): Result<ProcessSpec[], string> {
+	const proxy = firstOf(configs);
 	if (!existsSync(BUILT.procmond) || !existsSync(BUILT.launch)) return ok([]);
 	const made = start.agents.flatMap((agent) => {
 		const node = nodeOf(pki, "agent", agent.id);
@@ -207,6 +230,12 @@ function firstLinksOf(dataDir: string, consoleUrl: string): FirstLink[] {
 	return stored.map(({ operatorId, token }) => ({ operatorId, url: `${consoleUrl}/#/join/${token}` }));
 }
 
+/** Where each worker's objects lie, by the worker's name. */
+function directoriesOf(dataDir: string, { proxies }: Configs): Map<string, string> {
+	const wals = [...proxies].map(([id, { wal_path }]) => [id, wal_path] as const);
+	return new Map([...wals, [CENTER_PROCESS, boxPaths(dataDir).centerData]]);
+}
+
 /** Starts everything, or names the part that failed and leaves nothing running. */
 export async function startEnclave(start: EnclaveStart): Promise<Result<RunningEnclave, string>> {
 	const ready = checkBuilt();
@@ -224,7 +253,7 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 	if (!pki.ok) return pki;
 	const configs = readConfigs(start.dataDir);
 	if (!configs.ok) return configs;
-	const { center, proxy } = configs.value;
+	const { center } = configs.value;
 	const described = describeProcesses(start, pki.value, configs.value);
 	if (!described.ok) return described;
 	let storedBefore = 0;
@@ -239,14 +268,26 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 				}
 			: each,
 	);
-	const supervisor = await runSupervisor({
+	let diskDesk: DiskDesk | null = null;
+	const supervisor = await runSupervisor<string>({
 		dataDir: start.dataDir,
 		processes,
-		beforeStart: () => checkPorts(addressesOf(configs.value)),
+		beforeStart: async () => {
+			const ports = await checkPorts(addressesOf(configs.value));
+			if (!ports.ok) return ports;
+			const opened = await openDeskOf(start.dataDir, directoriesOf(start.dataDir, configs.value));
+			if (opened.ok) diskDesk = opened.value;
+			return opened;
+		},
 		...(start.onState === undefined ? {} : { onState: start.onState }),
 		...(start.signal === undefined ? {} : { signal: start.signal }),
 	});
-	if (!supervisor.ok) return supervisor;
+	const closeDesk = () => diskDesk?.close();
+	if (!supervisor.ok) {
+		closeDesk();
+		return supervisor;
+	}
+	void supervisor.value.finished.then(closeDesk);
 	const consoleUrl = center.console.origin;
 	return ok({
 		supervisor: supervisor.value,
@@ -255,7 +296,7 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 		firstLinks: firstLinksOf(start.dataDir, consoleUrl),
 		pki: pki.value,
 		center,
-		proxy,
+		proxy: firstOf(configs.value),
 		storedBefore,
 	});
 }

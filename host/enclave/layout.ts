@@ -1,13 +1,26 @@
 /** Where an enclave on one machine keeps what is not PKI: configurations, worker data, agents. */
+
+import { existsSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
+
+/** The Security Center of an enclave. */
+export const CENTER_ID = "sc-1";
+/** The proxy that every single-machine enclave is made with. */
+export const FIRST_PROXY = "px-1";
+
+/** package.json's version, one number for everything that is built from this tree. */
+export const SOFTWARE_VERSION: string = createRequire(import.meta.url)("../../package.json").version;
 
 export interface BoxPaths {
 	readonly centerConfig: string;
-	readonly proxyConfig: string;
+	proxyConfig(id: string): string;
 	/** The clear link of the first sign-in; deleted once it was used. */
 	readonly firstLink: string;
 	readonly centerData: string;
-	readonly proxyWal: string;
+	proxyWal(id: string): string;
+	/** Where a worker asks how full its disk is. */
+	diskSocket(name: string): string;
 	agentConfig(id: string): string;
 	agentData(id: string): string;
 }
@@ -15,13 +28,22 @@ export interface BoxPaths {
 export function boxPaths(dataDir: string): BoxPaths {
 	return {
 		centerConfig: join(dataDir, "config", "center.yaml"),
-		proxyConfig: join(dataDir, "config", "proxy.yaml"),
+		proxyConfig: (id) => join(dataDir, "config", id === FIRST_PROXY ? "proxy.yaml" : `proxy-${id}.yaml`),
 		firstLink: join(dataDir, "config", "first-link"),
 		centerData: join(dataDir, "center"),
-		proxyWal: join(dataDir, "proxy", "wal"),
+		proxyWal: (id) => join(dataDir, id === FIRST_PROXY ? "proxy" : `proxy-${id}`, "wal"),
+		diskSocket: (name) => join(dataDir, "run", `${name}.disk`),
 		agentConfig: (id) => join(dataDir, "config", `agent-${id}.yaml`),
 		agentData: (id) => join(dataDir, "agents", id),
 	};
+}
+
+/** The proxies that are started here, the first one first: those with a configuration. */
+export function proxiesOf(dataDir: string): string[] {
+	const directory = join(dataDir, "config");
+	const names = existsSync(directory) ? readdirSync(directory) : [];
+	const added = names.flatMap((name) => /^proxy-(.+)\.yaml$/.exec(name)?.[1] ?? []);
+	return [FIRST_PROXY, ...added.sort()];
 }
 
 /** What the build made, found from this file: the product is started from its own folder. */

@@ -4,7 +4,7 @@ import { request as requestHttps } from "node:https";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fail, ok, type Result } from "#core/result.ts";
-import type { CenterConfig } from "../config/box-config.ts";
+import type { CenterConfig, ProxyConfig } from "../config/box-config.ts";
 import { consoleHealthUrl } from "./center-process.ts";
 
 export type ReadinessCode = "no_events" | "interrupted";
@@ -39,6 +39,28 @@ export async function centerHealth(center: CenterConfig): Promise<CenterHealth |
 		return JSON.parse(await ask(consoleHealthUrl(center))) as CenterHealth;
 	} catch {
 		// Connection refused, reset or timed out: the caller asks again.
+		return null;
+	}
+}
+
+/** What `daemoneye status` says of a proxy: members of its public health answer, which stays on loopback. */
+export interface ProxyHealth {
+	readonly isUp: boolean;
+	readonly upstream: string;
+	readonly sinceMs: number;
+	readonly timeMs: number;
+	readonly lastError: string | null;
+	readonly walBytes: number;
+	readonly lagMs: number;
+	readonly agentsUp: number;
+}
+
+/** Null while it does not answer. */
+export async function proxyHealth(proxy: ProxyConfig): Promise<ProxyHealth | null> {
+	try {
+		return (JSON.parse(await ask(`http://${proxy.health}/healthz`)) as { uplink: ProxyHealth }).uplink;
+	} catch {
+		// Connection refused, reset or timed out: the caller says so.
 		return null;
 	}
 }

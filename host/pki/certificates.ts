@@ -11,7 +11,7 @@ import {
 	BasicConstraintsExtension,
 	ExtendedKeyUsage,
 	ExtendedKeyUsageExtension,
-	type Extension,
+	Extension,
 	type JsonGeneralName,
 	KeyUsageFlags,
 	KeyUsagesExtension,
@@ -21,6 +21,7 @@ import {
 	X509CertificateGenerator,
 } from "@peculiar/x509";
 import { type NodeRole, nodeUri } from "#core/identity/node-uri.ts";
+import { encodeProxyList, PROXY_LIST_OID } from "#core/identity/proxy-list.ts";
 import { assertInvariant } from "#core/result.ts";
 import { HOST_LIMITS } from "../limits.ts";
 import { createTlsKeys, type TlsKey, type TlsKeys } from "./keys.ts";
@@ -44,6 +45,8 @@ export interface NodeCertificateRequest {
 	/** Names and addresses peers dial, for the hostname check of TLS clients; an agent has none. */
 	readonly dnsNames: readonly string[];
 	readonly ips: readonly string[];
+	/** An agent's assigned proxies by id; absent: every proxy of the enclave. */
+	readonly proxies?: readonly string[];
 	readonly nowMs: number;
 	readonly lifetimeMs?: number;
 }
@@ -148,6 +151,11 @@ export async function issueNode(
 		isServer || request.dnsNames.length + request.ips.length === 0,
 		"an agent's certificate names no address: nobody dials an agent",
 	);
+	assertInvariant(request.proxies === undefined || !isServer, "only an agent is assigned to proxies");
+	const lists =
+		request.proxies === undefined
+			? []
+			: [new Extension(PROXY_LIST_OID, false, new Uint8Array(encodeProxyList(request.proxies)))];
 	const names: JsonGeneralName[] = [{ type: "url", value: certificateUri(enclave, role, id) }];
 	const dnsNames = isServer ? new Set([serverNameOf(enclave, role, id), ...request.dnsNames]) : [];
 	for (const value of dnsNames) names.push({ type: "dns", value });
@@ -169,6 +177,7 @@ export async function issueNode(
 			new SubjectAlternativeNameExtension(names),
 			await SubjectKeyIdentifierExtension.create(request.publicKey),
 			await AuthorityKeyIdentifierExtension.create(issuer.keys.publicKey),
+			...lists,
 		],
 	});
 }

@@ -148,6 +148,17 @@ test("bad names, addresses and invitees are refused before anything is written",
 		}),
 		"node_exists",
 	);
+	const assigned = (role: "agent" | "px", proxies: readonly string[]) =>
+		code({
+			nodes: [
+				{ role: "sc", id: "sc" },
+				{ role, id: "a", proxies },
+			],
+		});
+	const seventeen = Array.from({ length: 17 }, (_, index) => `px-${index}`);
+	for (const proxies of [[], ["px-1", "px-1"], ["../px"], seventeen])
+		equal(await assigned("agent", proxies), "proxies_invalid");
+	equal(await assigned("px", ["px-1"]), "proxies_invalid");
 	equal(await code({ invitees: [] }), "invitees_invalid");
 	equal(await code({ policy: { ...OPTIONS.policy, mode: "two_person", traceApprovals: 1 } }), "invitees_invalid");
 	const invitees = ["ada", "bob"].map((operatorId) => ({ operatorId, roles: ["analyst" as const] }));

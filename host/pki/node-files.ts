@@ -10,6 +10,7 @@ import type { X509Certificate } from "@peculiar/x509";
 import { encodeAs } from "#core/codec/index.ts";
 import { type Binding, bindingShape, signBinding } from "#core/identity/binding.ts";
 import { parseNodeUri } from "#core/identity/node-uri.ts";
+import { PROXY_LIST_LIMITS } from "#core/identity/proxy-list.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { ed25519PublicKey, sha256 } from "#crypto";
 import { makePrivateDirectory, syncDirectory, writeFileDurably } from "../durable-files.ts";
@@ -32,7 +33,7 @@ export type NodeFileCode =
 	| "clock_behind_certificates"
 	| "expired";
 
-export type NodeOptionCode = "name_invalid" | "address_invalid" | "node_exists";
+export type NodeOptionCode = "name_invalid" | "address_invalid" | "proxies_invalid" | "node_exists";
 
 export interface NodeOptions {
 	readonly role: CertificateRole;
@@ -40,6 +41,8 @@ export interface NodeOptions {
 	/** What peers or browsers dial; ignored names do not exist: an agent has none. */
 	readonly dnsNames?: readonly string[];
 	readonly ips?: readonly string[];
+	/** The proxies an agent may use, by id; absent: every one of the enclave. */
+	readonly proxies?: readonly string[];
 	readonly lifetimeMs?: number;
 }
 
@@ -76,7 +79,20 @@ export function checkNodeOptions(enclave: string, node: NodeOptions): Result<voi
 		return fail("address_invalid", `Agent ${node.id} needs no address in its certificate: nobody dials an agent.`);
 	const wrong = dnsNames.find((name) => !DNS_NAME.test(name)) ?? ips.find((ip) => isIP(ip) === 0);
 	if (wrong !== undefined) return fail("address_invalid", `"${wrong}" is no DNS name or IP address.`);
-	return ok(undefined);
+	return checkProxies(enclave, node);
+}
+
+function checkProxies(enclave: string, { role, id, proxies }: NodeOptions): Result<void, NodeOptionCode> {
+	if (proxies === undefined) return ok(undefined);
+	if (role !== "agent")
+		return fail("proxies_invalid", `${role} ${id} is no agent: only an agent is assigned to proxies.`);
+	const isCounted = proxies.length >= 1 && proxies.length <= PROXY_LIST_LIMITS.proxiesMax;
+	const areNames = proxies.every((proxy) => parseNodeUri(certificateUri(enclave, "px", proxy)).ok);
+	if (isCounted && areNames && new Set(proxies).size === proxies.length) return ok(undefined);
+	return fail(
+		"proxies_invalid",
+		`Agent ${id} is assigned to one to ${PROXY_LIST_LIMITS.proxiesMax} different proxies, each by its id.`,
+	);
 }
 
 async function bind(leaf: X509Certificate, uri: string, keys: { seed: Uint8Array; tls: TlsKey }): Promise<Binding> {
@@ -110,6 +126,7 @@ export async function createNodeFiles(
 		dnsNames: node.dnsNames ?? [],
 		ips: node.ips ?? [],
 		nowMs: context.nowMs,
+		...(node.proxies === undefined ? {} : { proxies: node.proxies }),
 		...(node.lifetimeMs === undefined ? {} : { lifetimeMs: node.lifetimeMs }),
 	});
 	const uri = certificateUri(context.enclave, node.role, node.id);

@@ -7,19 +7,32 @@ import { base64Of, bytesOfBase64, hexOf } from "#core/bytes/bytes.ts";
 import { ok } from "#core/result.ts";
 import { TestLedger } from "#core/testing/test-ledger.ts";
 import { AgentChannelBase, type ChannelEnv } from "../../durable/agent-channel.ts";
-import type { AgentState, ChannelAlarm, StoreDrain, WalBatch } from "../../durable/drain.ts";
-import { type AgentChannelFace, DIRECTORY_NAME, type Namespace, type PeerDirectoryFace } from "../../durable/faces.ts";
+import type { AgentState, ChannelAlarm, QuarantinedItem, StoreDrain, WalBatch } from "../../durable/drain.ts";
+import {
+	type AgentChannelFace,
+	DIRECTORY_NAME,
+	type Namespace,
+	type PeerDirectoryFace,
+	type ProxyState,
+	type ProxyWatch,
+	WATCH_NAME,
+} from "../../durable/faces.ts";
 import { PeerDirectory } from "../../durable/peer-directory.ts";
 import { PeerLink, type PeerLinkEnv } from "../../durable/peer-link.ts";
+import type { Stranger } from "../../durable/strangers.ts";
 import { answerLink, type LinkGateEnv } from "../../workers/edge/link-gate.ts";
 
-type RecorderFace = Pick<Recorder, "store" | "note" | "raise" | "setAvailable" | "recorded">;
+type RecorderFace = Pick<
+	Recorder,
+	"store" | "note" | "raise" | "setAside" | "setAvailable" | "recorded" | "noteProxy" | "noteStranger"
+>;
 type Env = ChannelEnv &
 	PeerLinkEnv &
 	LinkGateEnv & {
 		readonly RECORDER: Namespace<RecorderFace>;
 		readonly AGENT_CHANNEL: Namespace<AgentChannelFace>;
 		readonly PEER_DIRECTORY: Namespace<PeerDirectoryFace>;
+		readonly FLEET_WATCH: Namespace<ProxyWatch>;
 		readonly PEER_LINK: NonNullable<ChannelEnv["PEER_LINK"]>;
 	};
 
@@ -27,13 +40,17 @@ export { PeerDirectory, PeerLink };
 
 export class Recorder extends DurableObject<Env> {
 	#isAvailable = true;
+	/** In memory: a test reads it in the same life. */
+	readonly #setAside: unknown[] = [];
+	#proxies: ProxyState[] = [];
+	#strangers: Stranger[] = [];
 
 	constructor(ctx: DurableObjectState, env: Env) {
 		super(ctx, env);
 		ctx.storage.sql.exec(`
 			CREATE TABLE IF NOT EXISTS batches (agent TEXT, stream TEXT, seq INTEGER, lane TEXT, bytes BLOB, at INTEGER PRIMARY KEY AUTOINCREMENT);
-			CREATE TABLE IF NOT EXISTS states (agent TEXT, via TEXT, is_up INTEGER, heard INTEGER);
-			CREATE TABLE IF NOT EXISTS alarms (agent TEXT, code TEXT, detail TEXT, evidence INTEGER)`);
+			CREATE TABLE IF NOT EXISTS states (agent TEXT, via TEXT, is_up INTEGER, heard INTEGER, waiting TEXT, health TEXT);
+			CREATE TABLE IF NOT EXISTS alarms (agent TEXT, code TEXT, detail TEXT, evidence INTEGER, cleared INTEGER)`);
 	}
 
 	async setAvailable(isAvailable: boolean): Promise<void> {
@@ -55,13 +72,41 @@ export class Recorder extends DurableObject<Env> {
 	}
 
 	async note(state: AgentState): Promise<void> {
-		const { agent, via, isUp, heardAtMs } = state;
-		this.ctx.storage.sql.exec("INSERT INTO states VALUES (?, ?, ?, ?)", agent, via, isUp ? 1 : 0, heardAtMs);
+		const { agent, via, isUp, heardAtMs, waiting, health } = state;
+		this.ctx.storage.sql.exec(
+			"INSERT INTO states VALUES (?, ?, ?, ?, ?, ?)",
+			agent,
+			via,
+			isUp ? 1 : 0,
+			heardAtMs,
+			waiting?.join() ?? null,
+			health === undefined ? null : JSON.stringify({ ...health, streams: health.streams.length }),
+		);
 	}
 
 	async raise(alarm: ChannelAlarm): Promise<void> {
-		const { agent, code, detail, evidence } = alarm;
-		this.ctx.storage.sql.exec("INSERT INTO alarms VALUES (?, ?, ?, ?)", agent, code, detail, evidence?.length ?? 0);
+		const { agent, code, detail, evidence, isCleared } = alarm;
+		this.ctx.storage.sql.exec(
+			"INSERT INTO alarms VALUES (?, ?, ?, ?, ?)",
+			agent,
+			code,
+			detail,
+			evidence?.length ?? 0,
+			isCleared === true ? 1 : 0,
+		);
+	}
+
+	async noteProxy(state: ProxyState): Promise<void> {
+		this.#proxies = [...this.#proxies, state].slice(-100);
+	}
+
+	async noteStranger(stranger: Stranger): Promise<void> {
+		this.#strangers = [...this.#strangers, stranger].slice(-100);
+	}
+
+	async setAside(agent: string, items: readonly QuarantinedItem[]): Promise<void> {
+		if (!this.#isAvailable) throw new Error("the test said so");
+		for (const item of items) this.#setAside.push({ agent, ...item, stream: hexOf(item.stream ?? new Uint8Array()) });
 	}
 
 	async recorded(): Promise<unknown> {
@@ -70,7 +115,18 @@ export class Recorder extends DurableObject<Env> {
 			...row,
 			bytes: base64Of(new Uint8Array(row.bytes as ArrayBuffer)),
 		}));
-		return { batches, states: rows("SELECT * FROM states"), alarms: rows("SELECT * FROM alarms") };
+		const kept = { proxies: this.#proxies, strangers: this.#strangers, setAside: this.#setAside };
+		return { batches, states: rows("SELECT * FROM states"), alarms: rows("SELECT * FROM alarms"), ...kept };
+	}
+}
+
+export class FleetWatch extends DurableObject<Env> implements ProxyWatch {
+	async proxyState(state: ProxyState): Promise<void> {
+		await this.env.RECORDER.getByName("one").noteProxy(state);
+	}
+
+	async strangerCame(stranger: Stranger): Promise<void> {
+		await this.env.RECORDER.getByName("one").noteStranger(stranger);
 	}
 }
 
@@ -88,13 +144,19 @@ export class AgentChannel extends AgentChannelBase<Env> {
 			return ok({ custody });
 		},
 		onState: (state) => this.env.RECORDER.getByName("one").note(state),
+		onQuarantine: (agent, items) => this.env.RECORDER.getByName("one").setAside(agent, items),
 		onAlarm: (alarm) => this.env.RECORDER.getByName("one").raise(alarm),
 	};
 }
 
 export class Links extends WorkerEntrypoint<Env> {
 	override fetch(request: Request): Promise<Response> {
-		return answerLink(request, this.env, { agent: null, peer: this.env.PEER_LINK });
+		return answerLink(request, this.env, {
+			agent: null,
+			peer: this.env.PEER_LINK,
+			path: async () => [this.env.NODE_URI],
+			watch: this.env.FLEET_WATCH.getByName(WATCH_NAME),
+		});
 	}
 }
 

@@ -15,7 +15,7 @@ import { signedEnvelopeShape, type TraceCommand, traceCommandShape } from "#core
 import type { Role } from "#core/trust/trust-document.ts";
 import { ed25519Verify } from "#crypto";
 import type { CommandsAnswer, LiveNote, Problem, SessionAnswer } from "../../workers/sc/api/answers.ts";
-import { keyOf, type Story, TRACE_ID, tellStory } from "./story.ts";
+import { calmed, cutOff, keyOf, type Story, TRACE_ID, tellStory } from "./story.ts";
 
 export const CSP =
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
@@ -32,8 +32,19 @@ const ROLES: Record<string, Role[]> = {
 	vera: ["viewer"],
 };
 
-/** `unmatched`: db-01's accept is not stored yet. `ended`: the processes of the hits are gone. `refused`: the agent said no. */
-type Mode = "story" | "empty" | "error" | "hostile" | "unfollowed" | "unmatched" | "ended" | "refused" | "silent";
+/** `calm`: every link is well. `cut`: the top proxy is silent. `unmatched`: db-01's accept is not stored yet. `ended`: the processes of the hits are gone. `refused`: the agent said no. */
+type Mode =
+	| "story"
+	| "calm"
+	| "cut"
+	| "empty"
+	| "error"
+	| "hostile"
+	| "unfollowed"
+	| "unmatched"
+	| "ended"
+	| "refused"
+	| "silent";
 
 /** What a signed request proved. */
 export interface Seen {
@@ -87,6 +98,8 @@ function storyOf(mode: Mode): Story {
 		const unseen = { to: null, followTarget: null, confidence: 0, reasons: [], timeMs: nowMs };
 		story.trace.hops = story.trace.hops.map((hop) => ({ ...hop, ...unseen }));
 	}
+	if (mode === "calm") story.nodes = calmed(story.nodes);
+	if (mode === "cut") story.nodes = cutOff(story.nodes, nowMs);
 	if (mode === "refused") {
 		story.trace.trace.state = "refused";
 		for (const command of story.trace.commands) Object.assign(command, { state: "refused", cause: REFUSAL });
@@ -238,8 +251,19 @@ function readAnswer(state: State, url: URL): unknown {
 	const { story, mode } = state;
 	const isEmpty = mode === "empty";
 	const path = url.pathname;
-	if (path === "/api/fleet") return { nodes: isEmpty ? [] : story.nodes };
+	if (path === "/api/fleet")
+		return {
+			nodes: isEmpty ? [] : story.nodes,
+			...{
+				storeLanes: [],
+				strangers: story.strangers,
+				agentSilentMs: 60_000,
+				proxySilentMs: 45_000,
+				timeMs: Date.now(),
+			},
+		};
 	if (path === "/api/alarms") return { alarms: isEmpty ? [] : story.alarms };
+	if (path === "/api/quarantine") return { items: isEmpty ? [] : story.quarantine };
 	if (path === "/api/hits") {
 		const hits = story.hits.map((hit) =>
 			mode === "hostile" && hit.id === 12

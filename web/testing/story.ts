@@ -7,9 +7,12 @@ import type {
 	EventDetails,
 	EventMark,
 	EventRow,
+	FleetAnswer,
+	FleetLink,
 	FleetNode,
 	Hit,
 	Hop,
+	QuarantineView,
 	TraceAnswer,
 } from "../../workers/sc/api/answers.ts";
 import { keyOf, Script, STORY_START_MS, TRACE_ID } from "./story-script.ts";
@@ -166,14 +169,50 @@ export interface Story {
 	readonly events: EventRow[];
 	readonly trace: TraceAnswer;
 	readonly hits: Hit[];
-	readonly nodes: FleetNode[];
+	nodes: FleetNode[];
+	readonly strangers: FleetAnswer["strangers"];
 	readonly alarms: AlarmView[];
+	readonly quarantine: QuarantineView[];
+}
+
+function quarantineOf(isHostile: boolean): QuarantineView[] {
+	const place = { agent: "web-01", lane: "bulk", stream: "6f2a91c04b7de835", seq: 1041 } as const;
+	return [
+		{
+			...{
+				...place,
+				id: 2,
+				hop: "px-1",
+				cause: "batch_signature_invalid",
+				atMs: STORY_START_MS + 80_000,
+				bytesKept: 20_480,
+			},
+			detail: "the signature is not the agent's",
+		},
+		{
+			...{
+				agent: "db-01",
+				lane: "",
+				stream: "",
+				seq: null,
+				id: 1,
+				hop: isHostile ? `px-1/${HOSTILE.name}` : "px-1/px-2",
+			},
+			...{ cause: isHostile ? HOSTILE.argument : "cbor_truncated", atMs: STORY_START_MS + 70_000, bytesKept: 17 },
+			detail: isHostile ? HOSTILE.path : "the frame ends in the middle",
+		},
+	];
 }
 
 function alarmsOf(isHostile: boolean): AlarmView[] {
-	const at = { firstAtMs: STORY_START_MS + 30_000, lastAtMs: STORY_START_MS + 90_000 };
+	const at = { firstAtMs: STORY_START_MS + 30_000, lastAtMs: STORY_START_MS + 90_000, clearedAtMs: null };
 	const tool = isHostile ? HOSTILE.name : "tool";
 	return [
+		{
+			...{ ...at, id: 4, agent: "db-01", code: "agent_silent", times: 2, hasEvidence: false },
+			clearedAtMs: STORY_START_MS + 120_000,
+			detail: "db-01 has said nothing since 2026-11-22T12:31:04.000Z; its proxy px-north is heard.",
+		},
 		{
 			...{ ...at, id: 3, agent: "web-01", code: "sensor_tampered", times: 1, hasEvidence: false },
 			detail: `${tool} (4351) acted on the collector: kill, own_process.`,
@@ -284,11 +323,39 @@ const NETLINK_MISSING = [
 	"exact connection times",
 ];
 
-function nodesOf(nowMs: number): FleetNode[] {
+const NO_LINK: Omit<FleetLink, "toldAtMs"> = {
+	to: "",
+	sinceMs: null,
+	lanes: [],
+	unackedBytes: null,
+	windowBytes: null,
+	roundTripMs: null,
+	reconnects: 0,
+	lastError: null,
+};
+
+const MIB = 1024 * 1024;
+
+/** A proxy of a plant whose line is thin: bulk has waited, alerts go. */
+function plantLink(nowMs: number): FleetLink {
+	const lanes: FleetLink["lanes"] = [
+		{ lane: "alert", batches: 2, bytes: 9000, oldestAgeMs: 900 },
+		{ lane: "bulk", batches: 12_400, bytes: 1200 * MIB, oldestAgeMs: 200_000 },
+	];
+	const window = { unackedBytes: 6 * MIB, windowBytes: 8 * MIB };
+	const last = { reconnects: 14, lastError: "silent: nothing was heard" };
+	return { to: "px-north", toldAtMs: nowMs, sinceMs: nowMs - 60_000, lanes, ...window, roundTripMs: 640, ...last };
+}
+
+function nodesOf(nowMs: number, isHostile: boolean): FleetNode[] {
 	const node = (id: string, fields: Partial<FleetNode>): FleetNode => ({
 		id,
 		role: "agent",
 		isUp: true,
+		state: "alive",
+		stateSinceMs: nowMs - 1800,
+		hiddenBy: "",
+		link: { ...NO_LINK, toldAtMs: nowMs - 1800, to: fields.via ?? "px-north", roundTripMs: 2 },
 		hostName: id,
 		siteTag: "north",
 		tier: "ebpf",
@@ -299,6 +366,7 @@ function nodesOf(nowMs: number): FleetNode[] {
 		behindMs: 0,
 		outboxBytes: 2_400_000,
 		clockOffsetMs: 4,
+		clockBoundMs: 3,
 		fidelityLevel: 0,
 		fidelityCause: "",
 		fidelityMs: 0,
@@ -311,7 +379,22 @@ function nodesOf(nowMs: number): FleetNode[] {
 		...fields,
 	});
 	return [
-		node("px-north", { role: "px", tier: "", via: "", eventCount: 0, outboxBytes: 0, addresses: ["10.44.0.5"] }),
+		node("px-north", {
+			...{ role: "px", tier: "", via: "", siteTag: "", eventCount: 0, rssBytes: 0, outboxBytes: 0, addresses: [] },
+			link: {
+				...NO_LINK,
+				toldAtMs: nowMs - 1800,
+				sinceMs: nowMs - 86_400_000,
+				unackedBytes: 90_000,
+				windowBytes: 8 * MIB,
+				roundTripMs: 1,
+			},
+		}),
+		node("px-plant", {
+			...{ role: "px", tier: "", via: "px-north", siteTag: "", eventCount: 0, rssBytes: 0, addresses: [] },
+			...{ behindMs: 200_000, outboxBytes: 1200 * MIB, clockOffsetMs: -38, clockBoundMs: 641 },
+			link: isHostile ? { ...plantLink(nowMs), lastError: HOSTILE.cause } : plantLink(nowMs),
+		}),
 		node("web-01", { fidelityLevel: 2, fidelityCause: "psi_memory", fidelityMs: nowMs - 42_000 }),
 		node("db-01", { clockOffsetMs: DB_CLOCK_AHEAD_MS, gapCount: 1, addresses: ["10.44.0.12"] }),
 		node("plc-gw-03", {
@@ -319,18 +402,46 @@ function nodesOf(nowMs: number): FleetNode[] {
 			missing: "processes that live shorter than 200 ms, file events, exact connection times",
 			cause: "kernel 4.4 has no BTF",
 			siteTag: "plant",
+			via: "px-plant",
 			behindMs: 64_000,
 			outboxBytes: 41_000_000,
+			clockBoundMs: null,
 			addresses: ["10.60.3.7"],
 		}),
 		node("lab-09", {
 			isUp: false,
+			state: "silent",
+			stateSinceMs: nowMs - 5_400_000,
 			lastHeardMs: nowMs - 5_400_000,
 			tier: "netlink",
 			missing: NETLINK_MISSING.join(","),
 			cause: "the kernel refuses BPF: lockdown is in confidentiality mode",
 		}),
 	];
+}
+
+/** Every link well. */
+export function calmed(nodes: readonly FleetNode[]): FleetNode[] {
+	return nodes.map((node) => ({
+		...node,
+		...{ isUp: true, state: "alive" as const, behindMs: 0, link: { ...node.link, lanes: [] } },
+	}));
+}
+
+/** The top proxy has fallen silent, and what is behind it is not known. */
+export function cutOff(nodes: readonly FleetNode[], nowMs: number): FleetNode[] {
+	const stateSinceMs = nowMs - 185_000;
+	return nodes.map((node) => {
+		const seen = { ...node, isUp: false, stateSinceMs, lastHeardMs: stateSinceMs };
+		return node.id === "px-north"
+			? { ...seen, state: "silent" as const }
+			: { ...seen, state: "unknown" as const, hiddenBy: "px-north" };
+	});
+}
+
+function strangersOf(isHostile: boolean, nowMs: number): FleetAnswer["strangers"] {
+	if (!isHostile) return [];
+	return [{ node: `spiffe://north-lab/agent/${HOSTILE.name}`, protocol: 2, at: "px-north", atMs: nowMs - 3000 }];
 }
 
 /** The whole story; `isFollowed: false` is the moment before anyone followed the hop. */
@@ -434,5 +545,13 @@ export function tellStory(options: { isFollowed: boolean; isHostile: boolean; no
 	};
 	const marked = fromMemory(told, trace);
 	const events = options.isHostile ? withHostile(marked) : marked;
-	return { events, trace, hits: hitsOf(web), nodes: nodesOf(options.nowMs), alarms: alarmsOf(options.isHostile) };
+	return {
+		events,
+		trace,
+		hits: hitsOf(web),
+		nodes: nodesOf(options.nowMs, options.isHostile),
+		strangers: strangersOf(options.isHostile, options.nowMs),
+		alarms: alarmsOf(options.isHostile),
+		quarantine: quarantineOf(options.isHostile),
+	};
 }

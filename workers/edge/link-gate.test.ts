@@ -6,7 +6,7 @@ import { answerLink, Nonces } from "./link-gate.ts";
 import { problemResponse } from "./problem.ts";
 
 const env = { NODE_URI: "spiffe://lab.test/px/px-1", ROOT_CERT: "" };
-const doors = { agent: null, peer: null };
+const doors = { agent: null, peer: null, path: async () => [] };
 before(() => {
 	// Refusals are logged; a test run is not the place to read them.
 	mock.method(console, "log", () => undefined);

@@ -12,11 +12,15 @@ import {
 	LINK_PATHS,
 	LINK_SUBPROTOCOL,
 	makeNonce,
+	PEER_CHALLENGE_SEARCH,
 } from "#core/identity/challenge.ts";
-import { type HelloCode, PROTOCOL_VERSION, readHelloNonce, verifyHello } from "#core/identity/hello.ts";
+import { type HelloCode, PROTOCOL_VERSION, readHelloNonce, readStranger, verifyHello } from "#core/identity/hello.ts";
 import { type NodeRole, parseNodeUri } from "#core/identity/node-uri.ts";
+import { judgePath, type PathCode } from "#core/identity/path.ts";
+import { isListed } from "#core/identity/proxy-list.ts";
 import { assertInvariant, type Failure, fail, ok, type Result } from "#core/result.ts";
 import { type Admitted, admittedRequest } from "../../durable/admitted.ts";
+import type { ProxyWatch } from "../../durable/faces.ts";
 import { EDGE_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import { problemResponse } from "./problem.ts";
@@ -35,6 +39,10 @@ export interface LinkGateEnv {
 export interface LinkDoors {
 	readonly agent: Door | null;
 	readonly peer: Door | null;
+	/** The path that a proxy below this node would have above it: this node first. */
+	readonly path: () => Promise<readonly string[]>;
+	/** Who hears of a proved node that speaks another protocol version. */
+	readonly watch?: Pick<ProxyWatch, "strangerCame">;
 }
 
 export type LinkCode =
@@ -50,6 +58,9 @@ export type LinkCode =
 	| "hello_nonce_used"
 	| "hello_role"
 	| "hello_enclave"
+	| PathCode
+	/** The agent's certificate assigns it to other proxies. */
+	| "proxy_not_listed"
 	| "nonces_exhausted";
 
 /** Refusals whose status is not 403. */
@@ -119,9 +130,9 @@ function readHello(request: Request): Result<Uint8Array, LinkCode> {
 async function admit(
 	request: Request,
 	role: NodeRole,
-	context: { env: LinkGateEnv; nonces: Nonces },
+	context: { env: LinkGateEnv; nonces: Nonces; watch: LinkDoors["watch"] | undefined },
 ): Promise<Result<Admitted, LinkCode>> {
-	const { env, nonces } = context;
+	const { env, nonces, watch } = context;
 	const nowMs = Date.now();
 	const hello = readHello(request);
 	if (!hello.ok) return hello;
@@ -132,16 +143,37 @@ async function admit(
 	const self = parseNodeUri(env.NODE_URI);
 	assertInvariant(root !== null && self.ok, "ROOT_CERT and NODE_URI come from the host, which checked them");
 	const verified = await verifyHello(hello.value, { serverNonce, serverUri: env.NODE_URI, root, nowMs });
+	if (!verified.ok && verified.code === "hello_protocol") {
+		const stranger = await readStranger(hello.value, { serverUri: env.NODE_URI, root, nowMs });
+		// Once per challenge: a nonce that is used up cannot be told of again.
+		if (stranger !== null && nonces.use(serverNonce, nowMs).ok) await tellOf(watch, stranger, nowMs);
+	}
 	if (!verified.ok) return verified;
 	const { node, proof, payload } = verified.value;
 	if (node.role !== role) return fail("hello_role", `${node.uri} may not use this path`);
 	if (node.enclave !== self.value.enclave) return fail("hello_enclave", `${node.uri} is of another enclave`);
+	if (role === "agent" && !isListed(node.proxies, env.NODE_URI))
+		return fail("proxy_not_listed", `the certificate of ${node.uri} does not name this proxy`);
+	const path = judgePath(payload.path ?? [], node.uri);
+	if (!path.ok) return path;
 	const used = nonces.use(serverNonce, nowMs);
 	if (!used.ok) return used;
 	const { id, uri, signingKey, notAfterMs } = node;
 	return ok({
 		...{ id, uri, proof, signingKey, notAfterMs, hello: hello.value, helloTimeMs: payload.timeMs },
 		...(payload.status === undefined ? {} : { status: payload.status }),
+	});
+}
+
+/** Whoever cannot be told hears of it at the next try; the refusal stands either way. */
+async function tellOf(
+	watch: LinkDoors["watch"] | undefined,
+	{ uri, protocol }: { uri: string; protocol: number },
+	atMs: number,
+): Promise<void> {
+	logLine("warning", "protocol_differs", { node: uri, theirs: protocol, ours: PROTOCOL_VERSION });
+	await watch?.strangerCame({ node: uri, protocol, atMs }).catch((error: Error) => {
+		logLine("warning", "stranger_not_told", { node: uri, detail: error.message });
 	});
 }
 
@@ -163,10 +195,14 @@ export async function answerLink(
 	nonces: Nonces = processNonces,
 ): Promise<Response> {
 	if (request.method !== "GET") return refuse(request, fail("method_not_allowed", "links are opened by GET"));
-	const { pathname } = new URL(request.url);
+	const { pathname, search } = new URL(request.url);
 	if (pathname === LINK_PATHS.challenge) {
 		const timeMs = Date.now();
-		const answer = { nonce: hexOf(nonces.make(timeMs)), serverUri: env.NODE_URI, timeMs, protocol: PROTOCOL_VERSION };
+		const answer = {
+			...{ nonce: hexOf(nonces.make(timeMs)), serverUri: env.NODE_URI, timeMs, protocol: PROTOCOL_VERSION },
+			// Agents come in thousands and need no path: it costs a question to an object.
+			...(search === PEER_CHALLENGE_SEARCH && doors.peer !== null ? { path: await doors.path() } : {}),
+		};
 		return Response.json(answer, { headers: { "cache-control": "no-store" } });
 	}
 	const way =
@@ -176,7 +212,7 @@ export async function answerLink(
 				? ({ role: "px", door: doors.peer } as const)
 				: null;
 	if (way === null || way.door === null) return refuse(request, fail("not_found", "there is nothing here"));
-	const admitted = await admit(request, way.role, { env, nonces });
+	const admitted = await admit(request, way.role, { env, nonces, watch: doors.watch });
 	if (!admitted.ok) return refuse(request, admitted);
 	return way.door.getByName(admitted.value.id).fetch(admittedRequest(admitted.value));
 }

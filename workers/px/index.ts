@@ -5,14 +5,18 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { AgentChannelBase, type ChannelEnv } from "../../durable/agent-channel.ts";
+import { boxDiskOf } from "../../durable/box-disk.ts";
 import { UPLINK_NAME } from "../../durable/faces.ts";
 import { PeerLink, type PeerLinkEnv } from "../../durable/peer-link.ts";
 import { Uplink, type UplinkEnv } from "../../durable/uplink.ts";
 import { answerLink, type LinkGateEnv } from "../edge/link-gate.ts";
+import { answerMetrics, type MetricsEnv } from "../edge/metrics-door.ts";
 import { problemResponse } from "../edge/problem.ts";
 
+import { proxyMetrics } from "./metrics.ts";
+
 /** `PEER_LINK` is bound where this proxy serves other proxies. */
-type Env = ChannelEnv & UplinkEnv & PeerLinkEnv & LinkGateEnv & Required<Pick<ChannelEnv, "UPLINK">>;
+type Env = ChannelEnv & UplinkEnv & PeerLinkEnv & LinkGateEnv & MetricsEnv & Required<Pick<ChannelEnv, "UPLINK">>;
 
 export { PeerLink, Uplink };
 
@@ -22,20 +26,30 @@ export class AgentChannel extends AgentChannelBase<Env> {}
 /** The mTLS socket: agents, and proxies below this one. */
 export class Links extends WorkerEntrypoint<Env> {
 	override fetch(request: Request): Promise<Response> {
-		return answerLink(request, this.env, { agent: this.env.AGENT_CHANNEL, peer: this.env.PEER_LINK ?? null });
+		const { AGENT_CHANNEL: agent, PEER_LINK: peer, UPLINK } = this.env;
+		return answerLink(request, this.env, {
+			agent,
+			peer: peer ?? null,
+			path: () => UPLINK.getByName(UPLINK_NAME).path(),
+			watch: UPLINK.getByName(UPLINK_NAME),
+		});
 	}
 }
 
-/** The supervisor's face: health. A question also wakes the Uplink after a start. */
+/** The supervisor's face: health, and metrics for who holds the token. A question also wakes the Uplink after a start. */
 export default class Supervision extends WorkerEntrypoint<Env> {
 	override async fetch(request: Request): Promise<Response> {
 		const { pathname } = new URL(request.url);
+		if (pathname === "/metrics")
+			return answerMetrics(request, this.env, async () =>
+				proxyMetrics(await this.env.UPLINK.getByName(UPLINK_NAME).health()),
+			);
 		if (request.method !== "GET" || pathname !== "/healthz")
-			return problemResponse({ status: 404, code: "not_found", detail: "only GET /healthz is here" });
+			return problemResponse({ status: 404, code: "not_found", detail: "only GET /healthz and /metrics are here" });
 		const uplink = await this.env.UPLINK.getByName(UPLINK_NAME).health();
 		// Being cut off is no reason to be restarted: waiting is what a proxy is for.
 		return Response.json(
-			{ status: "ok", node: this.env.NODE_URI, uplink },
+			{ status: "ok", node: this.env.NODE_URI, uplink, disk: boxDiskOf(this.env).state(Date.now()) },
 			{ headers: { "cache-control": "no-store" } },
 		);
 	}

@@ -7,7 +7,7 @@ import { logLine } from "../../durable/log.ts";
 import { OBJECT_NAMES } from "../../durable/sc-objects.ts";
 import type { LiveNote } from "./api/answers.ts";
 import type { ScEnv } from "./env.ts";
-import { type Alarm, isAlarmStored, storeAlarm } from "./store/alarms.ts";
+import { type Alarm, clearAlarm, isAlarmStored, storeAlarm } from "./store/alarms.ts";
 import type { Client } from "./store/client.ts";
 
 /** Throws when store or ledger do not answer; raising it again is harmless. */
@@ -27,6 +27,16 @@ export async function raiseAlarm(env: ScEnv, writer: Client, alarm: Alarm): Prom
 /** An alarm about our own rules: a person must see it, but it says nothing about custody and gets no leaf. */
 export async function noteAlarm(env: Pick<ScEnv, "FEED">, writer: Client, alarm: Alarm): Promise<void> {
 	await storeAlarm(writer, alarm, Date.now());
+	tellConsoles(env, alarm);
+}
+
+/** What an alarm said is over; consoles hear of it like of the alarm. Clearing what does not stand changes nothing. */
+export async function noteCleared(env: Pick<ScEnv, "FEED">, writer: Client, alarm: Alarm): Promise<void> {
+	await clearAlarm(writer, alarm, Date.now());
+	tellConsoles(env, alarm);
+}
+
+function tellConsoles(env: Pick<ScEnv, "FEED">, alarm: Alarm): void {
 	const note: LiveNote = { kind: "alarm", agent: alarm.agent };
 	const told = env.FEED.getByName(OBJECT_NAMES.feed).publish([JSON.stringify(note)]);
 	told.catch((error: Error) => logLine("warning", "note_not_taken", { detail: error.message }));

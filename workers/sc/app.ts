@@ -3,7 +3,9 @@
  * passes the guard, also those of errors and of files. What fails for want of the store is a 503 that says so.
  */
 import { Hono } from "hono";
+import { WATCH_NAME } from "../../durable/faces.ts";
 import { logLine } from "../../durable/log.ts";
+import { answerMetrics } from "../edge/metrics-door.ts";
 import { commandRoutes } from "./http/command-routes.ts";
 import { consoleFile } from "./http/console-files.ts";
 import { evidenceRoutes } from "./http/evidence-routes.ts";
@@ -11,6 +13,7 @@ import { exportRoutes } from "./http/export-routes.ts";
 import { boundedBody, ownOrigin, type ScHono, securityHeaders, sessionRequired } from "./http/guard.ts";
 import { problem } from "./http/problems.ts";
 import { sessionRoutes } from "./http/session-routes.ts";
+import { centerMetrics } from "./metrics.ts";
 import { storeOf } from "./store/open.ts";
 import { newestBatchRow } from "./store/queries.ts";
 
@@ -30,8 +33,11 @@ export const app = new Hono<ScHono>()
 	.use(securityHeaders)
 	.get("/healthz", async (context) => {
 		const { reader } = await storeOf(context.env);
+		// The supervisor's question also wakes the watch after a start.
+		await context.env.FLEET_WATCH.getByName(WATCH_NAME).view();
 		return context.json({ status: "ok", storedBatches: await newestBatchRow(reader) });
 	})
+	.get("/metrics", (context) => answerMetrics(context.req.raw, context.env, () => centerMetrics(context.env)))
 	.route("/api", api)
 	.get("*", (context) => consoleFile(context.env.CONSOLE, new URL(context.req.url).pathname))
 	.all("*", () => problem({ code: "method_not_allowed", detail: "Files are read only." }));

@@ -5,6 +5,8 @@ import type { AgentChannelFace, Namespace, PeerDirectoryFace, PeerLinkFace } fro
 import type { FeedFace } from "../../durable/feed.ts";
 import type { LedgerEnv, LedgerFace } from "../../durable/ledger.ts";
 import type { TraceDesk, TraceDeskEnv } from "../../durable/trace-desk.ts";
+import type { WatchFace } from "../../durable/watch-face.ts";
+import type { MetricsEnv } from "../edge/metrics-door.ts";
 import type { SqlFetcher } from "./store/client.ts";
 
 /** What the worker calls on the desk: its public methods. */
@@ -29,7 +31,7 @@ export type DeskFace = Pick<
 	| "act"
 >;
 
-export interface ScEnv extends ChannelEnv, LedgerEnv, TraceDeskEnv {
+export interface ScEnv extends ChannelEnv, LedgerEnv, TraceDeskEnv, MetricsEnv {
 	readonly NODE_URI: string;
 	readonly ENCLAVE: string;
 	/** Base64 of the root certificate's DER. */
@@ -52,4 +54,5 @@ export interface ScEnv extends ChannelEnv, LedgerEnv, TraceDeskEnv {
 	readonly TRACE_DESK: Namespace<DeskFace>;
 	readonly DETECTOR: Namespace<DetectorFace>;
 	readonly FEED: Namespace<FeedFace>;
+	readonly FLEET_WATCH: Namespace<WatchFace>;
 }

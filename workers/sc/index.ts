@@ -7,6 +7,7 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 import { AgentChannelBase } from "../../durable/agent-channel.ts";
 import { Detector as DetectorBase } from "../../durable/detector.ts";
 import type { StoreDrain } from "../../durable/drain.ts";
+import { WATCH_NAME } from "../../durable/faces.ts";
 import { Feed } from "../../durable/feed.ts";
 import { Ledger } from "../../durable/ledger.ts";
 import { logLine } from "../../durable/log.ts";
@@ -21,11 +22,12 @@ import type { LiveNote } from "./api/answers.ts";
 import { app } from "./app.ts";
 import { ScDrain } from "./drain/drain.ts";
 import type { ScEnv } from "./env.ts";
+import { FleetWatch } from "./fleet-watch.ts";
 import type { Store } from "./store/client.ts";
 import { evaluateRule, firstOfEachHost, type SteppedOver } from "./store/detect.ts";
 import { storeOf } from "./store/open.ts";
 
-export { Feed, Ledger, PeerDirectory, PeerLink, TraceDesk };
+export { Feed, FleetWatch, Ledger, PeerDirectory, PeerLink, TraceDesk };
 
 /** The same channel as at a proxy, with the store as its drain. */
 export class AgentChannel extends AgentChannelBase<ScEnv> {
@@ -67,7 +69,12 @@ export class Detector extends DetectorBase<ScEnv> {
 /** The mTLS socket: proxies. Agents reach the Security Center through one. */
 export class Links extends WorkerEntrypoint<ScEnv> {
 	override fetch(request: Request): Promise<Response> {
-		return answerLink(request, this.env, { agent: null, peer: this.env.PEER_LINK });
+		return answerLink(request, this.env, {
+			agent: null,
+			peer: this.env.PEER_LINK,
+			path: async () => [this.env.NODE_URI],
+			watch: this.env.FLEET_WATCH.getByName(WATCH_NAME),
+		});
 	}
 }
 

@@ -9,6 +9,13 @@ export const ROUTE_LIMITS = {
 	alarmsListed: 200,
 	/** So that one host's alarms cannot push everybody else's out of the list. */
 	alarmsListedPerAgent: 40,
+	quarantineListed: 200,
+	quarantineListedPerAgent: 40,
 	/** One page of a trace's events; a row is about 600 bytes of JSON. */
 	eventsPage: 2000,
+} as const;
+
+export const STORE_LIMITS = {
+	/** Refused items of one host that are remembered: what its channels remember at two hops. */
+	quarantinePerAgentMax: 512,
 } as const;

@@ -9,12 +9,14 @@ import { bytesNamed, processNamed, type SealedTestBatch, type TestAgent } from "
 import { verifyPackage } from "#core/verify/index.ts";
 import { ed25519PublicKey, ed25519Sign } from "#crypto";
 import type {
+	AlarmsAnswer,
 	CommandAnswer,
 	EventsAnswer,
 	ExportAnswer,
 	FleetAnswer,
 	HitsAnswer,
 	LedgerAnswer,
+	QuarantineAnswer,
 	SessionAnswer,
 	TraceAnswer,
 	TracesAnswer,
@@ -95,7 +97,16 @@ test("the guard: nothing without a session, no write from elsewhere, headers on 
 	);
 	equal((await sc.fetch("/none.js")).status, 404);
 	equal(((await (await sc.fetch("/healthz")).json()) as { status: string }).status, "ok");
-	for (const path of ["/api/hits", "/api/fleet", "/api/ledger", "/api/traces", "/api/live", "/api/alarms", "/api/none"])
+	for (const path of [
+		"/api/hits",
+		"/api/fleet",
+		"/api/ledger",
+		"/api/traces",
+		"/api/live",
+		"/api/alarms",
+		"/api/quarantine",
+		"/api/none",
+	])
 		equal(await codeOf(await sc.fetch(path)), "401 session_missing", path);
 	const foreign = await post("/api/session/challenge", {}, { origin: "http://evil.test" });
 	equal(await codeOf(foreign), "403 origin_refused");
@@ -327,6 +338,87 @@ test("while the signer is away nothing is receipted; afterwards everything is, o
 	const stored = await sc.store.store.reader.execute("SELECT count(*) AS n FROM batches WHERE ledger_index IS NULL");
 	equal(stored.rows[0]?.n, 0);
 });
+
+test("a store that stands still is waited for: nothing is lost, nothing is stored twice", options, async () => {
+	const agent = await arrive("slow-01");
+	const channel = await sc.channel("slow-01");
+	const batchOf = (name: string) =>
+		agent.batch("bulk", [{ kind: "exec", process: processNamed(name), payload: { pid: 7 } }]);
+	const stored = async () => {
+		const { rows } = await sc.store.store.reader.execute({
+			sql: `SELECT b.seq FROM batches b JOIN nodes n ON n.id = b.agent_row WHERE n.node_id = ? ORDER BY b.id`,
+			args: ["slow-01"],
+		});
+		return rows.map((row) => Number(row.seq));
+	};
+	await ingest(agent, batchOf("before"));
+	await until(
+		"the first",
+		() => channel.stats(),
+		({ streams }) => streams[0]?.a2 === 1,
+	);
+	sc.store.signal("SIGSTOP");
+	try {
+		// Acknowledged as held here (A1), not as stored (A2).
+		for (let seq = 2; seq <= 21; seq++) await ingest(agent, batchOf(`while ${seq}`));
+		const { depths, streams } = await channel.stats();
+		deepEqual([depths.bulk.batches, streams[0]?.a1, streams[0]?.a2], [20, 21, 1]);
+	} finally {
+		sc.store.signal("SIGCONT");
+	}
+	deepEqual(
+		await until("all of them", stored, (seqs) => seqs.length >= 21),
+		Array.from({ length: 21 }, (_, i) => i + 1),
+	);
+	await until(
+		"custody",
+		() => channel.stats(),
+		({ depths, streams }) => depths.bulk.batches === 0 && streams[0]?.a2 === 21,
+	);
+});
+
+test(
+	"what hops refused is listed for who may read it: host, hop, lane, number, cause and what is kept, a repetition once",
+	options,
+	async () => {
+		const agent = await arrive("odd-01");
+		const channel = await sc.channel("odd-01");
+		const good = agent.batch("alert", [{ kind: "exec", process: processNamed("odd"), payload: { pid: 9 } }]);
+		const forged = good.bytes.slice();
+		forged[forged.length - 1] = (forged[forged.length - 1] as number) ^ 1;
+		const answer = await channel.ingest("odd-01", [Uint8Array.of(0xff), forged, good.bytes]);
+		equal(answer.refusals.length, 2);
+		equal(answer.receipts[0]?.seq, 1, "the lane goes on");
+		const below = { cause: "cbor_truncated", detail: "\u202e<script>", atMs: 5, bytesKept: 17, hop: "px-1/px-2" };
+		for (let times = 0; times < 2; times++) await channel.quarantinedBelow(below);
+		const items = async () =>
+			(await get<QuarantineAnswer>("/api/quarantine")).items.filter((item) => item.agent === "odd-01");
+		const listed = await until("three items", items, (found) => found.length >= 3);
+		deepEqual(
+			listed.map(({ id: _id, atMs: _at, detail: _detail, ...item }) => item),
+			[
+				{ agent: "odd-01", hop: "px-1/px-2", lane: "", stream: "", seq: null, cause: "cbor_truncated", bytesKept: 17 },
+				{
+					...listed[1],
+					agent: "odd-01",
+					hop: "sc",
+					lane: "alert",
+					stream: hexOf(good.stream),
+					seq: 1,
+					bytesKept: forged.length,
+				},
+				{ ...listed[2], agent: "odd-01", hop: "sc", lane: "", stream: "", seq: null, bytesKept: 1 },
+			].map(({ id: _id, atMs: _at, detail: _detail, ...item }: Partial<QuarantineAnswer["items"][number]>) => item),
+		);
+		equal(listed[0]?.detail, "\u202e<script>");
+		const { alarms } = await get<AlarmsAnswer>("/api/alarms");
+		const raised = alarms.filter((alarm) => alarm.agent === "odd-01" && alarm.code === "item_refused");
+		deepEqual(
+			raised.map(({ detail }) => /^(sc|px-1\/px-2) refused an item of odd-01 for good: \w+\.$/.test(detail)),
+			[true, true],
+		);
+	},
+);
 
 test("signing out ends the session at the server", options, async () => {
 	const answer = await sc.fetch("/api/session", { method: "DELETE", headers: { origin: ORIGIN, cookie } });

@@ -33,6 +33,13 @@ function AlarmRow(props: { alarm: AlarmView }) {
 				<div classList={{ "sub muted": alarmTitle(props.alarm.code) !== null }}>
 					<Foreign text={props.alarm.detail} isWhole />
 				</div>
+				<Show when={props.alarm.clearedAtMs}>
+					{(clearedMs) => (
+						<div class="sub muted" data-testid={`alarm-over-${props.alarm.id}`}>
+							Over since <time datetime={isoText(clearedMs())}>{dayClockText(clearedMs())}</time>.
+						</div>
+					)}
+				</Show>
 				<Show when={props.alarm.hasEvidence}>
 					<div class="sub muted">The bytes that prove it are kept.</div>
 				</Show>

@@ -1,4 +1,4 @@
-/** The fleet: who is alive, how far behind, what each collector sees and what it cannot see, and why; and its alarms. */
+/** The fleet: which link is slow, who is alive, what each collector sees and what it cannot see, and why; and its alarms. */
 import { createSignal, For, Index, onCleanup, Show } from "solid-js";
 import type { FleetAnswer, FleetNode } from "../../../workers/sc/api/answers.ts";
 import { onLive } from "../api/live.ts";
@@ -8,11 +8,12 @@ import { bytesText, countText, spanText, utcText } from "../state/time-text.ts";
 import { Foreign } from "../widgets/foreign.tsx";
 import { Chip, Empty, Loading, ProblemNote, type Tone } from "../widgets/states.tsx";
 import { Alarms } from "./alarms.tsx";
+import { inTreeOrder, type PlacedNode } from "./links.ts";
+import { LinkCell, SlowSentence, ViaCell } from "./links.tsx";
+import { Quarantine } from "./quarantine.tsx";
 import { fidelityText, missingParts } from "./sight.ts";
 
-/** Behind by more than this is worth a colour: a healthy link acknowledges within a second or two. */
-const BEHIND_WARN_MS = 10_000;
-/** Agents beat every few seconds; twice missed and more is worth a colour before the node counts as silent. */
+/** Proxies pass beats on every ten seconds; twice missed and more is worth a colour before the node counts as silent. */
 const HEARD_WARN_MS = 20_000;
 const REFETCH_INTERVAL_MS = 10_000;
 /** What a node does not tell, or what a proxy has none of. */
@@ -119,58 +120,83 @@ function Heard(props: { node: FleetNode; nowMs: number }) {
 	);
 }
 
-function NodeRow(props: { node: FleetNode; nowMs: number }) {
-	const isProxy = () => props.node.role === "px";
+const STATE_TONE: Record<FleetNode["state"], Tone> = { alive: "good", silent: "bad", unknown: "plain" };
+
+function StateCell(props: { node: FleetNode; nowMs: number }) {
+	const isCut = () => props.node.state === "alive" && !props.node.isUp;
 	return (
-		<tr data-testid={`node-${props.node.id}`}>
-			<th scope="row">
+		<>
+			<Chip tone={isCut() ? "warn" : STATE_TONE[props.node.state]} testId={`state-${props.node.id}`}>
+				{isCut() ? "link down" : props.node.state}
+			</Chip>
+			<Show when={props.node.hiddenBy !== ""} fallback={<Heard node={props.node} nowMs={props.nowMs} />}>
+				<div class="sub muted">
+					behind <Foreign text={props.node.hiddenBy} />
+				</div>
+			</Show>
+		</>
+	);
+}
+
+function ClockCell(props: { node: FleetNode }) {
+	return (
+		<Show when={props.node.role === "agent" || props.node.clockBoundMs !== null} fallback={UNKNOWN}>
+			<span classList={{ "text-warn": Math.abs(props.node.clockOffsetMs) > CLOCK_WARN_MS }}>
+				{props.node.clockOffsetMs > 0 ? "+" : ""}
+				{spanText(props.node.clockOffsetMs)}
+			</span>
+			<Show when={props.node.clockBoundMs}>{(bound) => <div class="sub muted">± {spanText(bound())}</div>}</Show>
+		</Show>
+	);
+}
+
+function NodeRow(props: { placed: PlacedNode; nowMs: number }) {
+	const node = () => props.placed.node;
+	const isProxy = () => node().role === "px";
+	return (
+		<tr data-testid={`node-${node().id}`}>
+			<th scope="row" class={`depth-${props.placed.depth}`}>
 				<span class="strong">
-					<Foreign text={props.node.id} />
+					<Foreign text={node().id} />
 				</span>
 				<div class="sub muted">
-					{props.node.role === "px" ? "proxy" : "agent"} · <Foreign text={props.node.siteTag || "no site"} />
+					{isProxy() ? "proxy" : "agent"}
+					<Show when={!isProxy()}>
+						{" "}
+						· <Foreign text={node().siteTag || "no site"} />
+					</Show>
+					<Show when={node().softwareVersion !== ""}>
+						{" "}
+						· <Foreign text={node().softwareVersion} />
+					</Show>
 				</div>
 			</th>
 			<td>
-				<Chip tone={props.node.isUp ? "good" : "bad"}>{props.node.isUp ? "alive" : "silent"}</Chip>
-				<Heard node={props.node} nowMs={props.nowMs} />
+				<StateCell node={node()} nowMs={props.nowMs} />
 			</td>
 			<td>
-				<Show when={!isProxy()} fallback={UNKNOWN}>
-					<span classList={{ "text-warn": props.node.behindMs > BEHIND_WARN_MS }}>
-						{props.node.behindMs === 0 ? "up to date" : `${spanText(props.node.behindMs)} behind`}
-					</span>
-					<div class="sub muted">{bytesText(props.node.outboxBytes)} in its outbox</div>
-				</Show>
+				<LinkCell node={node()} />
 			</td>
 			<td class="cell-wide">
-				<Sight node={props.node} />
+				<Sight node={node()} />
 			</td>
 			<td>
-				<Foreign text={props.node.via || "direct"} />
-				<div class="sub muted mono">
-					<Foreign text={props.node.addresses.join(" ") || "no address"} />
-				</div>
+				<ViaCell node={node()} />
 			</td>
 			<td>
-				<Show when={!isProxy() || props.node.clockOffsetMs !== 0} fallback={UNKNOWN}>
-					<span classList={{ "text-warn": Math.abs(props.node.clockOffsetMs) > CLOCK_WARN_MS }}>
-						{props.node.clockOffsetMs > 0 ? "+" : ""}
-						{spanText(props.node.clockOffsetMs)}
-					</span>
-				</Show>
+				<ClockCell node={node()} />
 			</td>
 			<td class="number">
-				<Show when={props.node.gapCount > 0} fallback={isProxy() ? UNKNOWN : "none"}>
+				<Show when={node().gapCount > 0} fallback={isProxy() ? UNKNOWN : "none"}>
 					<Chip tone="warn">
-						{props.node.gapCount.toLocaleString("en")} {props.node.gapCount === 1 ? "gap" : "gaps"}
+						{node().gapCount.toLocaleString("en")} {node().gapCount === 1 ? "gap" : "gaps"}
 					</Chip>
 				</Show>
 			</td>
 			<td class="number">
-				{isProxy() ? UNKNOWN : props.node.eventCount.toLocaleString("en")}
-				<Show when={props.node.rssBytes > 0}>
-					<div class="sub muted">{bytesText(props.node.rssBytes)} memory</div>
+				{isProxy() ? UNKNOWN : node().eventCount.toLocaleString("en")}
+				<Show when={node().rssBytes > 0}>
+					<div class="sub muted">{bytesText(node().rssBytes)} memory</div>
 				</Show>
 			</td>
 		</tr>
@@ -193,15 +219,22 @@ export function FleetPage() {
 		clearInterval(clock);
 		clearInterval(refetch);
 	});
-	const nodes = () => fleet.data()?.nodes ?? [];
-	const silent = () => nodes().filter((node) => !node.isUp).length;
+	const nodes = () => inTreeOrder(fleet.data()?.nodes ?? []);
+	const count = (state: FleetNode["state"]) => nodes().filter(({ node }) => node.state === state).length;
+	const states = () => {
+		const told = [
+			[count("silent"), "silent"],
+			[count("unknown"), "unknown"],
+		].flatMap(([n, state]) => (n === 0 ? [] : [`${n} ${state}`]));
+		return told.length === 0 ? "all alive" : told.join(", ");
+	};
 	return (
 		<section class="page" aria-labelledby="page-title">
 			<div class="page-head">
 				<h1 id="page-title">Fleet</h1>
 				<Show when={nodes().length > 0}>
 					<span class="muted">
-						{countText(nodes().length, "node")}, {silent() === 0 ? "all alive" : `${silent()} silent`}
+						{countText(nodes().length, "node")}, {states()}
 					</span>
 				</Show>
 			</div>
@@ -219,6 +252,9 @@ export function FleetPage() {
 						</Empty>
 					}
 				>
+					<Show when={fleet.data()}>
+						{(data) => <SlowSentence fleet={data()} nowMs={nowMs()} isStale={fleet.problem() !== null} />}
+					</Show>
 					{/* Wide tables scroll sideways; a scrolling region must be reachable by keyboard. */}
 					<section class="table-scroll" tabindex="0" aria-label="Nodes of the fleet">
 						<table class="table" data-testid="fleet">
@@ -226,9 +262,9 @@ export function FleetPage() {
 								<tr>
 									<th scope="col">Node</th>
 									<th scope="col">State</th>
-									<th scope="col">Custody</th>
+									<th scope="col">Waits</th>
 									<th scope="col">What it sees</th>
-									<th scope="col">Via</th>
+									<th scope="col">Link to</th>
 									<th scope="col">Clock</th>
 									<th scope="col" class="number">
 										Gaps
@@ -240,13 +276,14 @@ export function FleetPage() {
 							</thead>
 							<tbody>
 								{/* By place: every answer holds new objects, and a row drawn anew would lose its focus and close its list. */}
-								<Index each={nodes()}>{(node) => <NodeRow node={node()} nowMs={nowMs()} />}</Index>
+								<Index each={nodes()}>{(placed) => <NodeRow placed={placed()} nowMs={nowMs()} />}</Index>
 							</tbody>
 						</table>
 					</section>
 				</Show>
 			</Show>
 			<Alarms />
+			<Quarantine />
 		</section>
 	);
 }

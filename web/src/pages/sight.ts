@@ -25,6 +25,12 @@ const ALARM_TITLES: Readonly<Record<string, string>> = {
 	forked: "The host signed two different batches under one number. Both are kept; one of them is not what happened.",
 	batch_events_refused: "A signed batch holds events that do not verify. Its bytes are kept, its events are not shown.",
 	sequence_missing: "Batches of the host never came, and it says nothing of why.",
+	item_refused:
+		"A hop put something aside that the host sent: no honest host sends it. It is listed under refused items.",
+	tail_missing: "The host made batches that never came and wait nowhere on the way. Whoever lost them sits between.",
+	agent_silent: "The host has said nothing for too long while its proxy goes on.",
+	proxy_silent: "The proxy has said nothing for too long. What is behind it is unknown, not silent.",
+	protocol_differs: "A node speaks another version of the protocol and is turned away until one side is changed.",
 	rule_row_skipped: "A rule could not judge some events, so a hit among them would be missing here.",
 };
 

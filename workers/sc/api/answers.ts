@@ -2,8 +2,11 @@
  * What the console's routes answer, as JSON. Bytes are lower-case hex, times milliseconds of UTC unless the name says `Ns`
  * (decimal text of a 64-bit number). Every answer that lists evidence carries `completeness`. Types only: nothing here runs.
  */
+import type { Lane } from "#core/model/batch.ts";
 import type { EventKind, GapScope, SourceTier } from "#core/model/event.ts";
 import type { Role } from "#core/trust/trust-document.ts";
+
+export type NodeState = "alive" | "silent" | "unknown";
 
 /** RFC 9457. `code` is a member of the route's closed union. */
 export interface Problem {
@@ -48,11 +51,51 @@ export interface RedeemAnswer {
 /** GET /api/fleet */
 export interface FleetAnswer {
 	nodes: FleetNode[];
+	/** What waits at the Security Center for its store, by lane; lanes in which nothing waits are absent. */
+	storeLanes: FleetLane[];
+	/** Nodes that were turned away because they speak another version of the protocol. */
+	strangers: { node: string; protocol: number; at: string; atMs: number }[];
+	/** After how long without a word a node counts as silent. */
+	agentSilentMs: number;
+	proxySilentMs: number;
+	/** When this was answered. */
+	timeMs: number;
+}
+export interface FleetLane {
+	lane: Lane;
+	batches: number;
+	bytes: number;
+	/** Age of the oldest batch that waits, when it was told. */
+	oldestAgeMs: number;
+}
+/** The link of a node to its upstream, as last heard. What only a proxy or nobody measures is null. */
+export interface FleetLink {
+	/** Node id of its proxy; empty: the Security Center. */
+	to: string;
+	/** When these figures were heard, by our clock. */
+	toldAtMs: number;
+	/** Since when it stands, by our clock. */
+	sinceMs: number | null;
+	/** What waits to be receipted, by lane; an agent says only how much there is. */
+	lanes: FleetLane[];
+	unackedBytes: number | null;
+	windowBytes: number | null;
+	roundTripMs: number | null;
+	reconnects: number | null;
+	/** Why the link before this one ended. The node's own words. */
+	lastError: string | null;
 }
 export interface FleetNode {
 	id: string;
 	role: "agent" | "px";
+	/** Its link stands, as far as its proxy or we have heard. */
 	isUp: boolean;
+	/** `unknown`: a silent proxy, `hiddenBy`, lies on its way. */
+	state: NodeState;
+	/** The last word before a silence, by our clock. */
+	stateSinceMs: number;
+	hiddenBy: string;
+	link: FleetLink;
 	hostName: string;
 	siteTag: string;
 	tier: SourceTier | "";
@@ -69,7 +112,9 @@ export interface FleetNode {
 	/** Age of the oldest unacknowledged batch. */
 	behindMs: number;
 	outboxBytes: number;
+	/** Its clock less ours; off by at most `clockBoundMs` (null: not measured). */
 	clockOffsetMs: number;
+	clockBoundMs: number | null;
 	rssBytes: number;
 	eventCount: number;
 	gapCount: number;
@@ -95,6 +140,31 @@ export interface AlarmView {
 	times: number;
 	firstAtMs: number;
 	lastAtMs: number;
+	/** When what it says was over; null: it stands. */
+	clearedAtMs: number | null;
+}
+
+/** GET /api/quarantine (role viewer or auditor) → items that a hop refused for good, told last first; bounded, also per host. */
+export interface QuarantineAnswer {
+	items: QuarantineView[];
+}
+export interface QuarantineView {
+	id: number;
+	/** The host on whose link it came; proved. */
+	agent: string;
+	/** Where its bytes are kept: this node, a proxy, or a proxy behind one. A proxy's own word. */
+	hop: string;
+	/** Lane, stream and number as the item names them; empty and null where it could not be read. Not believed. */
+	lane: "trace" | "alert" | "bulk" | "";
+	stream: string;
+	seq: number | null;
+	/** The refusal's code and sentence. */
+	cause: string;
+	detail: string;
+	/** Kept at the hop for a person to look at. */
+	bytesKept: number;
+	/** By the hop's clock. */
+	atMs: number;
 }
 
 /** GET /api/hits?limit= (newest first) */

@@ -14,14 +14,16 @@ import type {
 	AgentState,
 	ChannelAlarm,
 	Delivered,
+	QuarantinedItem,
 	StoreDrain,
 	StreamCustody,
 	WalBatch,
 } from "../../../durable/drain.ts";
+import { type LaneDepths, WATCH_NAME } from "../../../durable/faces.ts";
 import { logLine } from "../../../durable/log.ts";
 import { OBJECT_NAMES } from "../../../durable/sc-objects.ts";
 import type { AgentNews } from "../../../durable/trace-desk.ts";
-import { noteAlarm, raiseAlarm } from "../alarms.ts";
+import { noteAlarm, noteCleared, raiseAlarm } from "../alarms.ts";
 import type { LiveNote } from "../api/answers.ts";
 import type { ScEnv } from "../env.ts";
 import type { Alarm } from "../store/alarms.ts";
@@ -29,6 +31,7 @@ import type { Client, Store } from "../store/client.ts";
 import { type IncomingBatch, markLedgerIndexes, type StoredBatch, storeBatches } from "../store/ingest.ts";
 import { storeState } from "../store/nodes.ts";
 import { storeOf } from "../store/open.ts";
+import { storeQuarantined } from "../store/quarantine.ts";
 import { attribute } from "./attribution.ts";
 
 type Outcome<T> = Result<T, "drain_unavailable">;
@@ -264,8 +267,26 @@ export class ScDrain implements StoreDrain {
 		this.#tell(this.#env.FEED.getByName(OBJECT_NAMES.feed).publish([JSON.stringify(note)]));
 	}
 
+	async onQuarantine(agent: string, items: readonly QuarantinedItem[]): Promise<void> {
+		const { writer } = await storeOf(this.#env);
+		const ownName = this.#env.NODE_URI.slice(this.#env.NODE_URI.lastIndexOf("/") + 1);
+		await storeQuarantined(writer, agent, { items, ownName });
+		for (const { hop, cause } of items) {
+			const where = hop === "" ? ownName : hop;
+			const detail = `${where} refused an item of ${agent} for good: ${cause}.`;
+			// One alarm per host and link: what stands behind the first name is the proxy's word, which it could vary at will.
+			const sameAs = where.split("/", 1)[0] ?? "";
+			await noteAlarm(this.#env, writer, { agent, code: "item_refused", detail, evidence: null, sameAs });
+		}
+	}
+
 	async onAlarm(alarm: ChannelAlarm): Promise<void> {
 		const { writer } = await storeOf(this.#env);
-		await raiseAlarm(this.#env, writer, alarm);
+		if (alarm.isCleared === true) await noteCleared(this.#env, writer, alarm);
+		else await raiseAlarm(this.#env, writer, alarm);
+	}
+
+	onBacklog(agent: string, depths: LaneDepths): void {
+		this.#tell(this.#env.FLEET_WATCH.getByName(WATCH_NAME).storeBacklog(agent, depths));
 	}
 }

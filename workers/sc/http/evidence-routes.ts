@@ -8,32 +8,20 @@ import { SERVER_RULES } from "../../../rules/index.ts";
 import type {
 	AlarmsAnswer,
 	EventsAnswer,
-	FleetAnswer,
-	FleetNode,
 	HitsAnswer,
 	LedgerAnswer,
+	QuarantineAnswer,
 	TracesAnswer,
 } from "../api/answers.ts";
-import type { ScEnv } from "../env.ts";
+import { fleetOf } from "../fleet.ts";
 import { ROUTE_LIMITS } from "../limits.ts";
 import { alarmsOf } from "../store/alarms.ts";
 import { storeOf } from "../store/open.ts";
-import {
-	completenessOf,
-	eventsOf,
-	hitsOf,
-	type NodeRow,
-	nodesOf,
-	processOf,
-	storedBatchCounts,
-	traceFacts,
-} from "../store/queries.ts";
+import { quarantinedItems } from "../store/quarantine.ts";
+import { completenessOf, eventsOf, hitsOf, processOf, traceFacts } from "../store/queries.ts";
 import { type ScHono, sessionSecret, withRole } from "./guard.ts";
 import { problem } from "./problems.ts";
 import { listTraces, traceAnswer } from "./traces.ts";
-
-/** A proxy says something every few seconds; silent for longer it is not up. */
-const PROXY_SILENT_MS_MAX = 45_000;
 
 function describeRule(ruleId: string): { ruleTitle: string; severity: "low" | "medium" | "high" } {
 	const rule = SERVER_RULES.find(({ id }) => id === ruleId);
@@ -45,21 +33,8 @@ function countIn(text: string | undefined, most: number): number {
 	return Number.isSafeInteger(value) && value > 0 ? Math.min(value, most) : most;
 }
 
-function fleetNode(node: NodeRow, storedBatches: number, nowMs: number): FleetNode {
-	const { nodeId, role, isUp, id: _id, clockSamples: _samples, ...rest } = node;
-	const isHeard = role === "agent" || nowMs - node.lastHeardMs < PROXY_SILENT_MS_MAX;
-	return { ...rest, id: nodeId, role, isUp: isUp && isHeard, tier: node.tier as FleetNode["tier"], storedBatches };
-}
-
-async function fleet(env: ScEnv): Promise<FleetAnswer> {
-	const { reader } = await storeOf(env);
-	const counts = await storedBatchCounts(reader);
-	const nowMs = Date.now();
-	return { nodes: (await nodesOf(reader)).map((node) => fleetNode(node, counts.get(node.id) ?? 0, nowMs)) };
-}
-
 export const evidenceRoutes = new Hono<ScHono>()
-	.get("/fleet", async (context) => context.json(await fleet(context.env)))
+	.get("/fleet", async (context) => context.json(await fleetOf(context.env, { hasCounts: true })))
 	.get("/hits", async (context) => {
 		const { reader } = await storeOf(context.env);
 		const limit = countIn(context.req.query("limit"), ROUTE_LIMITS.hitsListed);
@@ -69,6 +44,11 @@ export const evidenceRoutes = new Hono<ScHono>()
 		const { reader } = await storeOf(context.env);
 		const limits = { max: ROUTE_LIMITS.alarmsListed, perAgentMax: ROUTE_LIMITS.alarmsListedPerAgent };
 		return context.json({ alarms: await alarmsOf(reader, limits) } satisfies AlarmsAnswer);
+	})
+	.get("/quarantine", withRole("viewer", "auditor"), async (context) => {
+		const { reader } = await storeOf(context.env);
+		const limits = { max: ROUTE_LIMITS.quarantineListed, perAgentMax: ROUTE_LIMITS.quarantineListedPerAgent };
+		return context.json({ items: await quarantinedItems(reader, limits) } satisfies QuarantineAnswer);
 	})
 	.get("/traces", async (context) => {
 		const traces = await listTraces(context.env, ROUTE_LIMITS.tracesListed);

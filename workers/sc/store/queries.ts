@@ -36,6 +36,11 @@ export async function newestBatchRow(client: Client): Promise<number> {
 	return column.number(rows[0] as Row, "n");
 }
 
+export async function standingAlarmCount(client: Client): Promise<number> {
+	const { rows } = await client.execute("SELECT count(*) AS n FROM alarms WHERE cleared_ms IS NULL");
+	return column.number(rows[0] as Row, "n");
+}
+
 type Ancestor = ProcessAnswer["ancestry"][number];
 
 const ANCESTRY = `

@@ -6,6 +6,7 @@
 
 import { blob, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { GAP_SCOPES } from "#core/model/event.ts";
+import type { StoredAgentLink, StoredProxyLink } from "./proxies.ts";
 
 const bytes = (name: string) => blob(name, { mode: "buffer" });
 const flag = (name: string) => integer(name, { mode: "boolean" });
@@ -30,7 +31,7 @@ export const nodes = sqliteTable("nodes", {
 	rssBytes: integer("rss_bytes").notNull(),
 	eventCount: integer("event_count").notNull(),
 	gapCount: integer("gap_count").notNull(),
-	/** Agent clock less ours, as estimated from the newest heartbeats. */
+	/** The node's clock less ours, as estimated from the newest heartbeats along its way. */
 	clockOffsetMs: integer("clock_offset_ms").notNull(),
 	clockSamples: text("clock_samples", { mode: "json" }).$type<number[]>().notNull(),
 	/** 0 = the collector captures everything; the newest `fidelity` event, or 0 since the collector started. */
@@ -38,6 +39,14 @@ export const nodes = sqliteTable("nodes", {
 	fidelityCause: text("fidelity_cause").notNull(),
 	/** The host's wall clock when it said so, at latest our own when it arrived. */
 	fidelityMs: integer("fidelity_ms").notNull(),
+	/** When it was last heard, by our own clock. */
+	heardHereMs: integer("heard_here_ms").notNull(),
+	/** Proxies: since when it is heard without a silence. */
+	upSinceMs: integer("up_since_ms").notNull(),
+	/** By how much `clock_offset_ms` may be off; null: nobody measured. */
+	clockBoundMs: integer("clock_bound_ms"),
+	/** `StoredProxyLink` or `StoredAgentLink`. */
+	link: text("link", { mode: "json" }).$type<StoredProxyLink & StoredAgentLink>().notNull(),
 });
 
 export const proofs = sqliteTable("proofs", {
@@ -162,4 +171,19 @@ export const alarms = sqliteTable("alarms", {
 	atMs: integer("at_ms").notNull(),
 	times: integer("times").notNull(),
 	lastMs: integer("last_ms").notNull(),
+	/** When it was over; null: it stands. */
+	clearedMs: integer("cleared_ms"),
+});
+
+export const quarantine = sqliteTable("quarantine", {
+	id: integer("id").primaryKey(),
+	agent: text("agent").notNull(),
+	hop: text("hop").notNull(),
+	lane: text("lane").notNull(),
+	stream: bytes("stream").notNull(),
+	seq: integer("seq"),
+	cause: text("cause").notNull(),
+	detail: text("detail").notNull(),
+	bytesKept: integer("bytes_kept").notNull(),
+	atMs: integer("at_ms").notNull(),
 });

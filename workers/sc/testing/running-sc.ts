@@ -5,9 +5,10 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { Miniflare, type MiniflareOptions, Response as WorkerResponse } from "miniflare";
-import type { AgentChannelFace } from "../../../durable/faces.ts";
+import { type AgentChannelFace, WATCH_NAME } from "../../../durable/faces.ts";
+import type { WatchFace } from "../../../durable/watch-face.ts";
 import { certificatesOfPem } from "../../../host/pki/certificates.ts";
 import { createEnclavePki, openEnclavePki } from "../../../host/pki/enclave.ts";
 import { enclavePaths } from "../../../host/pki/layout.ts";
@@ -19,7 +20,7 @@ import { type RunningStore, startStore } from "./running-store.ts";
 export const ORIGIN = "http://localhost:8470";
 
 /** The worker as production bundles it. */
-async function bundle(): Promise<string> {
+async function bundle(plugins: Plugin[] = []): Promise<string> {
 	const built = await build({
 		entryPoints: ["workers/sc/index.ts"],
 		bundle: true,
@@ -31,8 +32,15 @@ async function bundle(): Promise<string> {
 		target: "es2024",
 		write: false,
 		logLevel: "error",
+		plugins,
 	});
 	return built.outputFiles[0]?.text ?? "";
+}
+
+/** What a test adds to the worker as production has it. */
+export interface ScExtra {
+	readonly bindings?: Readonly<Record<string, unknown>>;
+	readonly plugins?: Plugin[];
 }
 
 export interface RunningSc {
@@ -43,6 +51,7 @@ export interface RunningSc {
 	readonly dataDir: string;
 	fetch(path: string, init?: { method?: string; headers?: Record<string, string>; body?: string }): Promise<Response>;
 	channel(agent: string): Promise<AgentChannelFace>;
+	watch(): Promise<WatchFace>;
 	/** `down`: no answer; `fork`: it has signed another tree than this one. */
 	setSigner(mode: "up" | "down" | "fork"): void;
 	stop(): Promise<void>;
@@ -96,7 +105,16 @@ async function startSigner(dataDir: string): Promise<{ url: string; stop: () => 
 	};
 }
 
-const OBJECTS = ["AgentChannel", "PeerLink", "PeerDirectory", "Ledger", "TraceDesk", "Detector", "Feed"] as const;
+const OBJECTS = [
+	"AgentChannel",
+	"PeerLink",
+	"PeerDirectory",
+	"Ledger",
+	"TraceDesk",
+	"Detector",
+	"Feed",
+	"FleetWatch",
+] as const;
 const bindingName = (className: string): string =>
 	className.replace(/(?!^)[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 
@@ -118,7 +136,7 @@ async function forward(request: Request, base: string): Promise<WorkerResponse> 
 	});
 }
 
-export async function startSc(mode: "solo" | "two_person"): Promise<RunningSc> {
+export async function startSc(mode: "solo" | "two_person", extra: ScExtra = {}): Promise<RunningSc> {
 	const directory = mkdtempSync(join(tmpdir(), "daemoneye-sc-"));
 	const dataDir = join(directory, "data");
 	const all = ["viewer", "analyst", "approver", "exporter", "auditor"] as const;
@@ -143,10 +161,10 @@ export async function startSc(mode: "solo" | "two_person"): Promise<RunningSc> {
 	const signer = await startSigner(dataDir);
 	let signerMode: "up" | "down" | "fork" = "up";
 	const options: MiniflareOptions = {
-		modules: [{ type: "ESModule", path: "index.js", contents: await bundle() }],
+		modules: [{ type: "ESModule", path: "index.js", contents: await bundle(extra.plugins) }],
 		compatibilityDate: "2026-07-30",
 		compatibilityFlags: ["nodejs_compat"],
-		bindings: bindingsOf(dataDir, store),
+		bindings: { ...bindingsOf(dataDir, store), ...extra.bindings } as MiniflareOptions["bindings"],
 		durableObjects: Object.fromEntries(
 			OBJECTS.map((className) => [bindingName(className), { className, useSQLite: true }]),
 		),
@@ -180,6 +198,10 @@ export async function startSc(mode: "solo" | "two_person"): Promise<RunningSc> {
 		channel: async (agent) => {
 			const namespace = await miniflare.getDurableObjectNamespace("AGENT_CHANNEL");
 			return namespace.getByName(agent) as unknown as AgentChannelFace;
+		},
+		watch: async () => {
+			const namespace = await miniflare.getDurableObjectNamespace("FLEET_WATCH");
+			return namespace.getByName(WATCH_NAME) as unknown as WatchFace;
 		},
 		setSigner(mode) {
 			signerMode = mode;

@@ -16,6 +16,8 @@ export interface RunningStore {
 	readonly store: Store;
 	readonly url: string;
 	readonly tokens: { readWrite: string; readOnly: string };
+	/** Stops and continues sqld without a word to it. */
+	signal(name: "SIGSTOP" | "SIGCONT"): void;
 	stop(): Promise<void>;
 }
 
@@ -40,6 +42,9 @@ export async function startStore(): Promise<RunningStore> {
 		store,
 		url,
 		tokens,
+		signal: (name) => {
+			for (const pid of box.value.pids().values()) globalThis.process.kill(pid, name);
+		},
 		async stop() {
 			await box.value.stop();
 			rmSync(dataDir, { recursive: true });

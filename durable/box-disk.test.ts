@@ -1,0 +1,129 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+import { LANES, type Lane } from "#core/model/batch.ts";
+import { BoxDisk } from "./box-disk.ts";
+import { DISK_LIMITS } from "./limits.ts";
+import { type DiskSettings, readDiskSettings } from "./settings.ts";
+
+const LIMITS: DiskSettings = {
+	usedPercentMax: { bulk: 80, alert: 90, trace: 95 },
+	waitingBytesMax: { bulk: 1000, alert: 200, trace: 500 },
+};
+const TOTAL = 100_000;
+const logged: string[] = [];
+let disk: BoxDisk;
+
+beforeEach(() => {
+	disk = new BoxDisk(LIMITS);
+	logged.length = 0;
+	mock.method(console, "log", (line: string) => logged.push((JSON.parse(line) as { event: string }).event));
+});
+
+const codeOf = (lane: Lane, { bytes = 1, reusableBytes = 0, nowMs = 0 } = {}): string => {
+	const judged = disk.judge({ lane, bytes, reusableBytes }, nowMs);
+	return judged.ok ? "taken" : judged.code;
+};
+const codes = (nowMs = 0) => ["bulk", "alert", "trace"].map((lane) => codeOf(lane as Lane, { nowMs }));
+const freeAt = (usedPercent: number) => ({ freeBytes: Math.round(TOTAL * (1 - usedPercent / 100)), totalBytes: TOTAL });
+
+test("bulk is refused at its watermark, then alert, trace last, and none of them below", () => {
+	const at = (usedPercent: number) => {
+		disk = new BoxDisk(LIMITS);
+		disk.read(freeAt(usedPercent), 0);
+		return codes();
+	};
+	deepEqual(at(79.99), ["taken", "taken", "taken"]);
+	deepEqual(at(80), ["disk_low", "taken", "taken"]);
+	deepEqual(at(89.99), ["disk_low", "taken", "taken"]);
+	deepEqual(at(90), ["disk_low", "disk_low", "taken"]);
+	deepEqual(at(94.99), ["disk_low", "disk_low", "taken"]);
+	deepEqual(at(95), ["disk_low", "disk_low", "disk_low"]);
+});
+
+test("each lane has its own quota over all agents, taken at it and refused above it", () => {
+	disk.waits("a", { bulk: 900, alert: 100, trace: 499 });
+	disk.waits("b", { bulk: 90, alert: 50, trace: 0 });
+	for (const [lane, left] of [
+		["bulk", 10],
+		["alert", 50],
+		["trace", 1],
+	] as const) {
+		equal(codeOf(lane, { bytes: left }), "taken", lane);
+		equal(codeOf(lane, { bytes: left + 1 }), "lane_full", lane);
+	}
+	disk.waits("a", { bulk: 0, alert: 0, trace: 0 });
+	equal(codeOf("bulk", { bytes: 910 }), "taken");
+	deepEqual(disk.state(0).waitingBytes, { bulk: 90, alert: 50, trace: 0 });
+});
+
+test("a channel that comes again with its log counts once", () => {
+	for (let start = 0; start < 3; start++) disk.waits("a", { bulk: 700, alert: 0, trace: 0 });
+	equal(disk.state(0).waitingBytes.bulk, 700);
+});
+
+test("what was written since the reading counts, until the next reading", () => {
+	disk.read(freeAt(79), 0);
+	disk.wrote(999);
+	equal(codeOf("bulk"), "taken");
+	disk.wrote(1);
+	equal(codeOf("bulk"), "disk_low");
+	disk.read(freeAt(78), 0);
+	equal(codeOf("bulk"), "taken");
+});
+
+test("what fits into pages the file already has is taken on a full disk", () => {
+	disk.read(freeAt(99), 0);
+	equal(codeOf("bulk", { bytes: 50, reusableBytes: 50 }), "taken");
+	equal(codeOf("bulk", { bytes: 51, reusableBytes: 50 }), "disk_low");
+});
+
+test("without a reading, or with one that is too old, nothing is refused for the disk", () => {
+	deepEqual(codes(), ["taken", "taken", "taken"]);
+	disk.read(freeAt(100), 0);
+	equal(codeOf("trace", { nowMs: DISK_LIMITS.readingMsMax }), "disk_low");
+	equal(codeOf("trace", { nowMs: DISK_LIMITS.readingMsMax + 1 }), "taken");
+	equal(disk.state(DISK_LIMITS.readingMsMax + 1).usedPercent, null);
+});
+
+test("a refused lane is taken again only below its watermark by a margin, and only the changes are logged", () => {
+	disk.read(freeAt(80), 0);
+	for (let i = 0; i < 50; i++) codeOf("bulk");
+	disk.read(freeAt(79.5), 0);
+	equal(codeOf("bulk"), "disk_low");
+	deepEqual(disk.state(0).refusing, ["bulk"]);
+	disk.read(freeAt(80 - DISK_LIMITS.easePercent - 0.01), 0);
+	equal(codeOf("bulk"), "taken");
+	deepEqual(logged, ["lane_refused", "lane_taken_again"]);
+	deepEqual(disk.state(0).refusedBatches, { bulk: 51, alert: 0, trace: 0 });
+	deepEqual(disk.state(0).refusing, []);
+});
+
+test("a reading is asked for once in its interval, also when the clock went back", () => {
+	ok(disk.isDue(5000));
+	equal(disk.isDue(5000 + DISK_LIMITS.readingIntervalMs - 1), false);
+	ok(disk.isDue(5000 + DISK_LIMITS.readingIntervalMs));
+	ok(disk.isDue(10));
+});
+
+test("settings take the defaults, and bounds that would refuse trace before bulk are no settings", () => {
+	deepEqual(readDiskSettings(undefined), {
+		usedPercentMax: DISK_LIMITS.usedPercentMax,
+		waitingBytesMax: DISK_LIMITS.waitingBytesMax,
+	});
+	equal(readDiskSettings({ used_percent_max: { bulk: 50 } }).usedPercentMax.bulk, 50);
+	for (const wrong of [
+		{ used_percent_max: { bulk: 91 } },
+		{ used_percent_max: { trace: 89 } },
+		{ used_percent_max: { trace: 101 } },
+		{ used_percent_max: { bulk: 0 } },
+		{ waiting_bytes_max: { alert: 0 } },
+		{ waiting_bytes_max: { bulk: 1.5 } },
+	])
+		try {
+			readDiskSettings(wrong);
+			throw new Error(`${JSON.stringify(wrong)} was taken`);
+		} catch (error) {
+			ok(/disk\./.test((error as Error).message), (error as Error).message);
+		}
+	equal(LANES.length, 3);
+});

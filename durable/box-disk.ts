@@ -1,0 +1,173 @@
+/**
+ * Room on this box, over all agents: how full the file system is, as the supervisor measures it, and how much waits in each lane.
+ * All objects of one worker share it, because they share one isolate; nothing of it is on disk, and a start fills it anew.
+ * Guarantees that bulk is refused first, then alert, trace last, each at its own named bound; that what a channel can write into
+ * pages its file already has is not refused for a disk that is full; and that without a reading nothing is refused (evidence fails
+ * open: a disk that is really full refuses by itself). Must never be asked whether something is durable.
+ */
+import { LANES, type Lane } from "#core/model/batch.ts";
+import type { RoomCode } from "#core/protocol/index.ts";
+import { ok, type Result } from "#core/result.ts";
+import { DISK_LIMITS } from "./limits.ts";
+import { logLine } from "./log.ts";
+import { type DiskSettings, readDiskSettings } from "./settings.ts";
+
+/** The file system of the data directory, reserved blocks not counted as free. */
+export interface DiskReading {
+	readonly freeBytes: number;
+	readonly totalBytes: number;
+}
+
+export type LaneBytes = Readonly<Record<Lane, number>>;
+
+export interface BoxDiskState {
+	/** Null when the supervisor has said nothing lately. */
+	readonly usedPercent: number | null;
+	readonly waitingBytes: LaneBytes;
+	/** Batches refused for want of room since the start. */
+	readonly refusedBatches: LaneBytes;
+	/** Lanes that are refused at the moment. */
+	readonly refusing: readonly Lane[];
+}
+
+interface Ask {
+	readonly lane: Lane;
+	readonly bytes: number;
+	/** What the channel's file can take without growing. */
+	readonly reusableBytes: number;
+}
+
+const NOTHING: LaneBytes = { trace: 0, alert: 0, bulk: 0 };
+
+export class BoxDisk {
+	readonly #limits: DiskSettings;
+	#reading: (DiskReading & { readonly atMs: number }) | null = null;
+	#askedAtMs = Number.NEGATIVE_INFINITY;
+	/** By every channel since the reading: the next one may be a second away. */
+	#writtenBytes = 0;
+	readonly #waiting = new Map<string, LaneBytes>();
+	readonly #waitingBytes = { ...NOTHING };
+	readonly #refusedBatches = { ...NOTHING };
+	readonly #refusing = new Map<Lane, RoomCode>();
+
+	constructor(limits: DiskSettings) {
+		this.#limits = limits;
+	}
+
+	/** Whether a new reading should be asked for; counts as asked. */
+	isDue(nowMs: number): boolean {
+		if (nowMs - this.#askedAtMs < DISK_LIMITS.readingIntervalMs && nowMs >= this.#askedAtMs) return false;
+		this.#askedAtMs = nowMs;
+		return true;
+	}
+
+	read({ freeBytes, totalBytes }: DiskReading, nowMs: number): void {
+		this.#reading = { freeBytes, totalBytes, atMs: nowMs };
+		this.#writtenBytes = 0;
+	}
+
+	/** A channel's file grew or may have grown by so much. */
+	wrote(bytes: number): void {
+		this.#writtenBytes += bytes;
+	}
+
+	/** What waits in a channel's log now. */
+	waits(channel: string, bytes: LaneBytes): void {
+		const before = this.#waiting.get(channel) ?? NOTHING;
+		for (const lane of LANES) this.#waitingBytes[lane] += bytes[lane] - before[lane];
+		// A channel without a backlog takes no place: the map is bounded by the agents that have one.
+		if (LANES.every((lane) => bytes[lane] === 0)) this.#waiting.delete(channel);
+		else this.#waiting.set(channel, { ...bytes });
+	}
+
+	/** Percent of the file system in use; null when nobody has said so lately. */
+	usedPercent(nowMs: number): number | null {
+		if (this.#reading === null || nowMs - this.#reading.atMs > DISK_LIMITS.readingMsMax) return null;
+		const { freeBytes, totalBytes } = this.#reading;
+		return 100 * (1 - Math.max(0, freeBytes - this.#writtenBytes) / totalBytes);
+	}
+
+	/** Whether this box has room for a batch of a lane. */
+	judge({ lane, bytes, reusableBytes }: Ask, nowMs: number): Result<true, RoomCode> {
+		const refusal = this.#overQuota(lane, bytes) ?? this.#overWatermark(lane, bytes > reusableBytes, nowMs);
+		this.#note(lane, refusal);
+		if (refusal === null) return ok(true);
+		this.#refusedBatches[lane]++;
+		return refusal;
+	}
+
+	#overQuota(lane: Lane, bytes: number): Extract<Result<true, RoomCode>, { ok: false }> | null {
+		const max = this.#limits.waitingBytesMax[lane];
+		if (this.#waitingBytes[lane] + bytes <= max) return null;
+		return {
+			ok: false,
+			code: "lane_full",
+			detail: `${this.#waitingBytes[lane]} of ${max} bytes of lane ${lane} wait here`,
+		};
+	}
+
+	#overWatermark(lane: Lane, isGrowing: boolean, nowMs: number): Extract<Result<true, RoomCode>, { ok: false }> | null {
+		const used = this.usedPercent(nowMs);
+		if (!isGrowing || used === null) return null;
+		// Once refused, a little more room than the bound is asked for, so that a lane does not change its mind at every batch.
+		const ease = this.#refusing.get(lane) === "disk_low" ? DISK_LIMITS.easePercent : 0;
+		const max = this.#limits.usedPercentMax[lane] - ease;
+		if (used < max) return null;
+		return {
+			ok: false,
+			code: "disk_low",
+			detail: `the disk of this hop is ${used.toFixed(1)} % full, ${lane} is taken below ${max}`,
+		};
+	}
+
+	/** Said once per change, not per batch: a full box must not fill its own log. */
+	#note(lane: Lane, refusal: { readonly code: RoomCode; readonly detail: string } | null): void {
+		if (this.#refusing.get(lane) === refusal?.code) return;
+		if (refusal === null) {
+			this.#refusing.delete(lane);
+			logLine("info", "lane_taken_again", { lane });
+		} else {
+			this.#refusing.set(lane, refusal.code);
+			logLine("warning", "lane_refused", { lane, code: refusal.code, detail: refusal.detail });
+		}
+	}
+
+	state(nowMs: number): BoxDiskState {
+		return {
+			usedPercent: this.usedPercent(nowMs),
+			waitingBytes: { ...this.#waitingBytes },
+			refusedBatches: { ...this.#refusedBatches },
+			refusing: [...this.#refusing.keys()],
+		};
+	}
+}
+
+/** What the host binds where objects keep evidence on disk. */
+export interface DiskEnv {
+	readonly DISK?: Parameters<typeof readDiskSettings>[0];
+	/** The supervisor, who measures: `GET /disk` answers a `DiskReading`. */
+	readonly SUPERVISOR?: { fetch(url: string): Promise<Response> };
+}
+
+let shared: BoxDisk | null = null;
+
+/** The one of this isolate. */
+export function boxDiskOf(env: DiskEnv): BoxDisk {
+	shared ??= new BoxDisk(readDiskSettings(env.DISK));
+	return shared;
+}
+
+/** Asks the supervisor for a reading when the last one is a second old. Never throws: without an answer the last one ages. */
+export async function refreshDisk(env: DiskEnv, nowMs: number): Promise<void> {
+	const disk = boxDiskOf(env);
+	if (env.SUPERVISOR === undefined || !disk.isDue(nowMs)) return;
+	try {
+		const answer = await env.SUPERVISOR.fetch("http://supervisor/disk");
+		const reading = (await answer.json()) as Partial<DiskReading>;
+		const { freeBytes = Number.NaN, totalBytes = Number.NaN } = reading;
+		if (!answer.ok || !(freeBytes >= 0 && totalBytes > 0)) throw new Error(`it answered ${answer.status}`);
+		disk.read({ freeBytes, totalBytes }, Date.now());
+	} catch (error) {
+		logLine("warning", "disk_not_read", { detail: (error as Error).message });
+	}
+}

@@ -1,0 +1,152 @@
+/**
+ * FleetWatch: the Security Center's one watch over its links. It keeps the newest word of every proxy, sees who has fallen silent, and
+ * raises an alarm in a stated time; the alarm is cleared when the node is heard again. Guarantees that it accuses nobody for its own
+ * absence: after a start, a standstill or a set clock every node has its whole time again. Store and alarms are the subclass's.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { LANES } from "#core/model/batch.ts";
+import type { LaneDepths, ProxyState } from "./faces.ts";
+import { WATCH_LIMITS } from "./limits.ts";
+import { logLine } from "./log.ts";
+import { judgeSilence, type WatchedNode } from "./silence.ts";
+import { type Stranger, Strangers } from "./strangers.ts";
+import type { NamedStranger, WatchAlarm, WatchFace, WatchSettings, WatchView } from "./watch-face.ts";
+
+/** A channel that still waits says so at every try, at most this far apart; one that does not has gone or been served. */
+const BACKLOG_AGE_MS_MAX = 60_000;
+
+const keyOf = ({ agent, code }: Pick<WatchAlarm, "agent" | "code">): string => `${code} ${agent}`;
+const utcOf = (ms: number): string => new Date(ms).toISOString();
+
+export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
+	extends DurableObject<Env>
+	implements WatchFace
+{
+	readonly #limits: Required<Omit<WatchSettings, "tailMissingMs">>;
+	readonly #strangers = new Strangers();
+	readonly #backlogs = new Map<string, { readonly depths: LaneDepths; readonly atMs: number }>();
+	#watchingSinceMs = Date.now();
+	#tickedAtMs = Date.now();
+
+	constructor(ctx: DurableObjectState, env: Env) {
+		super(ctx, env);
+		const { agentSilentMs, proxySilentMs, tickMs } = WATCH_LIMITS;
+		this.#limits = { agentSilentMs, proxySilentMs, tickMs, ...env.WATCH };
+		// Floating on purpose: the first look is set whatever else happens, and found again after a crash.
+		void ctx.storage.setAlarm(Date.now() + this.#limits.tickMs);
+	}
+
+	/** Every node that was ever heard, and the strangers that proxies name. Throws when the store does not answer. */
+	protected abstract watched(): Promise<{ nodes: readonly WatchedNode[]; strangers: readonly NamedStranger[] }>;
+	/** Alarms of the watch's codes that stand. */
+	protected abstract standing(): Promise<readonly Pick<WatchAlarm, "agent" | "code">[]>;
+	protected abstract raise(alarm: WatchAlarm): Promise<void>;
+	protected abstract clear(alarm: Pick<WatchAlarm, "agent" | "code">): Promise<void>;
+	/** Keeps a proxy's word. `isBack`: it was silent or down for longer than its time. */
+	protected abstract storeProxy(state: ProxyState, context: { nowMs: number; silentMs: number }): Promise<void>;
+
+	async proxyState(state: ProxyState): Promise<void> {
+		await this.storeProxy(state, { nowMs: Date.now(), silentMs: this.#limits.proxySilentMs });
+	}
+
+	async strangerCame(stranger: Stranger): Promise<void> {
+		this.#strangers.came(stranger);
+	}
+
+	async storeBacklog(agent: string, depths: LaneDepths): Promise<void> {
+		const isEmpty = LANES.every((lane) => depths[lane].batches === 0);
+		this.#backlogs.delete(agent);
+		if (!isEmpty && this.#backlogs.size < WATCH_LIMITS.backlogAgentsMax)
+			this.#backlogs.set(agent, { depths, atMs: Date.now() });
+	}
+
+	#storeDepths(nowMs: number): LaneDepths {
+		const none = () => ({ batches: 0, bytes: 0, oldestMs: null as number | null });
+		const sum = { trace: none(), alert: none(), bulk: none() };
+		for (const [agent, { depths, atMs }] of this.#backlogs) {
+			if (nowMs - atMs > BACKLOG_AGE_MS_MAX) {
+				this.#backlogs.delete(agent);
+				continue;
+			}
+			for (const lane of LANES) {
+				const { batches, bytes, oldestMs } = depths[lane];
+				const before = sum[lane];
+				sum[lane] = {
+					batches: before.batches + batches,
+					bytes: before.bytes + bytes,
+					oldestMs: oldestMs === null ? before.oldestMs : Math.min(oldestMs, before.oldestMs ?? oldestMs),
+				};
+			}
+		}
+		return sum;
+	}
+
+	async view(): Promise<WatchView> {
+		const nowMs = Date.now();
+		const { agentSilentMs, proxySilentMs } = this.#limits;
+		return {
+			...{ watchingSinceMs: this.#watchingSinceMs, agentSilentMs, proxySilentMs },
+			...{ store: this.#storeDepths(nowMs), strangers: this.#strangers.list(nowMs) },
+		};
+	}
+
+	override async alarm(): Promise<void> {
+		const nowMs = Date.now();
+		// Our own: late by much means that this process stood still or our clock was set, and nobody could be heard meanwhile.
+		const sinceTickMs = nowMs - this.#tickedAtMs;
+		if (sinceTickMs < 0 || sinceTickMs > this.#limits.proxySilentMs / 2) this.#watchingSinceMs = nowMs;
+		this.#tickedAtMs = nowMs;
+		await this.ctx.storage.setAlarm(nowMs + this.#limits.tickMs);
+		try {
+			await this.#look(nowMs);
+		} catch (error) {
+			// Without the store nobody is heard either: the silence of that time is ours.
+			this.#watchingSinceMs = Date.now();
+			logLine("warning", "fleet_not_watched", { detail: (error as Error).message });
+		}
+	}
+
+	async #look(nowMs: number): Promise<void> {
+		const { nodes, strangers } = await this.watched();
+		const { agentSilentMs, proxySilentMs } = this.#limits;
+		const context = { nowMs, watchingSinceMs: this.#watchingSinceMs, agentSilentMs, proxySilentMs };
+		const verdicts = judgeSilence(nodes, context);
+		const wanted = new Map<string, WatchAlarm>();
+		const kept = new Set<string>();
+		for (const node of nodes) {
+			const verdict = verdicts.get(node.id);
+			const code = node.role === "px" ? "proxy_silent" : "agent_silent";
+			const alarm = { agent: node.id, code, detail: detailOf(node, nodes) } as const;
+			if (verdict?.state === "silent") wanted.set(keyOf(alarm), alarm);
+			// Nothing is known of it: what was said of it stands, nothing new is.
+			if (verdict?.state === "unknown") kept.add(keyOf(alarm));
+		}
+		for (const alarm of strangerAlarms([...strangers, ...this.#ownStrangers(nowMs)])) wanted.set(keyOf(alarm), alarm);
+		const standing = await this.standing();
+		const known = new Set(standing.map(keyOf));
+		const raised = [...wanted.values()].filter((alarm) => !known.has(keyOf(alarm)));
+		const cleared = standing.filter((alarm) => !wanted.has(keyOf(alarm)) && !kept.has(keyOf(alarm)));
+		for (const alarm of raised.slice(0, WATCH_LIMITS.alarmsPerTickMax)) await this.raise(alarm);
+		for (const alarm of cleared.slice(0, WATCH_LIMITS.alarmsPerTickMax)) await this.clear(alarm);
+	}
+
+	#ownStrangers(nowMs: number): NamedStranger[] {
+		return this.#strangers.list(nowMs).map((stranger) => ({ ...stranger, at: "the Security Center" }));
+	}
+}
+
+function detailOf({ id, role, via, heardMs }: WatchedNode, nodes: readonly WatchedNode[]): string {
+	const since = `${id} has said nothing since ${utcOf(heardMs)}`;
+	if (role === "agent") return via === "" ? `${since}.` : `${since}; its proxy ${via} is heard.`;
+	const behind = nodes.filter((node) => node.role === "agent" && node.via === id).length;
+	return `${since}. What it carries is not known until it returns; ${behind} hosts came by it last.`;
+}
+
+/** By node id: several doors may have turned one away, and one alarm says it. */
+function strangerAlarms(strangers: readonly NamedStranger[]): WatchAlarm[] {
+	return strangers.map(({ node, protocol, at }) => {
+		const agent = node.slice(node.lastIndexOf("/") + 1);
+		const detail = `${agent} speaks protocol ${protocol} and is turned away at ${at}, which speaks another version.`;
+		return { agent, code: "protocol_differs", detail };
+	});
+}

@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+import { type TailParts, TailWatch } from "./tail-watch.ts";
+
+/** As the runtime's storage answers: rows, and blobs as buffers. */
+function sqlOf(database: DatabaseSync): TailParts["sql"] {
+	const exec = (query: string, ...bindings: never[]) => {
+		if (bindings.length === 0 && query.includes("CREATE")) {
+			database.exec(query);
+			return { toArray: () => [] };
+		}
+		const rows = database.prepare(query).all(...bindings) as Record<string, unknown>[];
+		const plain = (value: unknown) => (value instanceof Uint8Array ? new Uint8Array(value).buffer : value);
+		return {
+			toArray: () =>
+				rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, plain(value)]))),
+		};
+	};
+	return { exec } as unknown as TailParts["sql"];
+}
+
+const STREAM = new Uint8Array(8).fill(7);
+const said = (head: number) => [{ lane: "bulk" as const, stream: STREAM, head }];
+
+function stage() {
+	const database = new DatabaseSync(":memory:");
+	let received = 5;
+	const make = () => new TailWatch({ sql: sqlOf(database), receivedOf: () => received, missingMs: 40_000 });
+	return {
+		make,
+		watch: make(),
+		comes(seq: number) {
+			received = seq;
+		},
+	};
+}
+
+test("a tail is named after its time and not before, once, and over when it comes", () => {
+	const { watch, comes } = stage();
+	watch.heard(said(8), [], 1000);
+	assert.equal(watch.dueAtMs, 41_000);
+	assert.deepEqual(watch.news(40_999), []);
+	const [news] = watch.news(41_000);
+	assert.equal(news?.alarm.code, "tail_missing");
+	assert.match(news?.alarm.detail ?? "", /^bulk stream 0707070707070707: batches 6 to 8 were made and never came/);
+	assert.equal(watch.news(41_001).length, 1, "until it is kept that it was told");
+	news?.done();
+	assert.deepEqual([watch.news(99_000), watch.dueAtMs], [[], null]);
+	comes(8);
+	const [over] = watch.news(99_000);
+	assert.deepEqual([over?.alarm.isCleared, over?.alarm.sameAs], [true, news?.alarm.sameAs]);
+	over?.done();
+	assert.deepEqual(watch.news(99_000), []);
+});
+
+test("what waits on the way, or may wait, is late and not lost", () => {
+	const { watch } = stage();
+	watch.heard(said(8), ["bulk"], 1000);
+	watch.heard(said(8), undefined, 1000);
+	assert.equal(watch.dueAtMs, null);
+	watch.heard(said(8), ["trace"], 2000);
+	assert.equal(watch.dueAtMs, 42_000);
+	watch.heard(said(8), ["bulk"], 3000);
+	assert.equal(watch.dueAtMs, null, "it was found");
+});
+
+test("a stream that goes on has its time anew; a higher head does not prolong it", () => {
+	const { watch, comes } = stage();
+	watch.heard(said(8), [], 1000);
+	watch.heard(said(20), [], 30_000);
+	assert.equal(watch.dueAtMs, 41_000);
+	comes(12);
+	watch.heard(said(20), [], 35_000);
+	assert.equal(watch.dueAtMs, 75_000);
+	comes(20);
+	assert.deepEqual(watch.news(80_000), []);
+	assert.equal(watch.dueAtMs, null);
+});
+
+test("a tail outlives the object that heard of it, and is let go where the way to the proxy is lost", () => {
+	const { watch, make } = stage();
+	watch.heard(said(6), [], 1000);
+	const again = make();
+	assert.equal(again.dueAtMs, 41_000);
+	const [news] = again.news(50_000);
+	assert.match(news?.alarm.detail ?? "", /batch 6 were|batch 6 was/);
+	again.lostSight();
+	assert.deepEqual([again.dueAtMs, make().dueAtMs], [null, null]);
+});
+
+test("an alarm that stands is kept through lost links and restarts until its batches come", () => {
+	const { watch, make, comes } = stage();
+	watch.heard(said(6), [], 0);
+	for (const { done } of watch.news(40_000)) done();
+	watch.lostSight();
+	watch.heard(said(6), ["bulk"], 50_000);
+	const again = make();
+	comes(6);
+	assert.equal(again.news(60_000)[0]?.alarm.isCleared, true);
+});

@@ -1,0 +1,43 @@
+/** What the FleetWatch raises and answers. Types and names only, so that the store and tests can speak of them without the runtime. */
+import type { LaneDepths, ProxyWatch } from "./faces.ts";
+import type { Stranger } from "./strangers.ts";
+
+/** Shorter times for tests; the host binds none. */
+export interface WatchSettings {
+	readonly agentSilentMs?: number;
+	readonly proxySilentMs?: number;
+	readonly tickMs?: number;
+	/** How long the tail of a stream may be missing. */
+	readonly tailMissingMs?: number;
+}
+
+export const WATCH_CODES = ["agent_silent", "proxy_silent", "protocol_differs"] as const;
+export type WatchCode = (typeof WATCH_CODES)[number];
+
+export interface WatchAlarm {
+	/** Node id. */
+	readonly agent: string;
+	readonly code: WatchCode;
+	readonly detail: string;
+}
+
+/** A stranger and whose door it came to. */
+export interface NamedStranger extends Stranger {
+	readonly at: string;
+}
+
+/** What the fleet page and the metrics are told. */
+export interface WatchView {
+	readonly watchingSinceMs: number;
+	readonly agentSilentMs: number;
+	readonly proxySilentMs: number;
+	/** What waits here for the store, as far as channels have said. */
+	readonly store: LaneDepths;
+	/** Nodes turned away at our own door. */
+	readonly strangers: readonly Stranger[];
+}
+
+export interface WatchFace extends ProxyWatch {
+	view(): Promise<WatchView>;
+	storeBacklog(agent: string, depths: LaneDepths): Promise<void>;
+}

@@ -1,0 +1,292 @@
+/** Silence and lagging links at the real Security Center: who is accused, when, and that it ends. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { hexOf, utf8 } from "#core/bytes/bytes.ts";
+import { PAYLOAD_TYPES, preAuthEncoding } from "#core/crypto/dsse.ts";
+import type { LinkHealth } from "#core/protocol/index.ts";
+import { bytesNamed } from "#core/testing/test-agent.ts";
+import { ed25519PublicKey, ed25519Sign } from "#crypto";
+import { type ReadFamily, readOpenMetrics, seriesValue } from "../workers/edge/testing/open-metrics-reader.ts";
+import type { AlarmsAnswer, AlarmView, FleetAnswer, FleetNode } from "../workers/sc/api/answers.ts";
+import { arriveHost, until } from "../workers/sc/testing/hosts.ts";
+import { ORIGIN, type RunningSc, startSc } from "../workers/sc/testing/running-sc.ts";
+import { noSqld } from "../workers/sc/testing/running-store.ts";
+import { pluginsOf } from "./test-builds.ts";
+
+/** Shorter than a site's, in the same order. */
+const WATCH = { agentSilentMs: 2500, proxySilentMs: 1800, tickMs: 200 };
+const TOKEN = "0123456789abcdef".repeat(4);
+const options = { skip: noSqld };
+const seed = bytesNamed("ana", 32);
+let sc: RunningSc;
+let cookie = "";
+
+before(async () => {
+	if (noSqld !== false) return;
+	sc = await startSc("solo", { bindings: { WATCH, METRICS_TOKEN: TOKEN }, plugins: pluginsOf(null) });
+	cookie = await signIn();
+});
+after(async () => {
+	await sc?.stop();
+});
+
+async function signIn(): Promise<string> {
+	const post = (path: string, body: unknown) =>
+		sc.fetch(path, {
+			method: "POST",
+			headers: { origin: ORIGIN, "content-type": "application/json" },
+			body: JSON.stringify(body),
+		});
+	const sign = (bytes: Uint8Array) => hexOf(ed25519Sign(seed, preAuthEncoding(PAYLOAD_TYPES.signIn, bytes)));
+	const publicKey = hexOf(ed25519PublicKey(seed));
+	const token = sc.invitations[0]?.token ?? "";
+	equal((await post("/api/invitations/redeem", { token, publicKey, signature: sign(utf8(token)) })).status, 200);
+	const { challenge } = (await (await post("/api/session/challenge", { publicKey })).json()) as { challenge: string };
+	const bytes = new Uint8Array(Buffer.from(challenge, "hex"));
+	const entered = await post("/api/session", { publicKey, challenge, signature: sign(bytes) });
+	return entered.headers.get("set-cookie")?.split(";")[0] ?? "";
+}
+
+async function get<T>(path: string): Promise<T> {
+	const answer = await sc.fetch(path, { headers: { cookie } });
+	equal(answer.status, 200, path);
+	return (await answer.json()) as T;
+}
+
+const nodeOf = async (id: string): Promise<FleetNode | undefined> =>
+	(await get<FleetAnswer>("/api/fleet")).nodes.find((node) => node.id === id);
+const alarmOf = async (agent: string, code: string): Promise<AlarmView | undefined> =>
+	(await get<AlarmsAnswer>("/api/alarms")).alarms.find((alarm) => alarm.agent === agent && alarm.code === code);
+async function metrics(): Promise<ReadFamily[]> {
+	const answer = await sc.fetch("/metrics", { headers: { authorization: `Bearer ${TOKEN}` } });
+	equal(answer.status, 200);
+	return readOpenMetrics(await answer.text());
+}
+const stateOf = async (id: string): Promise<string | undefined> => (await nodeOf(id))?.state;
+
+const linkOf = (over: Partial<LinkHealth> = {}): LinkHealth => ({
+	...{ timeMs: Date.now(), upstream: "spiffe://lab/sc/sc", sinceMs: Date.now() - 60_000, reconnects: 2, lanes: [] },
+	...{ unackedBytes: 10, windowBytes: 100, agents: 1, agentsUp: 1, softwareVersion: "0.1.0", strangers: [] },
+	...over,
+});
+
+/** One beat of a proxy, as its PeerLink tells of it. */
+async function beat(
+	proxy: string,
+	over: Partial<Parameters<Awaited<ReturnType<RunningSc["watch"]>>["proxyState"]>[0]> = {},
+) {
+	const clock = { offsetMs: 0, boundMs: 3 };
+	const state = { proxy, via: "", broughtBy: proxy, isUp: true, heardHereMs: Date.now(), clock, link: linkOf() };
+	await (await sc.watch()).proxyState({ ...state, ...over });
+}
+
+async function heartbeat(agent: string, clockMs = Date.now()): Promise<void> {
+	const counts = { outboxBytes: 0, oldestUnackedMs: 0, rssBytes: 1, eventCount: 2, gapCount: 0 };
+	const health = {
+		timeMs: clockMs,
+		streams: [],
+		...counts,
+		roundTripMs: 2,
+		reconnects: 5,
+		lastError: "closed with 1006",
+	};
+	const nowMs = Date.now();
+	const heard = { heardAtMs: nowMs, heardHereMs: nowMs, waiting: [] };
+	await (await sc.channel(agent)).report({ agent, via: "px-1", linkId: "link", isUp: true, health, ...heard });
+}
+
+/** Beats of the named nodes until told otherwise. */
+function keepingAlive(work: () => Promise<void>): { stop: () => Promise<void> } {
+	let isOn = true;
+	const done = (async () => {
+		while (isOn) {
+			await work();
+			await new Promise((resolve) => setTimeout(resolve, 250));
+		}
+	})();
+	return {
+		stop: async () => {
+			isOn = false;
+			await done;
+		},
+	};
+}
+
+test(
+	"an agent that falls silent behind a living proxy is an alarm in its time, and the alarm is over when it returns",
+	options,
+	async () => {
+		await beat("px-1");
+		await arriveHost(sc, "web-01");
+		await arriveHost(sc, "db-01");
+		const lastMs = Date.now();
+		const alive = keepingAlive(async () => {
+			await beat("px-1");
+			await heartbeat("db-01");
+		});
+		const alarm = await until(
+			"the alarm",
+			() => alarmOf("web-01", "agent_silent"),
+			(found) => found !== undefined,
+		);
+		const tookMs = (alarm?.firstAtMs ?? 0) - lastMs;
+		ok(tookMs >= WATCH.agentSilentMs - 500 && tookMs < WATCH.agentSilentMs + 2000, `it took ${tookMs} ms`);
+		match(alarm?.detail ?? "", /^web-01 has said nothing since .*; its proxy px-1 is heard\.$/);
+		deepEqual([await stateOf("web-01"), await stateOf("db-01"), await stateOf("px-1")], ["silent", "alive", "alive"]);
+		equal(alarm?.clearedAtMs, null);
+		const families = await metrics();
+		equal(seriesValue(families, "daemoneye_fleet_agents", { state: "silent" }), 1);
+		equal(seriesValue(families, "daemoneye_fleet_agents", { state: "alive" }), 1);
+		equal(seriesValue(families, "daemoneye_fleet_proxies", { state: "alive" }), 1);
+		equal(seriesValue(families, "daemoneye_standing_alarms"), 1);
+		equal((await sc.fetch("/metrics")).status, 401);
+		equal((await sc.fetch("/metrics", { headers: { cookie } })).status, 401, "nor is a session a token");
+		equal(await alarmOf("db-01", "agent_silent"), undefined);
+		await heartbeat("web-01");
+		const over = await until(
+			"its end",
+			() => alarmOf("web-01", "agent_silent"),
+			(found) => found?.clearedAtMs !== null,
+		);
+		deepEqual([over?.id, over?.times], [alarm?.id, 1], "one row");
+		equal(await stateOf("web-01"), "alive");
+		await alive.stop();
+	},
+);
+
+test(
+	"when a proxy falls silent it is accused and what is behind it is unknown; when it returns its agents have their time",
+	options,
+	async () => {
+		await beat("px-1");
+		await Promise.all([heartbeat("web-01"), heartbeat("db-01")]);
+		const alarm = await until(
+			"the alarm",
+			() => alarmOf("px-1", "proxy_silent"),
+			(found) => found !== undefined,
+		);
+		match(alarm?.detail ?? "", /^px-1 has said nothing since .*; 2 hosts came by it last\.$/);
+		await new Promise((resolve) => setTimeout(resolve, WATCH.agentSilentMs));
+		deepEqual(
+			[await stateOf("px-1"), await stateOf("web-01"), await stateOf("db-01")],
+			["silent", "unknown", "unknown"],
+		);
+		equal((await nodeOf("web-01"))?.hiddenBy, "px-1");
+		equal((await alarmOf("db-01", "agent_silent")) ?? null, null, "never accused for its proxy");
+		await beat("px-1");
+		const backMs = Date.now();
+		const alive = keepingAlive(() => beat("px-1"));
+		await until(
+			"its end",
+			() => alarmOf("px-1", "proxy_silent"),
+			(found) => found?.clearedAtMs !== null,
+		);
+		equal(await stateOf("db-01"), "alive", "its time begins anew");
+		const late = await until(
+			"the agent's own silence",
+			() => alarmOf("db-01", "agent_silent"),
+			(found) => found !== undefined,
+		);
+		ok((late?.firstAtMs ?? 0) - backMs >= WATCH.agentSilentMs - 300);
+		await alive.stop();
+	},
+);
+
+test("a link's figures are shown as told, and a clock is the sum of what each step is off by", options, async () => {
+	const lanes = [{ lane: "bulk", batches: 12, bytes: 3456, oldestAgeMs: 90_000 }] as const;
+	const link = linkOf({ timeMs: Date.now() + 1000, lanes, lastError: "closed with 1006", roundTripMs: 3 });
+	await beat("px-1", { clock: { offsetMs: 1000, boundMs: 3 }, link });
+	await heartbeat("web-01", Date.now() + 250);
+	const shown = await until(
+		"the clock",
+		() => nodeOf("web-01"),
+		(node) => (node?.clockOffsetMs ?? 0) > 1000,
+	);
+	ok(Math.abs((shown?.clockOffsetMs ?? 0) - 1250) < 200, `${shown?.clockOffsetMs}`);
+	equal(shown?.clockBoundMs, 5);
+	deepEqual([shown?.link.to, shown?.link.reconnects, shown?.link.lastError], ["px-1", 5, "closed with 1006"]);
+	const proxy = await nodeOf("px-1");
+	deepEqual(
+		[proxy?.clockOffsetMs, proxy?.behindMs, proxy?.outboxBytes, proxy?.softwareVersion],
+		[1000, 90_000, 3456, "0.1.0"],
+	);
+	deepEqual(proxy?.link.lanes, [...lanes]);
+	deepEqual([proxy?.link.to, proxy?.link.roundTripMs, proxy?.link.windowBytes], ["", 3, 100]);
+	const families = await metrics();
+	const of = { proxy: "px-1" };
+	equal(seriesValue(families, "daemoneye_proxy_lag_seconds", of), 90);
+	equal(seriesValue(families, "daemoneye_proxy_waiting_bytes", { ...of, lane: "bulk" }), 3456);
+	equal(seriesValue(families, "daemoneye_proxy_waiting_batches", { ...of, lane: "trace" }), 0);
+	equal(seriesValue(families, "daemoneye_proxy_clock_offset_seconds", of), 1);
+	equal(seriesValue(families, "daemoneye_proxy_reconnects_total", of), 2);
+	ok(seriesValue(families, "daemoneye_agent_clock_offset_most_seconds") > 1);
+	const sinceMs = Date.now() - (proxy?.link.sinceMs ?? 0);
+	ok(sinceMs > 55_000 && sinceMs < 70_000, `by our clock: ${sinceMs}`);
+});
+
+test(
+	"a nested proxy shows its parent; another proxy can neither revive nor silence one that speaks by its own way",
+	options,
+	async () => {
+		await beat("px-1", { clock: { offsetMs: 1000, boundMs: 3 } });
+		await beat("px-site", { via: "px-1", broughtBy: "px-1", clock: { offsetMs: 40, boundMs: 2 } });
+		const nested = await nodeOf("px-site");
+		deepEqual([nested?.link.to, nested?.clockOffsetMs, nested?.clockBoundMs], ["px-1", 1040, 5]);
+		await beat("px-1", { clock: { offsetMs: 0, boundMs: 3 } });
+		await beat("px-site", { via: "px-rogue", broughtBy: "px-rogue", isUp: false });
+		await beat("px-1", { via: "px-rogue", broughtBy: "px-rogue", isUp: false });
+		deepEqual(
+			[(await nodeOf("px-site"))?.link.to, (await nodeOf("px-site"))?.isUp, (await nodeOf("px-1"))?.isUp],
+			["px-1", true, true],
+		);
+		await beat("web-01", { via: "px-rogue", broughtBy: "px-rogue" });
+		equal((await nodeOf("web-01"))?.role, "agent", "nor can it make a proxy of an agent");
+	},
+);
+
+test("a node of another protocol version is an alarm with its name, wherever it knocked", options, async () => {
+	await (await sc.watch()).strangerCame({ node: "spiffe://lab/px/px-new", protocol: 2, atMs: Date.now() });
+	await beat("px-1", {
+		link: linkOf({ strangers: [{ node: "spiffe://lab/agent/web-09", protocol: 2, atMs: Date.now() }] }),
+	});
+	const own = await until(
+		"the alarm",
+		() => alarmOf("px-new", "protocol_differs"),
+		(found) => found !== undefined,
+	);
+	match(own?.detail ?? "", /px-new speaks protocol 2 and is turned away at the Security Center/);
+	const told = await until(
+		"the other",
+		() => alarmOf("web-09", "protocol_differs"),
+		(found) => found !== undefined,
+	);
+	match(told?.detail ?? "", /turned away at px-1/);
+	const { strangers } = await get<FleetAnswer>("/api/fleet");
+	deepEqual(strangers.map(({ node, at }) => [node, at]).sort(), [
+		["spiffe://lab/agent/web-09", "px-1"],
+		["spiffe://lab/px/px-new", ""],
+	]);
+	await beat("px-1", { link: linkOf() });
+	await until(
+		"its end",
+		() => alarmOf("web-09", "protocol_differs"),
+		(found) => found?.clearedAtMs !== null,
+	);
+});
+
+test("what the store does not take is the last hop's backlog, until it does", options, async () => {
+	const watch = await sc.watch();
+	const none = { batches: 0, bytes: 0, oldestMs: null };
+	const depths = { trace: none, alert: { batches: 2, bytes: 20, oldestMs: Date.now() - 5000 }, bulk: none };
+	await watch.storeBacklog("web-01", depths);
+	await watch.storeBacklog("db-01", { ...depths, alert: { batches: 1, bytes: 7, oldestMs: Date.now() - 9000 } });
+	const [lane] = (await get<FleetAnswer>("/api/fleet")).storeLanes;
+	deepEqual([lane?.lane, lane?.batches, lane?.bytes], ["alert", 3, 27]);
+	ok((lane?.oldestAgeMs ?? 0) >= 9000);
+	const families = await metrics();
+	equal(seriesValue(families, "daemoneye_store_waiting_bytes", { lane: "alert" }), 27);
+	ok(seriesValue(families, "daemoneye_store_lag_seconds") >= 9);
+	await watch.storeBacklog("web-01", { trace: none, alert: none, bulk: none });
+	await watch.storeBacklog("db-01", { trace: none, alert: none, bulk: none });
+	deepEqual((await get<FleetAnswer>("/api/fleet")).storeLanes, []);
+});

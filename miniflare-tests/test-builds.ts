@@ -1,0 +1,79 @@
+/**
+ * Builds of the workers that differ from the release by a line: the next protocol version, and planted bugs that a test must find. The
+ * switch is in the build and nowhere in the product, so no setting of a running box can turn it. `PLANTED_BUG=name` builds every worker
+ * of a test run with that bug; a run in which nothing fails then is a test that proves nothing.
+ */
+import { readFileSync } from "node:fs";
+import { relative } from "node:path";
+import type { Plugin } from "esbuild";
+
+interface Change {
+	/** Path in the project. */
+	readonly file: string;
+	readonly from: string;
+	readonly to: string;
+}
+
+export const CHANGES = {
+	next_protocol: {
+		file: "core/identity/hello.ts",
+		from: "export const PROTOCOL_VERSION = 1;",
+		to: "export const PROTOCOL_VERSION = 2;",
+	},
+	/** Heads are heard and compared with nothing. */
+	tail_unwatched: { file: "durable/tail-watch.ts", from: "received >= head ||", to: "received >= 0 ||" },
+	/** A proxy forgets to pass on what it hears of the proxies below. */
+	nested_untold: { file: "durable/nested-proxies.ts", from: "if (entry.isTold) continue;", to: "continue;" },
+	/** A silence is never over. */
+	silence_uncleared: {
+		file: "durable/fleet-watch.ts",
+		from: "await this.clear(alarm);",
+		to: "await Promise.resolve(alarm);",
+	},
+	/** An agent behind a silent proxy counts as silent itself. */
+	hiding_ignored: {
+		file: "durable/silence.ts",
+		from: "if (hiding !== undefined && isUnseen)",
+		to: 'if (hiding !== undefined && isUnseen && node.role === "px")',
+	},
+	/** The server turns a stranger away and tells nobody. */
+	stranger_untold: {
+		file: "workers/edge/link-gate.ts",
+		from: "await watch?.strangerCame({ node: uri, protocol, atMs })",
+		to: "await Promise.resolve()",
+	},
+} as const satisfies Readonly<Record<string, Change>>;
+export type ChangeName = keyof typeof CHANGES;
+
+function isChangeName(name: string): name is ChangeName {
+	return Object.hasOwn(CHANGES, name);
+}
+
+/** The bug that the environment plants in every build of this run, or none. */
+export function plantedBug(): ChangeName | null {
+	const name = process.env.PLANTED_BUG ?? "";
+	if (name === "") return null;
+	if (!isChangeName(name)) throw new Error(`PLANTED_BUG is one of ${Object.keys(CHANGES).join(", ")}`);
+	return name;
+}
+
+/** Throws when the line is not there: a bug that was not planted proves nothing either. */
+export function changing(name: ChangeName): Plugin {
+	const { file, from, to }: Change = CHANGES[name];
+	return {
+		name,
+		setup(build) {
+			build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+				if (relative(process.cwd(), path) !== file) return undefined;
+				const source = readFileSync(path, "utf8");
+				if (!source.includes(from)) throw new Error(`${file} has no line ${from}`);
+				return { contents: source.replace(from, () => to), loader: "ts" };
+			});
+		},
+	};
+}
+
+/** The plugins of a build: the change asked for, and the planted bug. */
+export function pluginsOf(change: ChangeName | null): Plugin[] {
+	return [change, plantedBug()].flatMap((name) => (name === null ? [] : [changing(name)]));
+}

@@ -1,0 +1,116 @@
+/** What the store knows of proxies and their links, and what the watch over silence reads. */
+import type { LinkHealth } from "#core/protocol/index.ts";
+import type { ProxyState } from "../../../durable/faces.ts";
+import type { WatchedNode } from "../../../durable/silence.ts";
+import { STRANGER_AGE_MS_MAX } from "../../../durable/strangers.ts";
+import type { NamedStranger } from "../../../durable/watch-face.ts";
+import { type Client, column } from "./client.ts";
+
+/** The `link` column of a proxy: its own words, and what its parent measured. */
+export interface StoredProxyLink {
+	readonly health?: LinkHealth;
+	/** The direct proxy that brought the news; itself where it is linked here. */
+	readonly broughtBy?: string;
+	/** Against its parent's clock; the row's own columns are against ours. */
+	readonly clock?: { readonly offsetMs: number; readonly boundMs: number | null };
+	/** When `health` came, by our clock. */
+	readonly atMs?: number;
+}
+
+/** The `link` column of an agent. */
+export interface StoredAgentLink {
+	readonly roundTripMs?: number;
+	readonly reconnects?: number;
+	readonly lastError?: string;
+}
+
+const LINK_OF_PROXY = `SELECT p.is_up, p.heard_here_ms, p.up_since_ms, p.via, p.link, v.clock_offset_ms AS via_offset,
+	v.clock_bound_ms AS via_bound FROM nodes p LEFT JOIN nodes v ON v.node_id = ?2 AND v.role = 'px'
+	WHERE p.node_id = ?1 AND p.role = 'px'`;
+
+/**
+ * Keeps a proxy's word. What is said of a proxy by another one counts only where the proxy does not speak for itself and nobody else
+ * has lately: so a captured proxy can make no other look alive, and none that is alive look dead.
+ */
+export async function storeProxy(
+	client: Client,
+	state: ProxyState,
+	{ nowMs, silentMs }: { nowMs: number; silentMs: number },
+): Promise<void> {
+	const { proxy, via, isUp, broughtBy, heardHereMs, clock, link } = state;
+	await client.execute({
+		sql: "INSERT INTO nodes (node_id, role) VALUES (?, 'px') ON CONFLICT (node_id) DO NOTHING",
+		args: [proxy],
+	});
+	const row = (await client.execute({ sql: LINK_OF_PROXY, args: [proxy, via] })).rows[0];
+	// An agent's id: whoever brings this cannot make a proxy of it.
+	if (row === undefined) return;
+	const before = JSON.parse(column.text(row, "link")) as StoredProxyLink;
+	const isHeard = nowMs - column.number(row, "heard_here_ms") <= silentMs;
+	const isWellKnown = before.broughtBy !== undefined && isHeard && column.number(row, "is_up") === 1;
+	if (isWellKnown && before.broughtBy !== broughtBy && via !== "") return;
+	const wasAway = !isHeard || column.number(row, "is_up") === 0;
+	const total =
+		clock === undefined
+			? null
+			: {
+					offsetMs: clock.offsetMs + (column.numberOrNull(row, "via_offset") ?? 0),
+					boundMs: clock.boundMs === null ? null : clock.boundMs + (column.numberOrNull(row, "via_bound") ?? 0),
+				};
+	const stored: StoredProxyLink = {
+		...before,
+		broughtBy,
+		...(link === undefined ? {} : { health: link, atMs: heardHereMs }),
+		...(clock === undefined ? {} : { clock }),
+	};
+	await client.execute({
+		sql: `UPDATE nodes SET is_up = ?2, via = ?3, link = ?4, last_heard_ms = max(?5, min(last_heard_ms, ?6)),
+				heard_here_ms = ?5, up_since_ms = CASE WHEN ?2 = 1 AND ?7 = 1 THEN ?6 ELSE up_since_ms END,
+				clock_offset_ms = coalesce(?8, clock_offset_ms), clock_bound_ms = coalesce(?9, clock_bound_ms),
+				software_version = coalesce(?10, software_version), behind_ms = coalesce(?11, behind_ms),
+				outbox_bytes = coalesce(?12, outbox_bytes)
+			WHERE node_id = ?1 AND role = 'px'`,
+		args: [
+			proxy,
+			isUp ? 1 : 0,
+			via,
+			JSON.stringify(stored),
+			Math.min(heardHereMs, nowMs),
+			nowMs,
+			wasAway ? 1 : 0,
+			total?.offsetMs ?? null,
+			total?.boundMs ?? null,
+			link?.softwareVersion ?? null,
+			link === undefined ? null : Math.max(0, ...link.lanes.map(({ oldestAgeMs }) => oldestAgeMs)),
+			link === undefined ? null : link.lanes.reduce((sum, lane) => sum + lane.bytes, 0),
+		],
+	});
+}
+
+export async function watchedNodes(client: Client): Promise<WatchedNode[]> {
+	const { rows } = await client.execute("SELECT node_id, role, via, heard_here_ms, up_since_ms, is_up FROM nodes");
+	return rows.map((row) => ({
+		id: column.text(row, "node_id"),
+		role: column.text(row, "role") === "px" ? "px" : "agent",
+		via: column.text(row, "via"),
+		heardMs: column.number(row, "heard_here_ms"),
+		upSinceMs: column.number(row, "up_since_ms"),
+		isUp: column.number(row, "is_up") === 1,
+	}));
+}
+
+/** Nodes that proxies lately turned away for their protocol version. */
+export async function strangersOf(client: Client, nowMs: number): Promise<NamedStranger[]> {
+	const { rows } = await client.execute(
+		"SELECT node_id, link FROM nodes WHERE role = 'px' AND link LIKE '%\"protocol\"%'",
+	);
+	return rows.flatMap((row) => {
+		const { health, atMs = 0 } = JSON.parse(column.text(row, "link")) as StoredProxyLink;
+		if (health === undefined) return [];
+		const at = column.text(row, "node_id");
+		// Ages by the proxy's clock, counted on by ours.
+		const ageOf = (ms: number) => nowMs - atMs + (health.timeMs - ms);
+		const fresh = health.strangers.filter(({ atMs: triedMs }) => ageOf(triedMs) <= STRANGER_AGE_MS_MAX);
+		return fresh.map((stranger) => ({ ...stranger, at }));
+	});
+}
