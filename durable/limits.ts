@@ -82,6 +82,4 @@ export const PEER_LIMITS = {
 	messageBytesMax: LINK_LIMITS.frame.bytesMax,
 	/** Proxies of one Security Center. */
 	peersMax: 1024,
-	/** A proxy's clock may run ahead this far when it says when it heard an agent. */
-	clockAheadMsMax: 10 * 60_000,
 } as const;

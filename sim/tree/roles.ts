@@ -40,6 +40,12 @@ export async function loadWorkerCode(): Promise<WorkerCode> {
 			return webSocketPair(networkOf(currentWorld()), () => slotOf(currentWorld()));
 		},
 	});
+	// The worker migrates its store once per process; every world's store is migrated before it begins.
+	const { storeOf } = await load("workers/sc/store/open.ts");
+	const scratch = new Store();
+	const binding = { SQLD: { fetch: async (request: StoreRequest) => scratch.run(request) }, SQLD_RW_TOKEN: "", SQLD_RO_TOKEN: "" };
+	await (storeOf as (env: object) => Promise<unknown>)(binding);
+	scratch.close();
 	return { px: await load("workers/px/index.ts"), sc: await load("workers/sc/index.ts"), gate: await load("workers/edge/link-gate.ts") };
 }
 
