@@ -101,6 +101,8 @@ export const AGENT_LIMITS = {
 	pingMs: 10_000,
 	/** After a refusal that may pass (a full disk upstream), sending in that stream rests this long. */
 	rejectRestMs: 2000,
+	/** A batch without a receipt for so long was lost on the way: many times the longest group commit of a hop. */
+	resendMs: 15_000,
 	/** Times a stream goes back to where the hop says before its batches are sealed again in a new one. */
 	rewindsMax: 5,
 	/** Clocks that differ by more are worth a log line; the hop may refuse the hello. */

@@ -11,7 +11,8 @@ import { OBJECT_NAMES } from "../durable/sc-objects.ts";
 import type { AgentWatch } from "./tree/agent.ts";
 import type { Tree } from "./tree/tree.ts";
 
-export type Invariant = "I1" | "I2" | "I3" | "I4" | "I5" | "I6";
+/** `stalled`: nothing is broken, but what waits does not move any more. */
+export type Invariant = "I1" | "I2" | "I3" | "I4" | "I5" | "I6" | "stalled";
 
 export interface Finding {
 	readonly invariant: Invariant;
@@ -91,7 +92,7 @@ export class Checks implements AgentWatch {
 		this.#tree?.world.trace(`${level} ${key}/${seq}`);
 	};
 
-	#fail(invariant: Invariant, detail: string): void {
+	fail(invariant: Invariant, detail: string): void {
 		if (this.findings.length < 20) this.findings.push({ invariant, detail });
 	}
 
@@ -106,7 +107,7 @@ export class Checks implements AgentWatch {
 			const stream = hex(row.stream);
 			const bytes = new Uint8Array(row.bytes as ArrayBuffer);
 			const key = keyOf(agent, stream, seq);
-			if (stored.has(key)) this.#fail("I2", `batch ${key} is stored twice`);
+			if (stored.has(key)) this.fail("I2", `batch ${key} is stored twice`);
 			stored.set(key, { agent, stream, seq, bytes, ledgerIndex: row.ledger_index as number | null });
 		}
 		return stored;
@@ -145,9 +146,9 @@ export class Checks implements AgentWatch {
 				const row = stored.get(key);
 				if (row === undefined) {
 					figures.lost++;
-					this.#fail("I1", `${held.lane} batch ${key} was acknowledged (${seq <= a2 ? "a2" : "a1"}) and is not stored`);
+					this.fail("I1", `${held.lane} batch ${key} was acknowledged (${seq <= a2 ? "a2" : "a1"}) and is not stored`);
 				} else if (seq <= a2 && row.ledgerIndex === null)
-					this.#fail("I1", `batch ${key} is in custody by the agent's belief and has no leaf`);
+					this.fail("I1", `batch ${key} is in custody by the agent's belief and has no leaf`);
 			}
 	}
 
@@ -158,19 +159,19 @@ export class Checks implements AgentWatch {
 		);
 		for (const row of twice) {
 			figures.duplicated++;
-			this.#fail("I2", `event ${row.batch_index} of batch row ${row.batch_row} is stored ${row.n} times`);
+			this.fail("I2", `event ${row.batch_index} of batch row ${row.batch_row} is stored ${row.n} times`);
 		}
 		const leaves = tree.parts.store.query(
 			"SELECT ledger_index AS at, count(*) AS n FROM batches WHERE ledger_index IS NOT NULL GROUP BY ledger_index HAVING n > 1",
 		);
-		for (const row of leaves) this.#fail("I2", `leaf ${row.at} speaks for ${row.n} batches`);
+		for (const row of leaves) this.fail("I2", `leaf ${row.at} speaks for ${row.n} batches`);
 	}
 
 	/** I3: what is stored is what was sealed. */
 	#judgeBytes(stored: ReadonlyMap<string, StoredRow>): void {
 		for (const [key, { bytes }] of stored)
 			if (this.#held.get(key)?.hashes.includes(hashText(bytes)) !== true)
-				this.#fail("I3", `batch ${key} is stored with other bytes than were sealed`);
+				this.fail("I3", `batch ${key} is stored with other bytes than were sealed`);
 	}
 
 	/** I4: every number that is missing is named by a signed gap record or by an alarm. */
@@ -195,7 +196,7 @@ export class Checks implements AgentWatch {
 				if (isNamed) figures.gapsNamed++;
 				else {
 					figures.gapsUnnamed++;
-					this.#fail("I4", `batch ${stream}/${seq} of ${head} is missing and nothing names it`);
+					this.fail("I4", `batch ${stream}/${seq} of ${head} is missing and nothing names it`);
 				}
 			}
 	}
@@ -216,7 +217,7 @@ export class Checks implements AgentWatch {
 			const seen = hashes.filter((hash) => this.#arrived.has(hash));
 			if (seen.length < 2) continue;
 			figures.forks++;
-			for (const hash of seen) if (!kept.has(hash)) this.#fail("I5", `a fork of batch ${key} reached a hop and is not kept`);
+			for (const hash of seen) if (!kept.has(hash)) this.fail("I5", `a fork of batch ${key} reached a hop and is not kept`);
 		}
 	}
 
@@ -229,17 +230,17 @@ export class Checks implements AgentWatch {
 			transactionSync: (write) => slot.disk.transaction(write),
 		});
 		for (const { size, root } of tree.parts.signed) {
-			if (size > ledger.size) this.#fail("I6", `size ${size} was signed and ${ledger.size} leaves are there`);
-			else if (hashText(ledger.root(size)) !== hashText(root)) this.#fail("I6", `another root was signed for size ${size}`);
+			if (size > ledger.size) this.fail("I6", `size ${size} was signed and ${ledger.size} leaves are there`);
+			else if (hashText(ledger.root(size)) !== hashText(root)) this.fail("I6", `another root was signed for size ${size}`);
 		}
 		const subjects = new Map<string, number>();
 		for (let index = 0; index < ledger.size; index++) {
 			const leaf = hashText(ledger.leaf(index) ?? utf8(""));
 			const before = subjects.get(leaf);
-			if (before !== undefined) this.#fail("I6", `leaves ${before} and ${index} of ${OBJECT_NAMES.ledger} are the same`);
+			if (before !== undefined) this.fail("I6", `leaves ${before} and ${index} of ${OBJECT_NAMES.ledger} are the same`);
 			subjects.set(leaf, index);
 		}
 		for (const [key, { ledgerIndex }] of stored)
-			if (ledgerIndex !== null && ledgerIndex >= ledger.size) this.#fail("I6", `the leaf of batch ${key} is gone`);
+			if (ledgerIndex !== null && ledgerIndex >= ledger.size) this.fail("I6", `the leaf of batch ${key} is gone`);
 	}
 }

@@ -2,10 +2,11 @@
  * One seed: a tree, its work, its faults, the heal, the settling, the verdict. Guarantees that a seed decides everything that can
  * change the outcome, so that a seed that fails here fails anywhere.
  */
-import { LANES, type Lane } from "#core/model/batch.ts";
+import type { Lane } from "#core/model/batch.ts";
 import { isFreed } from "../agent/outbox/chain.ts";
 import { Checks, type Figures, type Finding } from "./checks.ts";
 import { frameFaultsOf, planFaults } from "./faults.ts";
+import { Harm } from "./harm.ts";
 import type { Planted } from "./planted.ts";
 import { useWorld } from "./runtime/globals.ts";
 import { Network } from "./runtime/network.ts";
@@ -60,11 +61,13 @@ function planWork(tree: Tree, random: Random, untilMs: number): void {
 	}
 }
 
-/** Whether everything that was sealed is where it should be, as far as the nodes know. */
-function isSettled(tree: Tree): boolean {
-	for (const agent of tree.agents) {
-		if (agent.outbox === null || !agent.isLinkUp) return false;
-		if (!LANES.every((lane) => agent.outbox?.chains(lane).every(isFreed))) return false;
+/** What is not where it should be yet, as far as the nodes know. */
+function waitingOf(tree: Tree): string[] {
+	const waiting: string[] = [];
+	for (const { name, outbox, isLinkUp } of tree.agents) {
+		if (outbox === null || !isLinkUp) waiting.push(`${name} has no link`);
+		for (const chain of outbox?.chains() ?? [])
+			if (!isFreed(chain)) waiting.push(`${name} ${chain.lane} ${chain.id} a1 ${chain.a1} a2 ${chain.a2} of ${chain.head}`);
 	}
 	for (const server of tree.servers)
 		for (const slot of server.host.slots()) {
@@ -72,10 +75,12 @@ function isSettled(tree: Tree): boolean {
 			const [row] = slot.disk.sql
 				.exec("SELECT (SELECT count(*) FROM wal) + (SELECT count(*) FROM alarms) AS n")
 				.toArray();
-			if (row?.n !== 0) return false;
+			if (row?.n !== 0) waiting.push(`${slot.name} holds ${row?.n} batches and alarms`);
 		}
-	return true;
+	return waiting;
 }
+
+const isSettled = (tree: Tree): boolean => waitingOf(tree).length === 0;
 
 export interface SimulateOptions {
 	readonly seed: number;
@@ -93,6 +98,9 @@ export async function simulate({ seed, planted = null, onLine }: SimulateOptions
 	const shape = shapeOf(random.stream("shape"));
 	const delay = random.stream("delay").chance(0.5) ? ([0.2, 3] as const) : ([5, 60] as const);
 	const network = new Network(world, frameFaultsOf(random.stream("frames")), delay);
+	const harm = new Harm();
+	network.mayHarm = (connection, frame) => harm.mayHarm(connection, frame);
+	network.onAgentState = (connection, frame) => harm.arrived(connection, frame);
 	const checks = new Checks();
 	const tree = new Tree(world, network, { enclave, code, shape, watch: checks });
 	try {
@@ -104,6 +112,7 @@ export async function simulate({ seed, planted = null, onLine }: SimulateOptions
 		await world.run(workMs);
 		tree.heal();
 		const settledAt = await settle(tree, world.nowMs);
+		if (settledAt === null) checks.fail("stalled", `after ${SETTLE_MS_MAX} ms: ${waitingOf(tree).join("; ")}`);
 		const figures = checks.judge(tree);
 		return {
 			seed,

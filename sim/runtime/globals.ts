@@ -115,6 +115,14 @@ function installLog(): void {
 	console.error = (...line: unknown[]) => (running === null ? error(...line) : running.log(line.join(" ")));
 }
 
+/** As workerd: a promise that nobody waits for fails in silence but for a line of log. */
+function installRejections(): void {
+	process.on("unhandledRejection", (reason) => {
+		if (running === null) throw reason;
+		running.current?.onError(reason as Error);
+	});
+}
+
 let isInstalled = false;
 
 export function installGlobals(): void {
@@ -124,4 +132,5 @@ export function installGlobals(): void {
 	installClocks();
 	installChance();
 	installLog();
+	installRejections();
 }

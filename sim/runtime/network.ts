@@ -48,9 +48,9 @@ interface Direction {
 	lastAtMs: number;
 }
 
-/** Frames of batches, carriers and receipts: the second byte of the CBOR pair is the type's number. */
+/** Frames of batches and carriers: the second byte of the CBOR pair is the type's number. */
 const FRAME_BATCH = 1;
-const FRAME_RECEIPT = 2;
+const FRAME_AGENT_STATE = 7;
 const FRAME_CARRIER = 8;
 
 export class Connection {
@@ -77,14 +77,16 @@ export class Connection {
 		const { world, frames } = this.#network;
 		const random = world.random;
 		const type = data[1] ?? 0;
-		const isBatch = type === FRAME_BATCH || type === FRAME_CARRIER;
-		if ((isBatch || type === FRAME_RECEIPT) && random.chance(frames.dropChance)) {
+		if (type === FRAME_AGENT_STATE) this.#network.onAgentState(this, data);
+		const isBatch = (type === FRAME_BATCH || type === FRAME_CARRIER) && this.#network.mayHarm(this, data);
+		if (isBatch && random.chance(frames.dropChance)) {
 			world.trace(`lost frame ${type} ${this.#directions[side].from}>${this.#directions[side].to}`);
 			return;
 		}
 		const held = this.#directions[side].held;
 		held.push({ kind: "data", data });
-		if (isBatch && random.chance(frames.duplicateChance)) held.push({ kind: "data", data });
+		if (type === FRAME_CARRIER || type === FRAME_BATCH)
+			if (random.chance(frames.duplicateChance)) held.push({ kind: "data", data });
 		if (isBatch && random.chance(frames.reorderChance)) {
 			// Kept back until something else overtakes it.
 			this.#network.world.schedule(null, random.between(1, 400), () => this.#send(side, { kind: "data", data }));
@@ -174,6 +176,9 @@ export function linkKey(a: string, b: string): string {
 export class Network {
 	readonly world: World;
 	readonly frames: FrameFaults;
+	/** Whether a frame of batches may be lost or overtaken on this connection. */
+	mayHarm: (connection: Connection, frame: Uint8Array) => boolean = () => true;
+	onAgentState: (connection: Connection, frame: Uint8Array) => void = () => undefined;
 	/** Tells of every batch as it reaches a machine. */
 	onBatch: (to: string, frame: Uint8Array) => void = () => undefined;
 	readonly #machines = new Map<string, Machine>();

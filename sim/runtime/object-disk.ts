@@ -94,6 +94,8 @@ export class ObjectDisk {
 	/** What waits for a transaction to be durable. */
 	#waiting: { readonly after: number; readonly send: () => void }[] = [];
 	#alarmAtMs: number | null = null;
+	/** Schemas that the database at hand has. */
+	#schemas = new Set<string>();
 	/** Counts crashes: a sync that began before one means nothing after it. */
 	#era = 0;
 	/** The transaction at hand could not be written: the object must go. */
@@ -116,7 +118,11 @@ export class ObjectDisk {
 		if (this.#database === null) {
 			this.#database = new Database();
 			this.#alarmAtMs = null;
-			for (const operation of this.#log.flat()) this.#apply(this.#database, operation);
+			this.#schemas.clear();
+			for (const operation of this.#log.flat()) {
+				this.#apply(this.#database, operation);
+				if (operation.query?.includes("IF NOT EXISTS") === true) this.#schemas.add(operation.query);
+			}
 		}
 		return this.#database;
 	}
@@ -136,10 +142,14 @@ export class ObjectDisk {
 		exec: (query: string, ...values: unknown[]): Cursor => {
 			const bindings = values.map(bindable);
 			if (READS.test(query)) return new Cursor(this.#live().run(query, bindings));
+			// A schema that is there already is not written.
+			const isSchema = query.includes("IF NOT EXISTS");
+			if (isSchema && this.#schemas.has(query)) return new Cursor(this.#live().run(query, bindings));
 			if (this.#faults.isFull()) throw new Error("database or disk is full: SQLITE_FULL");
 			const operation = { query, bindings };
 			const rows = this.#apply(this.#live(), operation);
 			this.#open.push(operation);
+			if (isSchema) this.#schemas.add(query);
 			return new Cursor(rows);
 		},
 		databaseSize: 0,

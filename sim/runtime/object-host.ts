@@ -157,14 +157,20 @@ export class ObjectSlot implements SocketOwner {
 	}
 
 	/** Runs in the object, now: made if need be, and when it is ready. Call from a turn that entered no place yet. */
-	deliver(task: () => void): void {
+	deliver(task: () => void, onFailed: (error: Error) => void = () => undefined): void {
 		if (!this.#host.isUp) return;
-		if (this.#instance === null && !this.#construct()) return;
+		if (this.#instance === null) {
+			const failure = this.#construct();
+			if (failure !== null) {
+				onFailed(failure);
+				return;
+			}
+		}
 		if (this.#blocked > 0) this.#queue.push(task);
 		else this.#world.enter(this.#place as Place, task);
 	}
 
-	#construct(): boolean {
+	#construct(): Error | null {
 		const { clockOffsetMs } = this.#host.machine;
 		const place: Place = {
 			name: this.name,
@@ -187,10 +193,8 @@ export class ObjectSlot implements SocketOwner {
 				failure = error as Error;
 			}
 		});
-		if (failure === null) return true;
-		this.#world.log(`constructor of ${this.name}: ${(failure as Error).message}`);
-		this.abort((failure as Error).message);
-		return false;
+		if (failure !== null) this.abort((failure as Error).message);
+		return failure;
 	}
 
 	#context(place: Place): object {
@@ -258,11 +262,11 @@ export class ObjectSlot implements SocketOwner {
 				else world.enter(caller, settle);
 			});
 		};
+		const refuse = (error: Error) => back(() => reject(error));
 		world.leave(caller, () =>
 			world.schedule(null, this.#delayMs(`>${caller?.name}`), () =>
 				this.deliver(() => {
 					const from = this.#place as Place;
-					const refuse = (error: Error) => back(() => reject(error));
 					this.#running.add(refuse);
 					const settle = (answer: () => void) => {
 						if (!this.#running.delete(refuse)) return;
@@ -273,7 +277,7 @@ export class ObjectSlot implements SocketOwner {
 						(value) => settle(() => resolve(value)),
 						(error: Error) => settle(() => reject(new Error(error.message))),
 					);
-				}),
+				}, refuse),
 			),
 		);
 		return promise;
@@ -313,6 +317,8 @@ export class ObjectSlot implements SocketOwner {
 				this.#isAlarmRunning = false;
 				if (error === null && this.disk.alarmAtMs === atMs) this.disk.setAlarm(null);
 				if (error === null || tries >= ALARM_RETRIES_MAX) return;
+				// The alarm on the disk stands; it is the retry that waits.
+				this.#alarmSetTo = this.disk.alarmAtMs;
 				this.#world.log(`alarm failed: ${error.message}`);
 				this.#alarm = this.#world.schedule(null, ALARM_RETRY_MS * 2 ** tries, () => this.#runAlarm(tries + 1));
 			};
@@ -365,6 +371,7 @@ export class ObjectSlot implements SocketOwner {
 		this.#running.clear();
 		this.#queue = [];
 		this.#end(new Error("killed"));
+		for (const socket of this.#sockets) socket.isGone = true;
 		this.#sockets.clear();
 		this.#lastCallAt.clear();
 		this.disk.crash();

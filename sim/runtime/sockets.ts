@@ -32,6 +32,8 @@ export class WorkerSocket {
 	/** Whose memory the listeners are in. */
 	place: Place | null = null;
 	isHibernatable = false;
+	/** The process that held it is gone, whatever runs in its place now. */
+	isGone = false;
 	readonly #network: Network;
 	readonly #listeners = new Map<EventName, Listener[]>();
 	#early: (() => void)[] | null = [];
@@ -44,6 +46,7 @@ export class WorkerSocket {
 	}
 
 	get isAlive(): boolean {
+		if (this.isGone) return false;
 		return this.isHibernatable ? (this.owner?.isUp() ?? false) : (this.place?.isAlive ?? false);
 	}
 
