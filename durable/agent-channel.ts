@@ -159,9 +159,15 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		return new Response(null, { status: 101, webSocket: client, headers });
 	}
 
+	/** An Uplink that does not know an agent who is here gets to know it again: its batches and commands go by what it knows. */
+	async #tellRelay(state: Parameters<UplinkFace["agentState"]>[0]): Promise<void> {
+		const isKnown = await this.#relay()?.agentState(state);
+		if (isKnown === false && state.isUp) await this.#relay()?.register(newsOf(this.#known()));
+	}
+
 	#tellState(state: Pick<FrameBody<"agent_state">, "isUp" | "status" | "health">): void {
 		const { agent } = this.#known();
-		this.#tell("state_not_told", this.#relay()?.agentState({ agent, heardAtMs: this.#heardAtMs, ...state }));
+		this.#tell("state_not_told", this.#tellRelay({ agent, heardAtMs: this.#heardAtMs, ...state }));
 	}
 
 	override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
@@ -264,7 +270,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			onArrived: (via, hasTakenOver) => this.#arrivedBy(via, hasTakenOver),
 			tellState: ({ via, proof, ...told }) => {
 				const known = { ...told, via, ...(proof === undefined ? {} : { proof }) };
-				this.#tell("state_not_told", this.drain?.onState(known) ?? this.#relay()?.agentState(told));
+				this.#tell("state_not_told", this.drain?.onState(known) ?? this.#tellRelay(told));
 			},
 		});
 		return this.#arrivals;

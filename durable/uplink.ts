@@ -176,14 +176,16 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		this.#store.register(news);
 		this.#registry.arrived(news);
 		if (this.#ways.isFlowing) this.#sendState(news);
+		this.#pump.kick();
 		return this.#trust.documents();
 	}
 
-	async agentState(state: Parameters<UplinkFace["agentState"]>[0]): Promise<void> {
+	async agentState(state: Parameters<UplinkFace["agentState"]>[0]): Promise<boolean> {
 		if (!state.isUp) this.#store.markHeard(state.agent, state.heardAtMs);
 		this.#registry.note(state);
 		this.#stateTimer ??= setTimeout(() => this.#flushStates(), UPLINK_LIMITS.stateIntervalMs);
 		if (!state.isUp) this.#pump.kick();
+		return this.#registry.has(state.agent);
 	}
 
 	#flushStates(): void {

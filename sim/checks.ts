@@ -2,10 +2,10 @@
  * What must hold when a world has settled: I1 to I6 of the design, judged from what the agents sealed and believed, what lies in the
  * store, and what the signer signed. Guarantees that it reads and changes nothing. It trusts no counter of the code it judges.
  */
-import { utf8 } from "#core/bytes/bytes.ts";
+import { hexOf, utf8 } from "#core/bytes/bytes.ts";
 import { decodeFrame } from "#core/protocol/index.ts";
 import { sha256 } from "#crypto";
-import type { Lane } from "#core/model/batch.ts";
+import { readBatch, type Lane } from "#core/model/batch.ts";
 import { LedgerTree } from "../durable/ledger-tree.ts";
 import { OBJECT_NAMES } from "../durable/sc-objects.ts";
 import type { AgentWatch } from "./tree/agent.ts";
@@ -59,13 +59,21 @@ export class Checks implements AgentWatch {
 	readonly #acked = new Map<string, { a1: number; a2: number }>();
 	/** Hashes of batches that reached a hop. */
 	readonly #arrived = new Set<string>();
+	/** The highest number of each stream that reached a hop. */
+	readonly #arrivedHeads = new Map<string, number>();
 	#tree: Tree | null = null;
 
 	watch(tree: Tree): void {
 		this.#tree = tree;
 		tree.network.onBatch = (_to, bytes) => {
 			const frame = decodeFrame(bytes);
-			if (frame.ok && frame.value.type === "batch") this.#arrived.add(hashText(frame.value.body.bytes));
+			if (!frame.ok || frame.value.type !== "batch") return;
+			const batch = readBatch(frame.value.body.bytes);
+			if (!batch.ok) return;
+			const { agent, stream, seq } = batch.value.header;
+			const key = `${agent}/${hexOf(stream)}`;
+			this.#arrived.add(hashText(frame.value.body.bytes));
+			this.#arrivedHeads.set(key, Math.max(seq, this.#arrivedHeads.get(key) ?? 0));
 		};
 	}
 
@@ -82,6 +90,11 @@ export class Checks implements AgentWatch {
 	readonly onHead: AgentWatch["onHead"] = (agent, stream, head) => {
 		const key = `${agent}/${stream}`;
 		this.#heads.set(key, Math.max(head, this.#heads.get(key) ?? 0));
+	};
+
+	readonly onRestored: AgentWatch["onRestored"] = (agent) => {
+		for (const key of [...this.#heads.keys()])
+			if (key.startsWith(`${agent}/`)) this.#heads.set(key, this.#arrivedHeads.get(key) ?? 0);
 	};
 
 	readonly onAcked: AgentWatch["onAcked"] = (agent, stream, level, seq) => {

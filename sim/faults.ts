@@ -12,8 +12,11 @@ const DAY_MS = 86_400_000;
 /** One kind of fault: does it, and undoes it through the world's clock. */
 type Fault = (tree: Tree, random: Random) => void;
 
+/** The end of a fault, or its next blow: none falls on a tree that has healed, where everything has ended already. */
 function later(tree: Tree, ms: number, task: () => void): void {
-	tree.world.schedule(null, ms, task);
+	tree.world.schedule(null, ms, () => {
+		if (!tree.isHealed) task();
+	});
 }
 
 function killServer(tree: Tree, random: Random, server: Server): void {
@@ -139,7 +142,7 @@ const rewindAgent: Fault = (tree, random) => {
 	later(tree, random.between(500, 8000), () => {
 		tree.world.trace(`rewind ${agent.name}`);
 		agent.kill(false);
-		agent.disk.restore(image);
+		agent.restore(image);
 		agent.isPowered = true;
 		later(tree, random.between(50, 2000), () => agent.start());
 	});

@@ -172,6 +172,8 @@ export class Sender {
 		const refusal = body.seq > chain.head ? "custody_ahead" : this.#judgeCustody(outbox.read(chain, body.seq), body);
 		if (refusal === null) return true;
 		log("custody_refused", { lane: chain.lane, reason: refusal });
+		// Our disk is an older one that was put back: upstream has another history of this stream, which no proof will free.
+		if (refusal === "custody_body_mismatch" && !isFreed(chain)) this.#reseal(chain, freedTo(chain) + 1, null);
 		return false;
 	}
 

@@ -49,8 +49,21 @@ function installTimers(): void {
 	const set = (task: Task, ms = 0, ...args: unknown[]) => {
 		const world = running;
 		if (world === null) return realTimeout(task, ms, ...args);
-		const scheduled = world.schedule(world.current, Math.max(1, ms), () => task(...args));
-		return new VirtualTimer(() => scheduled.cancel());
+		const place = world.current;
+		let isSet = true;
+		const unset = () => {
+			if (isSet && place?.timers !== undefined) place.timers--;
+			isSet = false;
+		};
+		if (place?.timers !== undefined) place.timers++;
+		const scheduled = world.schedule(place, Math.max(1, ms), () => {
+			unset();
+			task(...args);
+		});
+		return new VirtualTimer(() => {
+			unset();
+			scheduled.cancel();
+		});
 	};
 	const repeat = (task: Task, ms = 0, ...args: unknown[]) => {
 		const world = running;

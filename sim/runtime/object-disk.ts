@@ -173,7 +173,11 @@ export class ObjectDisk {
 		}
 	}
 
+	/** How often an alarm was set. */
+	alarmWrites = 0;
+
 	setAlarm(alarmAtMs: number | null): void {
+		this.alarmWrites++;
 		const operation = { query: null, bindings: [], alarmAtMs };
 		this.#apply(this.#live(), operation);
 		this.#open.push(operation);

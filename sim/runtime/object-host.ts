@@ -19,6 +19,8 @@ export interface HostMachine {
 	readonly syncMs: () => number;
 }
 
+/** The runtime keeps an object that holds an open socket which is not for hibernation. */
+const HOLDS_SOCKETS = new Set(["Uplink", "PeerLink"]);
 const RPC_MS_MAX = 0.2;
 /** workerd tries an alarm that threw again, six times, from 2 s on. */
 const ALARM_RETRY_MS = 2000;
@@ -153,7 +155,8 @@ export class ObjectSlot implements SocketOwner {
 	}
 
 	get isIdle(): boolean {
-		return this.#running.size === 0 && this.#blocked === 0 && this.disk.isIdle && !this.#isAlarmRunning;
+		const hasTimers = (this.#place?.timers ?? 0) > 0;
+		return !hasTimers && this.#running.size === 0 && this.#blocked === 0 && this.disk.isIdle && !this.#isAlarmRunning;
 	}
 
 	/** Runs in the object, now: made if need be, and when it is ready. Call from a turn that entered no place yet. */
@@ -175,6 +178,7 @@ export class ObjectSlot implements SocketOwner {
 		const place: Place = {
 			name: this.name,
 			isAlive: true,
+			timers: 0,
 			clockOffsetMs,
 			output: (send) => this.disk.afterDurable(send),
 			afterTurn: () => {
@@ -311,11 +315,11 @@ export class ObjectSlot implements SocketOwner {
 		this.deliver(() => {
 			const place = this.#place as Place;
 			this.#isAlarmRunning = true;
-			const atMs = this.disk.alarmAtMs;
+			const { alarmWrites } = this.disk;
 			const ended = (error: Error | null) => {
 				if (!place.isAlive) return;
 				this.#isAlarmRunning = false;
-				if (error === null && this.disk.alarmAtMs === atMs) this.disk.setAlarm(null);
+				if (error === null && this.disk.alarmWrites === alarmWrites) this.disk.setAlarm(null);
 				if (error === null || tries >= ALARM_RETRIES_MAX) return;
 				// The alarm on the disk stands; it is the retry that waits.
 				this.#alarmSetTo = this.disk.alarmAtMs;
@@ -360,7 +364,7 @@ export class ObjectSlot implements SocketOwner {
 
 	/** The object is put to sleep: its memory goes, its hibernating sockets stay. Only when nothing runs in it. */
 	evict(): void {
-		if (!this.isIdle || this.#place === null) return;
+		if (!this.isIdle || this.#place === null || HOLDS_SOCKETS.has(this.className)) return;
 		this.#world.trace(`evict ${this.name}`);
 		this.#end(new Error("evicted"));
 		this.#setTimer();

@@ -12,6 +12,8 @@ export interface Place {
 	readonly name: string;
 	/** False once it was killed: nothing runs there any more, and nothing it says is heard. */
 	isAlive: boolean;
+	/** Timers that are set there. */
+	timers?: number;
 	/** Wall clock of the machine less the true time. */
 	readonly clockOffsetMs: () => number;
 	/** Holds back what leaves the place until what it wrote before is durable. Absent: nothing to wait for. */

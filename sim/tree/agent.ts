@@ -28,6 +28,8 @@ export interface AgentWatch {
 	readonly onHeld: (agent: string, stream: string, seq: number, lane: Lane, bytes: Uint8Array) => void;
 	/** The agent believes that a batch has reached a level: what its marks say after whatever it just did. */
 	readonly onAcked: (agent: string, stream: string, level: "a1" | "a2", seq: number) => void;
+	/** Its disk was replaced by an older image: what only the newer one knew is nobody's knowledge. */
+	readonly onRestored: (agent: string) => void;
 	/** Its numbers have come this far in a stream. */
 	readonly onHead: (agent: string, stream: string, head: number) => void;
 }
@@ -258,6 +260,12 @@ export class AgentMachine implements Machine {
 				watch.onAcked(this.name, chain.id, level, chain[level]);
 			}
 		}
+	}
+
+	/** An older image of the disk takes its place; the process is down. */
+	restore(image: ReadonlyMap<string, Uint8Array>): void {
+		this.disk.restore(image);
+		this.#parts.watch.onRestored(this.name);
 	}
 
 	kill(isPowerLoss: boolean): void {

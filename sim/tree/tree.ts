@@ -29,6 +29,7 @@ export class Tree {
 	readonly proxies: Server[] = [];
 	readonly center: Server;
 	readonly parts: Center;
+	isHealed = false;
 	/** Pairs of machines that talk to each other. */
 	readonly links: (readonly [string, string])[] = [];
 
@@ -70,6 +71,7 @@ export class Tree {
 
 	/** Every fault ends: power, clocks, disks, links and the processes beside workerd are well again. */
 	heal(): void {
+		this.isHealed = true;
 		this.world.trace("heal");
 		for (const machine of [...this.servers, ...this.agents]) machine.offsetMs = 0;
 		for (const server of this.servers) {
