@@ -178,7 +178,7 @@ export function planFaults(tree: Tree, random: Random, untilMs: number): number 
 	for (let index = 0; index < count; index++) {
 		const fault = pickKind(random);
 		const own = random.stream(`fault ${index}`);
-		tree.world.schedule(null, own.between(200, untilMs), () => fault(tree, own));
+		tree.world.schedule(null, own.between(100, untilMs), () => fault(tree, own));
 	}
 	return count;
 }

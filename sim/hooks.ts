@@ -11,6 +11,7 @@ import { installHttp } from "./runtime/http.ts";
 /** What is replaced: by whom it is imported (end of the path; empty = anyone), under which name, by what. */
 const REPLACED: readonly (readonly [importer: string, specifier: string, by: string])[] = [
 	["", "cloudflare:workers", "runtime/workers-module.ts"],
+	["", "#crypto", "runtime/quick-crypto.ts"],
 	["/agent/link/link.ts", "ws", "runtime/agent-socket.ts"],
 	["/agent/link/link.ts", "./server-identity.ts", "runtime/agent-door.ts"],
 	["/workers/sc/store/client.ts", "@libsql/client/http", "runtime/store-client.ts"],

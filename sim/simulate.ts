@@ -48,7 +48,7 @@ export function prepareGround(): Promise<Ground> {
 function planWork(tree: Tree, random: Random, untilMs: number): void {
 	for (const agent of tree.agents) {
 		const own = random.stream(agent.name);
-		const everyMs = own.between(60, 600);
+		const everyMs = own.between(100, 900);
 		const weights: readonly Lane[] = ["bulk", "bulk", "bulk", "bulk", "trace", "alert"];
 		const next = () => {
 			if (tree.world.nowMs > untilMs) return;
@@ -106,7 +106,7 @@ export async function simulate({ seed, planted = null, onLine }: SimulateOptions
 	try {
 		checks.watch(tree);
 		tree.startAll();
-		const workMs = random.stream("time").between(8000, 30_000);
+		const workMs = random.stream("time").between(4000, 16_000);
 		planWork(tree, random.stream("work"), workMs);
 		const faults = planFaults(tree, random.stream("faults"), workMs);
 		await world.run(workMs);

@@ -32,9 +32,15 @@ function bindable(value: unknown): Bindable {
 	return (value ?? null) as Bindable;
 }
 
+/** The bytes alone, as workerd hands them out. */
+export function bufferOf(bytes: Uint8Array): ArrayBuffer {
+	const isWhole = bytes.byteLength === bytes.buffer.byteLength;
+	return (isWhole ? bytes.buffer : bytes.slice().buffer) as ArrayBuffer;
+}
+
 function rowOf(row: Record<string, unknown>): Record<string, Value> {
 	for (const [name, value] of Object.entries(row))
-		if (value instanceof Uint8Array) row[name] = value.slice().buffer;
+		if (value instanceof Uint8Array) row[name] = bufferOf(value);
 	return row as Record<string, Value>;
 }
 

@@ -4,18 +4,31 @@
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { MIGRATIONS } from "../../migrations/index.ts";
+import { bufferOf } from "../runtime/object-disk.ts";
 import type { StoreRequest, StoreResult } from "../runtime/store-client.ts";
+
+/** An empty store at the newest migration, as its file would be. */
+let migrated: Uint8Array | null = null;
+
+function migrate(): Uint8Array {
+	const database = new DatabaseSync(":memory:");
+	database.exec("CREATE TABLE migrations (name TEXT PRIMARY KEY, applied_ms INTEGER NOT NULL)");
+	for (const { name, statements } of MIGRATIONS) {
+		for (const statement of statements) database.exec(statement);
+		database.prepare("INSERT INTO migrations VALUES (?, 0)").run(name);
+	}
+	const bytes = database.serialize();
+	database.close();
+	return bytes;
+}
 
 export class Store {
 	readonly #database = new DatabaseSync(":memory:");
 	readonly #statements = new Map<string, StatementSync>();
 
 	constructor() {
-		this.#database.exec("CREATE TABLE migrations (name TEXT PRIMARY KEY, applied_ms INTEGER NOT NULL)");
-		for (const { name, statements } of MIGRATIONS) {
-			for (const statement of statements) this.#database.exec(statement);
-			this.#database.prepare("INSERT INTO migrations VALUES (?, 0)").run(name);
-		}
+		migrated ??= migrate();
+		this.#database.deserialize(migrated);
 	}
 
 	/** One transaction. Throws as SQLite does, and then nothing of it is there. */
@@ -46,7 +59,7 @@ export class Store {
 			: statement.all(...values);
 		for (const row of rows as Record<string, unknown>[])
 			for (const [name, value] of Object.entries(row))
-				if (value instanceof Uint8Array) row[name] = value.slice().buffer;
+				if (value instanceof Uint8Array) row[name] = bufferOf(value);
 		return rows as Record<string, unknown>[];
 	}
 
