@@ -43,6 +43,8 @@ interface StoredRow {
 	readonly stream: string;
 	readonly seq: number;
 	readonly bytes: Uint8Array;
+	/** Of its header: what the next one names as its predecessor. */
+	readonly hash: string;
 	readonly ledgerIndex: number | null;
 }
 
@@ -57,8 +59,14 @@ export class Checks implements AgentWatch {
 	readonly #held = new Map<string, { readonly hashes: string[]; readonly lane: Lane }>();
 	readonly #heads = new Map<string, number>();
 	readonly #acked = new Map<string, { a1: number; a2: number }>();
-	/** Hashes of batches that reached a hop. */
+	/** How far the agent's own disk says that a hop has its stream; an older disk says less. */
+	readonly #believed = new Map<string, number>();
+	/** Hashes of batches of which an agent was told that a hop has them. */
+	readonly #taken = new Set<string>();
+	/** Hashes of batches that reached a hop; it may have refused them for a hole before them. */
 	readonly #arrived = new Set<string>();
+	readonly #arrivals: { readonly key: string; readonly seq: number; readonly hash: string; readonly follows: string }[] =
+		[];
 	/** The highest number of each stream that reached a hop. */
 	readonly #arrivedHeads = new Map<string, number>();
 	#tree: Tree | null = null;
@@ -72,7 +80,10 @@ export class Checks implements AgentWatch {
 			if (!batch.ok) return;
 			const { agent, stream, seq } = batch.value.header;
 			const key = `${agent}/${hexOf(stream)}`;
-			this.#arrived.add(hashText(frame.value.body.bytes));
+			const hash = hashText(frame.value.body.bytes);
+			const follows = Buffer.from(batch.value.header.prevHash).toString("base64");
+			if (!this.#arrived.has(hash)) this.#arrivals.push({ key, seq, hash, follows });
+			this.#arrived.add(hash);
 			this.#arrivedHeads.set(key, Math.max(seq, this.#arrivedHeads.get(key) ?? 0));
 		};
 	}
@@ -94,12 +105,21 @@ export class Checks implements AgentWatch {
 
 	readonly onRestored: AgentWatch["onRestored"] = (agent) => {
 		for (const key of [...this.#heads.keys()])
-			if (key.startsWith(`${agent}/`)) this.#heads.set(key, this.#arrivedHeads.get(key) ?? 0);
+			if (key.startsWith(`${agent}/`)) {
+				this.#heads.set(key, this.#arrivedHeads.get(key) ?? 0);
+				this.#believed.delete(key);
+			}
 	};
 
 	readonly onAcked: AgentWatch["onAcked"] = (agent, stream, level, seq) => {
 		const key = `${agent}/${stream}`;
 		const known = this.#acked.get(key) ?? { a1: 0, a2: 0 };
+		const before = this.#believed.get(key) ?? 0;
+		this.#believed.set(key, Math.max(seq, before));
+		for (let each = before + 1; each <= seq; each++) {
+			const hash = this.#held.get(keyOf(agent, stream, each))?.hashes.at(-1);
+			if (hash !== undefined) this.#taken.add(hash);
+		}
 		known[level] = Math.max(known[level], seq);
 		this.#acked.set(key, known);
 		this.#tree?.world.trace(`${level} ${key}/${seq}`);
@@ -111,7 +131,7 @@ export class Checks implements AgentWatch {
 
 	#stored(tree: Tree): Map<string, StoredRow> {
 		const rows = tree.parts.store.query(
-			`SELECT n.node_id AS agent, b.stream, b.seq, b.bytes, b.ledger_index FROM batches b JOIN nodes n ON n.id = b.agent_row`,
+			`SELECT n.node_id AS agent, b.stream, b.seq, b.bytes, b.hash, b.ledger_index FROM batches b JOIN nodes n ON n.id = b.agent_row`,
 		);
 		const stored = new Map<string, StoredRow>();
 		for (const row of rows) {
@@ -121,7 +141,8 @@ export class Checks implements AgentWatch {
 			const bytes = new Uint8Array(row.bytes as ArrayBuffer);
 			const key = keyOf(agent, stream, seq);
 			if (stored.has(key)) this.fail("I2", `batch ${key} is stored twice`);
-			stored.set(key, { agent, stream, seq, bytes, ledgerIndex: row.ledger_index as number | null });
+			const hash = Buffer.from(row.hash as ArrayBuffer).toString("base64");
+			stored.set(key, { agent, stream, seq, bytes, hash, ledgerIndex: row.ledger_index as number | null });
 		}
 		return stored;
 	}
@@ -226,12 +247,26 @@ export class Checks implements AgentWatch {
 					kept.add(hashText(new Uint8Array(row.bytes as ArrayBuffer)));
 			}
 		for (const { bytes } of stored.values()) kept.add(hashText(bytes));
+		this.#judgeHistories(stored, kept, figures);
 		for (const [key, { hashes }] of this.#held) {
-			const seen = hashes.filter((hash) => this.#arrived.has(hash));
+			const seen = hashes.filter((hash) => this.#arrived.has(hash) && this.#taken.has(hash));
 			if (seen.length < 2) continue;
 			figures.forks++;
 			for (const hash of seen) if (!kept.has(hash)) this.fail("I5", `a fork of batch ${key} reached a hop and is not kept`);
 		}
+	}
+
+	/** A batch that follows another than the one stored before it is of a second history: of each such, one is kept. */
+	#judgeHistories(stored: ReadonlyMap<string, StoredRow>, kept: ReadonlySet<string>, figures: Figures): void {
+		const second = new Map<string, boolean>();
+		for (const { key, seq, hash, follows } of this.#arrivals) {
+			const before = stored.get(`${key}/${seq - 1}`);
+			if (before === undefined || before.hash === follows) continue;
+			second.set(key, (second.get(key) ?? false) || kept.has(hash));
+		}
+		figures.forks += second.size;
+		for (const [key, isKept] of second)
+			if (!isKept) this.fail("I5", `a second history of stream ${key} reached a hop and nothing of it is kept`);
 	}
 
 	/** I6: one tree, which every signed one is the beginning of. */

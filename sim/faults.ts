@@ -139,12 +139,16 @@ const rewindAgent: Fault = (tree, random) => {
 	const agent = random.pick(tree.agents);
 	if (!agent.isUp) return;
 	const image = agent.disk.image();
-	later(tree, random.between(500, 8000), () => {
+	later(tree, random.between(500, 5000), () => {
 		tree.world.trace(`rewind ${agent.name}`);
 		agent.kill(false);
 		agent.restore(image);
 		agent.isPowered = true;
+		// Before it can ask how far its hop is, it seals under numbers that are taken.
+		const [, proxy] = tree.links.find(([name]) => name === agent.name) ?? ["", ""];
+		if (random.chance(0.7)) tree.network.block(agent.name, proxy);
 		later(tree, random.between(50, 2000), () => agent.start());
+		later(tree, random.between(2000, 6000), () => tree.network.unblock(agent.name, proxy));
 	});
 };
 
@@ -159,7 +163,7 @@ const KINDS: readonly (readonly [weight: number, fault: Fault])[] = [
 	[2, slowConsumer],
 	[1, slowDisk],
 	[2, loseMemory],
-	[1, rewindAgent],
+	[2, rewindAgent],
 ];
 
 function pickKind(random: Random): Fault {

@@ -299,7 +299,7 @@ export class ObjectSlot implements SocketOwner {
 	#alarmSetTo: number | null = null;
 
 	/** Sets the timer to what the disk says; a wait is counted when it is set, as the runtime's scheduler does. */
-	#setTimer(): void {
+	#setTimer(leastMs = 0): void {
 		const atMs = this.disk.alarmAtMs;
 		if (this.#isAlarmRunning || atMs === this.#alarmSetTo || !this.#host.isUp) return;
 		this.#alarm?.cancel();
@@ -307,7 +307,7 @@ export class ObjectSlot implements SocketOwner {
 		this.#alarm = null;
 		if (atMs === null) return;
 		const wallMs = this.#world.trueWallMs + this.#host.machine.clockOffsetMs();
-		this.#alarm = this.#world.schedule(null, atMs - wallMs, () => this.#runAlarm(0));
+		this.#alarm = this.#world.schedule(null, Math.max(leastMs, atMs - wallMs), () => this.#runAlarm(0));
 	}
 
 	#runAlarm(tries: number): void {
@@ -357,7 +357,8 @@ export class ObjectSlot implements SocketOwner {
 		for (const socket of [...this.#sockets]) socket.connection?.cut();
 		this.#sockets.clear();
 		this.#host.network.processEnded(this.machine);
-		this.#setTimer();
+		// What broke may have been the alarm's own run, which is not tried again at once.
+		this.#setTimer(ALARM_RETRY_MS);
 		const left = this.#queue.splice(0);
 		for (const task of left) this.#world.schedule(null, 1, () => this.deliver(task));
 	}
