@@ -91,6 +91,7 @@ export class Intake {
 			mayResume: (stream) => isRelay && !this.#seen.has(hexOf(stream)),
 		});
 		if (admission.kind === "refused") this.#keepRefused(bytes, admission, nowMs);
+		this.#note(admission);
 		if (admission.kind !== "taken") return admission;
 		const { batch, state } = admission;
 		const isFull = this.#isFull(batch);
@@ -102,12 +103,19 @@ export class Intake {
 				lane: batch.lane,
 			};
 		}
-		this.#seen.add(hexOf(batch.stream));
 		this.#signingKey = sender.signingKey;
 		store.stage(batch, state);
 		this.#staged.push(batch);
 		this.#stagedBytes += batch.bytes.length;
 		return admission;
+	}
+
+	/** What follows a batch that was judged may not resume past it, also when there was no room for it or it was of another history. */
+	#note(admission: Admission): void {
+		if (admission.kind === "taken") this.#seen.add(hexOf(admission.batch.stream));
+		else if (admission.kind === "repeated") this.#seen.add(hexOf(admission.stream));
+		else if (admission.refusal.code === "forked" && admission.refusal.stream !== undefined)
+			this.#seen.add(hexOf(admission.refusal.stream));
 	}
 
 	#isFull(batch: WalBatch): boolean {

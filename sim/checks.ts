@@ -82,7 +82,9 @@ export class Checks implements AgentWatch {
 			const key = `${agent}/${hexOf(stream)}`;
 			const hash = hashText(frame.value.body.bytes);
 			const follows = Buffer.from(batch.value.header.prevHash).toString("base64");
-			if (!this.#arrived.has(hash)) this.#arrivals.push({ key, seq, hash, follows });
+			// Only what came when the agent already knew that the hop had everything before it: the hop has judged it.
+			const isJudged = (this.#acked.get(key)?.a1 ?? 0) >= seq - 1;
+			if (isJudged) this.#arrivals.push({ key, seq, hash, follows });
 			this.#arrived.add(hash);
 			this.#arrivedHeads.set(key, Math.max(seq, this.#arrivedHeads.get(key) ?? 0));
 		};

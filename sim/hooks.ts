@@ -36,12 +36,15 @@ registerHooks({
 	},
 	load(url, context, next) {
 		const loaded = next(url, context);
-		const patch = planted?.patches?.find(({ file }) => url.endsWith(`/${file}`));
-		if (patch === undefined) return loaded;
-		const source = String(loaded.source);
-		if (source.split(patch.find).length !== 2) throw new Error(`${patch.file} no longer has the one line to plant a bug in`);
+		const patches = planted?.patches?.filter(({ file }) => url.endsWith(`/${file}`)) ?? [];
+		if (patches.length === 0) return loaded;
+		let source = Buffer.from(loaded.source as Uint8Array).toString();
+		for (const { file, find, replace } of patches) {
+			if (source.split(find).length !== 2) throw new Error(`${file} no longer has the one line to plant a bug in`);
+			source = source.replace(find, () => replace);
+		}
 		isPlanted = true;
-		return { ...loaded, source: source.replace(patch.find, () => patch.replace) };
+		return { ...loaded, source };
 	},
 });
 

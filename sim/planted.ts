@@ -6,13 +6,15 @@ export interface Planted {
 	readonly name: string;
 	/** What must turn red. */
 	readonly breaks: "I1" | "I2" | "I3" | "I4" | "I5" | "I6";
+	/** The class of objects that speak before they have written; `*` = all. */
+	readonly opensGateOf?: string;
 	/** Changes of sources; without any the runtime itself misbehaves. */
 	readonly patches?: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
 }
 
 export const PLANTED: readonly Planted[] = [
 	/** The output gate is open: what is said leaves before what was written is on the disk. */
-	{ name: "ack-before-durable", breaks: "I1" },
+	{ name: "ack-before-durable", breaks: "I1", opensGateOf: "*" },
 	/** A receipt names one batch more than was stored. */
 	{
 		name: "receipt-ahead",
@@ -37,15 +39,31 @@ export const PLANTED: readonly Planted[] = [
 			},
 		],
 	},
-	/** A hop forgets what it took and asks nobody whether it knows a batch. */
+	/** A proxy reads batches and writes them anew, and loses what the header does not sign: the events' own signatures. */
 	{
 		name: "re-encoded",
 		breaks: "I3",
 		patches: [
 			{
-				file: "durable/admission.ts",
-				find: `batch: { stream, seq, lane, bytes: batch.bytes, hash }, state`,
-				replace: `batch: { stream, seq, lane, bytes: Uint8Array.of(...batch.bytes.subarray(0, -1), (batch.bytes.at(-1) ?? 0) ^ (lane === "bulk" ? 1 : 0)), hash }, state`,
+				file: "durable/carrier-pump.ts",
+				find: "carried.push({ agent, bytes: row.bytes });",
+				replace: "carried.push({ agent, bytes: rewritten(row.bytes) });",
+			},
+			{
+				file: "durable/carrier-pump.ts",
+				find: "function newWindow(): SendWindow {",
+				replace: `function rewritten(bytes: Uint8Array): Uint8Array {
+	const decoded = decodeCbor(bytes, LINK_LIMITS.frame);
+	const batch = (decoded as { value: Map<number, unknown> }).value;
+	for (const event of batch.get(3) as Map<number, unknown>[]) event.delete(2);
+	return encodeCbor(batch as never);
+}
+function newWindow(): SendWindow {`,
+			},
+			{
+				file: "durable/carrier-pump.ts",
+				find: `import { hexOf } from "#core/bytes/bytes.ts";`,
+				replace: `import { hexOf } from "#core/bytes/bytes.ts"; import { decodeCbor, encodeCbor } from "#core/codec/index.ts";`,
 			},
 		],
 	},
@@ -78,15 +96,21 @@ export const PLANTED: readonly Planted[] = [
 			},
 		],
 	},
-	/** The signer signs whatever it is shown, and the ledger's last leaves are made anew after a crash. */
+	/** Leaves are sent to the signer before they are on the disk, and the signer signs whatever it is shown. */
 	{
 		name: "ledger-forgets",
 		breaks: "I6",
+		opensGateOf: "Ledger",
 		patches: [
 			{
-				file: "durable/ledger-tree.ts",
-				find: `const known = this.#recent.get(hexOf(hash));`,
-				replace: `const known = this.#recent.get("");`,
+				file: "host/signer/checkpoint-desk.ts",
+				find: "	if (size < last.size) return fail(",
+				replace: "	if (size >= 0) return ok(true);\n	if (size < last.size) return fail(",
+			},
+			{
+				file: "host/signer/checkpoint-desk.ts",
+				find: "if (request.size > last.size) store(",
+				replace: "store(",
 			},
 		],
 	},

@@ -91,6 +91,8 @@ class Database {
 export class ObjectDisk {
 	readonly #world: World;
 	readonly #faults: DiskFaults;
+	/** A planted bug: nothing waits for the disk. */
+	readonly #isGateOpen: boolean;
 	#database: Database | null = null;
 	/** Ended transactions. */
 	#log: Operation[][] = [];
@@ -107,8 +109,10 @@ export class ObjectDisk {
 	/** The transaction at hand could not be written: the object must go. */
 	onBroken: (error: Error) => void = () => undefined;
 
-	constructor(world: World, faults: DiskFaults) {
+	constructor(world: World, faults: DiskFaults, className: string) {
 		this.#world = world;
+		const opened = world.planted?.opensGateOf;
+		this.#isGateOpen = opened === "*" || opened === className;
 		this.#faults = faults;
 	}
 
@@ -215,7 +219,7 @@ export class ObjectDisk {
 	afterDurable(send: () => void): void {
 		const after = this.#log.length + (this.#open.length > 0 ? 1 : 0);
 		const isFree = after <= this.#durable && this.#waiting.length === 0;
-		if (isFree || this.#world.planted?.name === "ack-before-durable") send();
+		if (isFree || this.#isGateOpen) send();
 		else this.#waiting.push({ after, send });
 	}
 

@@ -129,7 +129,8 @@ export class ObjectSlot implements SocketOwner {
 		this.#world = host.world;
 		this.className = className;
 		this.id = id;
-		this.disk = new ObjectDisk(host.world, { isFull: host.machine.isDiskFull, syncMs: host.machine.syncMs });
+		const faults = { isFull: host.machine.isDiskFull, syncMs: host.machine.syncMs };
+		this.disk = new ObjectDisk(host.world, faults, className);
 		this.disk.onBroken = (error) => this.abort(error.message);
 	}
 
