@@ -3,9 +3,9 @@
  * store, and what the signer signed. Guarantees that it reads and changes nothing. It trusts no counter of the code it judges.
  */
 import { hexOf, utf8 } from "#core/bytes/bytes.ts";
+import { type Lane, readBatch } from "#core/model/batch.ts";
 import { decodeFrame } from "#core/protocol/index.ts";
 import { sha256 } from "#crypto";
-import { readBatch, type Lane } from "#core/model/batch.ts";
 import { LedgerTree } from "../durable/ledger-tree.ts";
 import { OBJECT_NAMES } from "../durable/sc-objects.ts";
 import type { AgentWatch } from "./tree/agent.ts";
@@ -48,6 +48,8 @@ interface StoredRow {
 	readonly ledgerIndex: number | null;
 }
 
+const FINDINGS_OF_A_KIND_MAX = 5;
+
 const hashText = (bytes: Uint8Array): string => Buffer.from(sha256(bytes)).toString("base64");
 const hex = (value: unknown): string => Buffer.from(value as ArrayBuffer).toString("hex");
 const keyOf = (agent: string, stream: string, seq: number): string => `${agent}/${stream}/${seq}`;
@@ -65,10 +67,12 @@ export class Checks implements AgentWatch {
 	readonly #taken = new Set<string>();
 	/** Hashes of batches that reached a hop; it may have refused them for a hole before them. */
 	readonly #arrived = new Set<string>();
-	readonly #arrivals: { readonly key: string; readonly seq: number; readonly hash: string; readonly follows: string }[] =
-		[];
-	/** The highest number of each stream that reached a hop. */
-	readonly #arrivedHeads = new Map<string, number>();
+	readonly #arrivals: {
+		readonly key: string;
+		readonly seq: number;
+		readonly hash: string;
+		readonly follows: string;
+	}[] = [];
 	#tree: Tree | null = null;
 
 	watch(tree: Tree): void {
@@ -86,7 +90,6 @@ export class Checks implements AgentWatch {
 			const isJudged = (this.#acked.get(key)?.a1 ?? 0) >= seq - 1;
 			if (isJudged) this.#arrivals.push({ key, seq, hash, follows });
 			this.#arrived.add(hash);
-			this.#arrivedHeads.set(key, Math.max(seq, this.#arrivedHeads.get(key) ?? 0));
 		};
 	}
 
@@ -108,7 +111,7 @@ export class Checks implements AgentWatch {
 	readonly onRestored: AgentWatch["onRestored"] = (agent) => {
 		for (const key of [...this.#heads.keys()])
 			if (key.startsWith(`${agent}/`)) {
-				this.#heads.set(key, this.#arrivedHeads.get(key) ?? 0);
+				this.#heads.set(key, this.#acked.get(key)?.a1 ?? 0);
 				this.#believed.delete(key);
 			}
 	};
@@ -128,7 +131,9 @@ export class Checks implements AgentWatch {
 	};
 
 	fail(invariant: Invariant, detail: string): void {
-		if (this.findings.length < 20) this.findings.push({ invariant, detail });
+		// A few of each kind: one lost batch is seldom alone.
+		const before = this.findings.filter((each) => each.invariant === invariant).length;
+		if (before < FINDINGS_OF_A_KIND_MAX) this.findings.push({ invariant, detail });
 	}
 
 	#stored(tree: Tree): Map<string, StoredRow> {
@@ -254,7 +259,8 @@ export class Checks implements AgentWatch {
 			const seen = hashes.filter((hash) => this.#arrived.has(hash) && this.#taken.has(hash));
 			if (seen.length < 2) continue;
 			figures.forks++;
-			for (const hash of seen) if (!kept.has(hash)) this.fail("I5", `a fork of batch ${key} reached a hop and is not kept`);
+			for (const hash of seen)
+				if (!kept.has(hash)) this.fail("I5", `a fork of batch ${key} reached a hop and is not kept`);
 		}
 	}
 
@@ -281,7 +287,8 @@ export class Checks implements AgentWatch {
 		});
 		for (const { size, root } of tree.parts.signed) {
 			if (size > ledger.size) this.fail("I6", `size ${size} was signed and ${ledger.size} leaves are there`);
-			else if (hashText(ledger.root(size)) !== hashText(root)) this.fail("I6", `another root was signed for size ${size}`);
+			else if (hashText(ledger.root(size)) !== hashText(root))
+				this.fail("I6", `another root was signed for size ${size}`);
 		}
 		const subjects = new Map<string, number>();
 		for (let index = 0; index < ledger.size; index++) {

@@ -36,6 +36,26 @@ const kill: Fault = (tree, random) => {
 	else killAgent(tree, random, random.pick(tree.agents));
 };
 
+/** The power of a server fails while its disk, slow for the moment, has not yet taken what its objects wrote. */
+const loseUnsynced: Fault = (tree, random) => {
+	const server = random.pick(tree.servers);
+	server.slowness = 60;
+	const patienceMs = random.between(20, 250);
+	const look = (left: number) => {
+		const isPending = server.host.slots().some(({ disk }) => !disk.isIdle);
+		if (left === 0 || !isPending) {
+			if (left > 0) later(tree, 20, () => look(left - 1));
+			else server.slowness = 1;
+			return;
+		}
+		later(tree, patienceMs, () => {
+			server.slowness = 1;
+			killServer(tree, random, server);
+		});
+	};
+	look(200);
+};
+
 /** The power of an agent's machine fails in the middle of its own code, at some call of its disk. */
 const tornWrite: Fault = (tree, random) => {
 	const agent = random.pick(tree.agents);
@@ -154,6 +174,7 @@ const rewindAgent: Fault = (tree, random) => {
 
 const KINDS: readonly (readonly [weight: number, fault: Fault])[] = [
 	[5, kill],
+	[3, loseUnsynced],
 	[3, tornWrite],
 	[3, killService],
 	[3, cutLink],

@@ -4,9 +4,9 @@
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import type { Figures } from "./checks.ts";
 import { isBugPlanted, PLANTED_ENV, planted } from "./hooks.ts";
 import { PLANTED } from "./planted.ts";
-import type { Figures } from "./checks.ts";
 import type { Verdict } from "./simulate.ts";
 
 const HELP = `usage: npm run sim -- [--seeds N] [--from N] [--seed N] [--planted NAME] [--processes N] [--json]
@@ -108,7 +108,10 @@ async function runMany(options: Options): Promise<number> {
 		virtualMs += verdict.virtualMs;
 		figures = addFigures(figures, verdict.figures);
 		if (verdict.findings.length > 0)
-			red(verdict.seed, verdict.findings.map(({ invariant, detail }) => `${invariant} ${detail}`));
+			red(
+				verdict.seed,
+				verdict.findings.map(({ invariant, detail }) => `${invariant} ${detail}`),
+			);
 		if (performance.now() - saidAtMs < 2000) return;
 		saidAtMs = performance.now();
 		const rate = (done / ((saidAtMs - startedAtMs) / 1000)).toFixed(1);

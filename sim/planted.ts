@@ -116,6 +116,11 @@ function newWindow(): SendWindow {`,
 	},
 ];
 
+/** Whether the findings are those that the bug must cause; a ledger that halts instead of forking stalls the tree. */
+export function isFoundBy(bug: Planted, invariants: readonly string[]): boolean {
+	return invariants.includes(bug.breaks) || (bug.breaks === "I6" && invariants.includes("stalled"));
+}
+
 export function plantedByName(name: string): Planted | null {
 	if (name === "") return null;
 	const found = PLANTED.find((each) => each.name === name);

@@ -67,7 +67,8 @@ function waitingOf(tree: Tree): string[] {
 	for (const { name, outbox, isLinkUp } of tree.agents) {
 		if (outbox === null || !isLinkUp) waiting.push(`${name} has no link`);
 		for (const chain of outbox?.chains() ?? [])
-			if (!isFreed(chain)) waiting.push(`${name} ${chain.lane} ${chain.id} a1 ${chain.a1} a2 ${chain.a2} of ${chain.head}`);
+			if (!isFreed(chain))
+				waiting.push(`${name} ${chain.lane} ${chain.id} a1 ${chain.a1} a2 ${chain.a2} of ${chain.head}`);
 	}
 	for (const server of tree.servers)
 		for (const slot of server.host.slots()) {

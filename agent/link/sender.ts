@@ -103,7 +103,8 @@ export class Sender {
 		const progress = this.#progressOf(chain);
 		if (progress.restUntilMs > monotonicMs()) return true;
 		// The last batch of a stream may be lost on the way with nothing behind it that the hop could refuse.
-		if (this.#isOverdue(progress, AGENT_LIMITS.resendMs)) this.#goBack(chain, progress.inFlight[0]?.seq ?? progress.next);
+		if (this.#isOverdue(progress, AGENT_LIMITS.resendMs))
+			this.#goBack(chain, progress.inFlight[0]?.seq ?? progress.next);
 		while (progress.next <= sendableTo(chain)) {
 			if (!this.#hasRoom(chain)) return false;
 			const bytes = outbox.read(chain, progress.next);

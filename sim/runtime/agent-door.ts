@@ -2,8 +2,9 @@
  * The agent's `server-identity` without sockets: asks for a challenge over the world's network. What TLS proves is not simulated:
  * a machine of the world is who its name says.
  */
-import { LINK_PATHS } from "#core/identity/challenge.ts";
+
 import { bytesOfHex } from "#core/bytes/bytes.ts";
+import { LINK_PATHS } from "#core/identity/challenge.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { networkHere } from "./agent-socket.ts";
 import { SimRequest } from "./http.ts";

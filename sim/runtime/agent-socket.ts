@@ -2,8 +2,8 @@
 import { EventEmitter } from "node:events";
 import { LINK_PATHS } from "#core/identity/challenge.ts";
 import { currentWorld } from "./globals.ts";
-import type { Connection, Network } from "./network.ts";
 import { SimRequest } from "./http.ts";
+import type { Connection, Network } from "./network.ts";
 import type { HandedOut } from "./sockets.ts";
 import type { Place } from "./world.ts";
 
@@ -37,7 +37,11 @@ export class WebSocket extends EventEmitter {
 	readonly #machine: string;
 	#connection: Connection | null = null;
 
-	constructor(url: string, _protocols: readonly string[], options: { headers: Record<string, string>; handshakeTimeout: number }) {
+	constructor(
+		url: string,
+		_protocols: readonly string[],
+		options: { headers: Record<string, string>; handshakeTimeout: number },
+	) {
 		super();
 		const { network, machine, place } = networkHere();
 		this.#network = network;

@@ -3,8 +3,14 @@
  * certificates costs more than everything else in a seed. Certificates here outlive every clock jump, so a verdict does not change;
  * what does change with time is not simulated.
  */
-import { type CertifiedNode, type ChainCode, type ChainContext, validateChain as validate } from "../../core/identity/chain.ts";
+
 import type { Result } from "#core/result.ts";
+import {
+	type CertifiedNode,
+	type ChainCode,
+	type ChainContext,
+	validateChain as validate,
+} from "../../core/identity/chain.ts";
 
 const verdicts = new Map<string, Promise<Result<CertifiedNode, ChainCode>>>();
 

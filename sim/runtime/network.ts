@@ -31,7 +31,8 @@ export interface End {
 
 type Item =
 	| { readonly kind: "data"; readonly data: Uint8Array }
-	| { readonly kind: "ping" | "pong" }
+	| { readonly kind: "ping" }
+	| { readonly kind: "pong" }
 	| { readonly kind: "close"; readonly code: number; readonly reason: string };
 
 /** Which messages of batches a seed's network harms beyond what TCP can do to them. */
@@ -63,10 +64,7 @@ export class Connection {
 		this.#network = network;
 		this.ends = [client, server];
 		const direction = (from: string, to: string) => ({ from, to, held: [], lastAtMs: 0 });
-		this.#directions = [
-			direction(client.machine, server.machine),
-			direction(server.machine, client.machine),
-		];
+		this.#directions = [direction(client.machine, server.machine), direction(server.machine, client.machine)];
 	}
 
 	get key(): string {
@@ -138,8 +136,7 @@ export class Connection {
 		if (item.kind === "data") {
 			if (item.data[1] === FRAME_BATCH) this.#network.onBatch(end.machine, item.data);
 			end.onData(item.data);
-		}
-		else if (item.kind === "ping") this.#send(side === 0 ? 1 : 0, { kind: "pong" });
+		} else if (item.kind === "ping") this.#send(side === 0 ? 1 : 0, { kind: "pong" });
 		else if (item.kind === "pong") end.onPong();
 		else {
 			this.isOpen = false;

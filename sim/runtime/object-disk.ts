@@ -39,8 +39,7 @@ export function bufferOf(bytes: Uint8Array): ArrayBuffer {
 }
 
 function rowOf(row: Record<string, unknown>): Record<string, Value> {
-	for (const [name, value] of Object.entries(row))
-		if (value instanceof Uint8Array) row[name] = bufferOf(value);
+	for (const [name, value] of Object.entries(row)) if (value instanceof Uint8Array) row[name] = bufferOf(value);
 	return row as Record<string, Value>;
 }
 

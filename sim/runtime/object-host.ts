@@ -3,8 +3,9 @@
  * any time, and disks that stay. Guarantees that an object is used only when its constructor has finished, that calls of one caller
  * to one object arrive in order, that what an object says waits for its disk, and that a call to an object that died is refused.
  */
-import { ObjectDisk } from "./object-disk.ts";
+
 import type { Network } from "./network.ts";
+import { ObjectDisk } from "./object-disk.ts";
 import { type HandedOut, type SocketOwner, socketPair, type WorkerSocket } from "./sockets.ts";
 import type { Place, Scheduled, World } from "./world.ts";
 

@@ -3,6 +3,8 @@
  * in every world of a process, so they are asked once for real while the enclave is made and answered from memory afterwards.
  * Guarantees that a question never asked before fails by name instead of running beside the world's clock.
  */
+import type { webcrypto } from "node:crypto";
+
 const answers = new Map<string, unknown>();
 const keyNames = new WeakMap<object, string>();
 let isRecording = false;
@@ -20,13 +22,17 @@ export async function prepareCrypto(ask: () => Promise<void>): Promise<void> {
 
 const hexOf = (bytes: unknown): string =>
 	bytes instanceof ArrayBuffer || ArrayBuffer.isView(bytes)
-		? Buffer.from(bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)).toString("hex")
+		? Buffer.from(
+				bytes instanceof ArrayBuffer
+					? new Uint8Array(bytes)
+					: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+			).toString("hex")
 		: (keyNames.get(bytes as object) ?? JSON.stringify(bytes));
 
 type Question = (...args: unknown[]) => Promise<unknown>;
 
 /** The subtle of a world: what was asked before, answered at once. */
-export function preparedSubtle(real: SubtleCrypto): SubtleCrypto {
+export function preparedSubtle(real: webcrypto.SubtleCrypto): webcrypto.SubtleCrypto {
 	const question =
 		(name: "importKey" | "verify"): Question =>
 		async (...args) => {
@@ -38,5 +44,5 @@ export function preparedSubtle(real: SubtleCrypto): SubtleCrypto {
 			answers.set(key, answer);
 			return answer;
 		};
-	return { importKey: question("importKey"), verify: question("verify") } as unknown as SubtleCrypto;
+	return { importKey: question("importKey"), verify: question("verify") } as unknown as webcrypto.SubtleCrypto;
 }

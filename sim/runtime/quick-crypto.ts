@@ -3,7 +3,7 @@
  * are the real code's; what is spared is asking it the same question at every hop.
  */
 import { createPrivateKey, type KeyObject, sign } from "node:crypto";
-import { ed25519Verify as verify, sha256 } from "../../core/crypto/native.ts";
+import { sha256, ed25519Verify as verify } from "../../core/crypto/native.ts";
 
 export { ed25519PublicKey, sha256 } from "../../core/crypto/native.ts";
 

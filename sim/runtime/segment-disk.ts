@@ -132,7 +132,10 @@ export class SegmentDisk implements SegmentStorage {
 	/** Of what was appended and not synced some prefix is there, and at times a stretch of zeros that nobody wrote. */
 	#tear(file: File): void {
 		const { content, durable } = file;
-		if (content.length > durable.length && content.subarray(0, durable.length).every((byte, at) => byte === durable[at])) {
+		if (
+			content.length > durable.length &&
+			content.subarray(0, durable.length).every((byte, at) => byte === durable[at])
+		) {
 			const torn = content.slice(0, durable.length + this.#random.below(content.length - durable.length + 1));
 			if (this.#random.chance(0.3)) torn.fill(0, durable.length + this.#random.below(torn.length - durable.length + 1));
 			file.content = torn;

@@ -19,7 +19,11 @@ export interface SocketOwner {
 	readonly isUp: () => boolean;
 	/** Runs in the object, making it again when it sleeps. */
 	readonly deliver: (task: () => void) => void;
-	readonly toMethod: (name: "webSocketMessage" | "webSocketClose", socket: WorkerSocket, args: readonly unknown[]) => void;
+	readonly toMethod: (
+		name: "webSocketMessage" | "webSocketClose",
+		socket: WorkerSocket,
+		args: readonly unknown[],
+	) => void;
 }
 
 /** What both ends in workerd have in common. */

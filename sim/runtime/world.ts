@@ -159,6 +159,7 @@ export class World {
 			this.#touched.clear();
 			this.current = null;
 		}
-		if (this.#queue.length === 0 || (this.#queue[0] as Entry).atMs > untilMs) this.nowMs = Math.max(this.nowMs, untilMs);
+		if (this.#queue.length === 0 || (this.#queue[0] as Entry).atMs > untilMs)
+			this.nowMs = Math.max(this.nowMs, untilMs);
 	}
 }

@@ -5,6 +5,7 @@
 import { hexOf } from "#core/bytes/bytes.ts";
 import type { Lane } from "#core/model/batch.ts";
 import { ZERO_PROCESS } from "#core/model/event.ts";
+import { ok } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { HostClock } from "../../agent/clock.ts";
 import { DiskSeal } from "../../agent/disk-key/disk-seal.ts";
@@ -12,9 +13,9 @@ import type { SealedFiles } from "../../agent/disk-key/sealed-files.ts";
 import { AGENT_LIMITS } from "../../agent/limits.ts";
 import { LedgerMemory } from "../../agent/link/ledger-memory.ts";
 import { Link } from "../../agent/link/link.ts";
+import type { Log } from "../../agent/log.ts";
 import { Outbox } from "../../agent/outbox/outbox.ts";
 import { Lanes } from "../../agent/stream/lanes.ts";
-import { ok } from "#core/result.ts";
 import { attachNetwork } from "../runtime/agent-socket.ts";
 import type { Machine, Network } from "../runtime/network.ts";
 import { Random } from "../runtime/random.ts";
@@ -120,8 +121,8 @@ export class AgentMachine implements Machine {
 	}
 
 	#begin(place: Place): void {
-		const { world, identity, enclave } = this.#parts;
-		const log = (code: string, fields: object = {}) => world.log(`${code} ${JSON.stringify(fields)}`);
+		const { world, identity } = this.#parts;
+		const log: Log = (code: string, fields: object = {}) => world.log(`${code} ${JSON.stringify(fields)}`);
 		const clock = new HostClock({
 			wallMs: () => Date.now(),
 			bootNs: () => BigInt(Math.floor(world.nowMs * 1e6)),
@@ -160,32 +161,7 @@ export class AgentMachine implements Machine {
 				link?.pump();
 			},
 		});
-		const trust = (): TrustDocument => enclave.genesis.document;
-		link = new Link({
-			target: { host: this.#parts.proxy, port: 443 },
-			tls: { ca: "", cert: "", key: "" },
-			identity: { agent: identity.id, enclave: trust().enclave, root: enclave.root, ...identity },
-			outbox,
-			ledger,
-			log,
-			nowMs: () => Date.now(),
-			monotonicMs: () => performance.now(),
-			random: () => world.random.fraction(),
-			trust,
-			status: () => ({ hostName: identity.id, tier: "ebpf", missing: "", siteTag: "sim", softwareVersion: "0", addresses: [], cause: "" }),
-			health: () => ({
-				timeMs: Date.now(),
-				outboxBytes: outbox.bytes,
-				oldestUnackedMs: 0,
-				rssBytes: 0,
-				eventCount: lanes.eventCount,
-				gapCount: lanes.gapCount,
-			}),
-			onTrust: () => undefined,
-			onCommand: () => undefined,
-			reseal: (chain, from, cause) => guard(() => lanes.reseal(chain, from, cause)),
-			onFatal: (error) => this.#fatal(place, error),
-		});
+		link = this.#link({ place, outbox, ledger, lanes, log, guard });
 		this.#seen = new Map();
 		this.#running = { place, outbox, lanes, link };
 		lanes.repair();
@@ -201,6 +177,52 @@ export class AgentMachine implements Machine {
 			AGENT_LIMITS.ackPersistMs,
 		);
 		link.start();
+	}
+
+	#link(parts: {
+		place: Place;
+		outbox: Outbox;
+		ledger: LedgerMemory;
+		lanes: Lanes;
+		log: Log;
+		guard: (task: () => void) => void;
+	}): Link {
+		const { world, identity, enclave } = this.#parts;
+		const { place, outbox, ledger, lanes, log, guard } = parts;
+		const trust = (): TrustDocument => enclave.genesis.document;
+		return new Link({
+			target: { host: this.#parts.proxy, port: 443 },
+			tls: { ca: "", cert: "", key: "" },
+			identity: { agent: identity.id, enclave: trust().enclave, root: enclave.root, ...identity },
+			outbox,
+			ledger,
+			log,
+			nowMs: () => Date.now(),
+			monotonicMs: () => performance.now(),
+			random: () => world.random.fraction(),
+			trust,
+			status: () => ({
+				hostName: identity.id,
+				tier: "ebpf",
+				missing: "",
+				siteTag: "sim",
+				softwareVersion: "0",
+				addresses: [],
+				cause: "",
+			}),
+			health: () => ({
+				timeMs: Date.now(),
+				outboxBytes: outbox.bytes,
+				oldestUnackedMs: 0,
+				rssBytes: 0,
+				eventCount: lanes.eventCount,
+				gapCount: lanes.gapCount,
+			}),
+			onTrust: () => undefined,
+			onCommand: () => undefined,
+			reseal: (chain, from, cause) => guard(() => lanes.reseal(chain, from, cause)),
+			onFatal: (error) => this.#fatal(place, error),
+		});
 	}
 
 	#files(): SealedFiles {

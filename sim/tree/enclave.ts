@@ -75,7 +75,15 @@ export async function createEnclave(): Promise<Enclave> {
 	const make = async (role: "agent" | "px" | "sc", id: string) => {
 		const tls = await createTlsKeys();
 		const addresses = { dnsNames: [], ips: [] };
-		const request = { enclave: ENCLAVE, role, id, publicKey: tls.publicKey, nowMs, lifetimeMs: 60 * DAY_MS, ...addresses };
+		const request = {
+			enclave: ENCLAVE,
+			role,
+			id,
+			publicKey: tls.publicKey,
+			nowMs,
+			lifetimeMs: 60 * DAY_MS,
+			...addresses,
+		};
 		const leaf = await issueNode(issuer, request);
 		const der = new Uint8Array(leaf.rawData);
 		const uri = certificateUri(ENCLAVE, role, id);

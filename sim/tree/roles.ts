@@ -3,16 +3,16 @@
  * path because they are typed for workerd. Not the real ones: the detector and the feed, which promise nothing about custody.
  */
 import { base64Of } from "#core/bytes/bytes.ts";
+import { ed25519Signer, merkleRoot, signCheckpoint } from "#core/ledger/index.ts";
 import { DIRECTORY_NAME, UPLINK_NAME } from "../../durable/faces.ts";
-import { signCheckpoint, ed25519Signer, merkleRoot } from "#core/ledger/index.ts";
 import { openCheckpointDesk } from "../../host/signer/checkpoint-desk.ts";
 import { readCheckpointRequest } from "../../host/signer/requests.ts";
 import { currentWorld } from "../runtime/globals.ts";
 import { SimResponse } from "../runtime/http.ts";
 import type { SimRequest } from "../runtime/network.ts";
 import type { ObjectClass } from "../runtime/object-host.ts";
-import { forgetFile, writeFileDurably } from "../runtime/signer-file.ts";
 import { webSocketPair } from "../runtime/object-host.ts";
+import { forgetFile, writeFileDurably } from "../runtime/signer-file.ts";
 import type { StoreRequest, StoreResult } from "../runtime/store-client.ts";
 import type { World } from "../runtime/world.ts";
 import { ENCLAVE, LEDGER_ORIGIN, LEDGER_SEED } from "./enclave.ts";
@@ -43,10 +43,18 @@ export async function loadWorkerCode(): Promise<WorkerCode> {
 	// The worker migrates its store once per process; every world's store is migrated before it begins.
 	const { storeOf } = await load("workers/sc/store/open.ts");
 	const scratch = new Store();
-	const binding = { SQLD: { fetch: async (request: StoreRequest) => scratch.run(request) }, SQLD_RW_TOKEN: "", SQLD_RO_TOKEN: "" };
+	const binding = {
+		SQLD: { fetch: async (request: StoreRequest) => scratch.run(request) },
+		SQLD_RW_TOKEN: "",
+		SQLD_RO_TOKEN: "",
+	};
 	await (storeOf as (env: object) => Promise<unknown>)(binding);
 	scratch.close();
-	return { px: await load("workers/px/index.ts"), sc: await load("workers/sc/index.ts"), gate: await load("workers/edge/link-gate.ts") };
+	return {
+		px: await load("workers/px/index.ts"),
+		sc: await load("workers/sc/index.ts"),
+		gate: await load("workers/edge/link-gate.ts"),
+	};
 }
 
 const servers = new WeakMap<World, Server[]>();
@@ -97,7 +105,9 @@ export function proxyRole(code: WorkerCode, upstream: { id: string; uri: string 
 			PEER_LINK: server.host.namespace("PeerLink"),
 		}),
 		wake: (env) => {
-			(env as unknown as Namespaces).UPLINK?.getByName(UPLINK_NAME).health?.().catch(() => undefined);
+			(env as unknown as Namespaces).UPLINK?.getByName(UPLINK_NAME)
+				.health?.()
+				.catch(() => undefined);
 		},
 	};
 }
@@ -179,7 +189,9 @@ export function centerOf(code: WorkerCode, world: World): Center {
 				FEED: silent,
 			}),
 			wake: (env) => {
-				(env as unknown as Namespaces).PEER_DIRECTORY?.getByName(DIRECTORY_NAME).peers?.().catch(() => undefined);
+				(env as unknown as Namespaces).PEER_DIRECTORY?.getByName(DIRECTORY_NAME)
+					.peers?.()
+					.catch(() => undefined);
 			},
 		},
 	};

@@ -2,12 +2,13 @@
  * A machine that runs workerd: a proxy or the Security Center's, with the real classes and the real link gate. It starts, is killed
  * with or without the power, and starts again from its disks.
  */
-import type { Enclave, Identity } from "./enclave.ts";
+
+import { SimRequest as Request, SimResponse as Response } from "../runtime/http.ts";
 import type { Machine, Network, SimRequest, SimResponse } from "../runtime/network.ts";
 import { type HostMachine, type ObjectClass, ObjectHost } from "../runtime/object-host.ts";
-import { joinedSocket, type HandedOut } from "../runtime/sockets.ts";
-import { SimRequest as Request, SimResponse as Response } from "../runtime/http.ts";
+import { type HandedOut, joinedSocket } from "../runtime/sockets.ts";
 import type { Place, World } from "../runtime/world.ts";
+import type { Enclave, Identity } from "./enclave.ts";
 
 /** What differs between a proxy's machine and the Security Center's. */
 export interface ServerRole {

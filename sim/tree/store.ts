@@ -58,8 +58,7 @@ export class Store {
 			? statement.all(Object.fromEntries(values.map((value, at) => [`p${at + 1}`, value])))
 			: statement.all(...values);
 		for (const row of rows as Record<string, unknown>[])
-			for (const [name, value] of Object.entries(row))
-				if (value instanceof Uint8Array) row[name] = bufferOf(value);
+			for (const [name, value] of Object.entries(row)) if (value instanceof Uint8Array) row[name] = bufferOf(value);
 		return rows as Record<string, unknown>[];
 	}
 

@@ -33,7 +33,11 @@ export class Tree {
 	/** Pairs of machines that talk to each other. */
 	readonly links: (readonly [string, string])[] = [];
 
-	constructor(world: World, network: Network, made: { enclave: Enclave; code: WorkerCode; shape: TreeShape; watch: AgentWatch }) {
+	constructor(
+		world: World,
+		network: Network,
+		made: { enclave: Enclave; code: WorkerCode; shape: TreeShape; watch: AgentWatch },
+	) {
 		const { enclave, code, shape, watch } = made;
 		this.world = world;
 		this.network = network;
@@ -54,7 +58,15 @@ export class Tree {
 		for (let index = 0; index < shape.agents; index++) {
 			const id = AGENTS[index] as string;
 			const proxy = PROXIES[shape.homes[index] ?? 0] as string;
-			const parts = { world, network, enclave, identity: identityOf(id), proxy, watch, outboxBytesMax: 8 * 1024 * 1024 };
+			const parts = {
+				world,
+				network,
+				enclave,
+				identity: identityOf(id),
+				proxy,
+				watch,
+				outboxBytesMax: 8 * 1024 * 1024,
+			};
 			this.agents.push(new AgentMachine(parts));
 			this.links.push([id, proxy]);
 		}
