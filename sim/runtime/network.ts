@@ -45,7 +45,10 @@ export interface FrameFaults {
 interface Direction {
 	readonly from: string;
 	readonly to: string;
+	/** Not yet sent. */
 	readonly held: Item[];
+	/** Sent before the direction was blocked: they go before what is held. */
+	readonly onTheWay: Item[];
 	lastAtMs: number;
 }
 
@@ -63,7 +66,7 @@ export class Connection {
 	constructor(network: Network, client: End, server: End) {
 		this.#network = network;
 		this.ends = [client, server];
-		const direction = (from: string, to: string) => ({ from, to, held: [], lastAtMs: 0 });
+		const direction = (from: string, to: string) => ({ from, to, held: [], onTheWay: [], lastAtMs: 0 });
 		this.#directions = [direction(client.machine, server.machine), direction(server.machine, client.machine)];
 	}
 
@@ -113,7 +116,7 @@ export class Connection {
 		const { world } = this.#network;
 		const direction = this.#directions[side];
 		if (this.#network.isBlocked(direction.from, direction.to)) return;
-		for (const item of direction.held.splice(0)) {
+		for (const item of [...direction.onTheWay.splice(0), ...direction.held.splice(0)]) {
 			const atMs = Math.max(direction.lastAtMs, world.nowMs + this.#network.delayMs());
 			direction.lastAtMs = atMs;
 			world.schedule(null, atMs - world.nowMs, () => this.#arrive(side, item));
@@ -124,7 +127,7 @@ export class Connection {
 		if (!this.isOpen) return;
 		const direction = this.#directions[side];
 		if (this.#network.isBlocked(direction.from, direction.to)) {
-			direction.held.push(item);
+			direction.onTheWay.push(item);
 			return;
 		}
 		const end = this.ends[side === 0 ? 1 : 0];
