@@ -5,7 +5,7 @@
 export interface Planted {
 	readonly name: string;
 	/** What must turn red. */
-	readonly breaks: "I1" | "I2" | "I3" | "I4" | "I5" | "I6";
+	readonly breaks: "I1" | "I2" | "I3" | "I4" | "I5" | "I6" | "stalled";
 	/** The class of objects that speak before they have written; `*` = all. */
 	readonly opensGateOf?: string;
 	/** Changes of sources; without any the runtime itself misbehaves. */
@@ -111,6 +111,67 @@ function newWindow(): SendWindow {`,
 				file: "host/signer/checkpoint-desk.ts",
 				find: "if (request.size > last.size) store(",
 				replace: "store(",
+			},
+		],
+	},
+	// What follows was in the code once, and the simulator found it.
+	/** A proxy's clock an hour off holds its agents' evidence back. */
+	{
+		name: "clock-holds-evidence",
+		breaks: "stalled",
+		patches: [
+			{
+				file: "durable/peer-link.ts",
+				find: `if (!route.ok && route.code === "hello_clock")`,
+				replace: "if (!route.ok && nowMs < 0)",
+			},
+		],
+	},
+	/** A batch that was lost on a living link with nothing behind it is never sent again. */
+	{
+		name: "lost-not-resent",
+		breaks: "stalled",
+		patches: [
+			{
+				file: "agent/link/sender.ts",
+				find: "if (this.#isOverdue(progress, AGENT_LIMITS.resendMs))",
+				replace: "if (this.#isOverdue(progress, Number.POSITIVE_INFINITY))",
+			},
+		],
+	},
+	/** An Uplink that lost its memory lets go of agents that are connected and silent. */
+	{
+		name: "uplink-forgets",
+		breaks: "stalled",
+		patches: [
+			{
+				file: "durable/agent-channel.ts",
+				find: "if (isKnown === false && state.isUp)",
+				replace: "if (isKnown === false && state.heardAtMs < 0)",
+			},
+		],
+	},
+	/** A relay resumes past a batch that it has just refused, and takes a second history. */
+	{
+		name: "resumes-past-refusal",
+		breaks: "stalled",
+		patches: [
+			{
+				file: "durable/intake.ts",
+				find: "this.#note(admission);",
+				replace: 'if (admission.kind === "taken") this.#note(admission);',
+			},
+		],
+	},
+	/** A ledger that cannot store its checkpoint leaves those who wait for it waiting. */
+	{
+		name: "ledger-hangs",
+		breaks: "stalled",
+		patches: [
+			{
+				file: "durable/ledger.ts",
+				find: `this.#sign().catch((error: Error) => fail("signer_unavailable", error.message));`,
+				replace: "this.#sign();",
 			},
 		],
 	},
