@@ -246,7 +246,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 					"session_not_closed",
 					this.env.AGENT_CHANNEL.getByName(agent).closeSilent(UPLINK_LIMITS.agentSilentMsMax),
 				);
-		if (this.#isUp) this.#pump.resendOverdue(nowMs);
+		if (this.#ways.isFlowing) this.#pump.resendOverdue(nowMs);
 		this.#pump.kick();
 	}
 

@@ -15,8 +15,6 @@ interface Challenge {
 	readonly timeMs: number;
 }
 
-const CONNECT_MS_MAX = 10_000;
-
 export function tlsOptions(): object {
 	return {};
 }
@@ -25,10 +23,14 @@ export async function verifyPeer(): Promise<Result<true, never>> {
 	return ok(true);
 }
 
-export async function fetchChallenge(target: { host: string }): Promise<Result<Challenge, string>> {
+export async function fetchChallenge(
+	target: { host: string },
+	_files: object,
+	{ timeoutMs }: { timeoutMs: number },
+): Promise<Result<Challenge, string>> {
 	const { network, machine, place } = networkHere();
 	const abort = new AbortController();
-	const timer = setTimeout(() => abort.abort(new Error("no answer in time")), CONNECT_MS_MAX);
+	const timer = setTimeout(() => abort.abort(new Error("no answer in time")), timeoutMs);
 	try {
 		const request = new SimRequest(`https://${target.host}${LINK_PATHS.challenge}`, { signal: abort.signal });
 		const response = await network.request(place, machine, target.host, request);

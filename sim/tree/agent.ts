@@ -5,6 +5,7 @@
 import { hexOf } from "#core/bytes/bytes.ts";
 import type { Lane } from "#core/model/batch.ts";
 import { ZERO_PROCESS } from "#core/model/event.ts";
+import { DEFAULT_PARENT_TIMES } from "#core/protocol/index.ts";
 import { ok } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { HostClock } from "../../agent/clock.ts";
@@ -191,9 +192,10 @@ export class AgentMachine implements Machine {
 		const { place, outbox, ledger, lanes, log, guard } = parts;
 		const trust = (): TrustDocument => enclave.genesis.document;
 		return new Link({
-			target: { host: this.#parts.proxy, port: 443 },
+			targets: [{ host: this.#parts.proxy, port: 443 }],
+			parentTimes: DEFAULT_PARENT_TIMES,
 			tls: { ca: "", cert: "", key: "" },
-			identity: { agent: identity.id, enclave: trust().enclave, root: enclave.root, ...identity },
+			identity: { agent: identity.id, enclave: trust().enclave, root: enclave.root, proxies: null, ...identity },
 			outbox,
 			ledger,
 			log,

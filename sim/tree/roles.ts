@@ -78,8 +78,13 @@ function slotOf(world: World) {
 const answerWith =
 	(code: WorkerCode, hasAgents: boolean): ServerRole["answer"] =>
 	(request, env, nonces) => {
-		const { AGENT_CHANNEL, PEER_LINK } = env as unknown as Namespaces;
-		const doors = { agent: hasAgents ? AGENT_CHANNEL : null, peer: PEER_LINK ?? null };
+		const { AGENT_CHANNEL, PEER_LINK, UPLINK } = env as unknown as Namespaces;
+		const path = async () => (await UPLINK?.getByName(UPLINK_NAME).path?.()) ?? [env.NODE_URI];
+		const doors = {
+			path,
+			agent: hasAgents ? AGENT_CHANNEL : null,
+			peer: PEER_LINK ?? null,
+		};
 		return (code.gate.answerLink as Gate)(request, env, doors, nonces);
 	};
 
@@ -97,9 +102,8 @@ export function proxyRole(code: WorkerCode, upstream: { id: string; uri: string 
 			SIGNING_SEED: base64Of(server.identity.seed),
 			GENESIS: base64Of(server.enclave.genesis.bytes),
 			ROOT_CERT: server.enclave.rootText,
-			UPSTREAM: server.serviceTo(upstream.id),
-			UPSTREAM_URI: upstream.uri,
-			UPSTREAM_HOST: upstream.id,
+			UPSTREAM_0: server.serviceTo(upstream.id),
+			UPSTREAMS: [{ binding: "UPSTREAM_0", uri: upstream.uri, host: upstream.id }],
 			AGENT_CHANNEL: server.host.namespace("AgentChannel"),
 			UPLINK: server.host.namespace("Uplink"),
 			PEER_LINK: server.host.namespace("PeerLink"),
