@@ -163,18 +163,6 @@ function newWindow(): SendWindow {`,
 			},
 		],
 	},
-	/** A ledger that cannot store its checkpoint leaves those who wait for it waiting. */
-	{
-		name: "ledger-hangs",
-		breaks: "stalled",
-		patches: [
-			{
-				file: "durable/ledger.ts",
-				find: `this.#sign().catch((error: Error) => fail("signer_unavailable", error.message));`,
-				replace: "this.#sign();",
-			},
-		],
-	},
 ];
 
 /** Whether the findings are those that the bug must cause; a ledger that halts instead of forking stalls the tree. */
