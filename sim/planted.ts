@@ -74,11 +74,8 @@ function newWindow(): SendWindow {`,
 		patches: [
 			{
 				file: "agent/stream/lanes.ts",
-				find: `		const pending = this.#pending[lane];
-		pending.drafts.push(draft);`,
-				replace: `		if (draft.kind === "gap") return;
-		const pending = this.#pending[lane];
-		pending.drafts.push(draft);`,
+				find: "pending.drafts.push(draft);",
+				replace: 'if (draft.kind === "gap") return;\n\t\tpending.drafts.push(draft);',
 			},
 		],
 	},
