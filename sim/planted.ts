@@ -74,8 +74,9 @@ function newWindow(): SendWindow {`,
 		patches: [
 			{
 				file: "agent/stream/lanes.ts",
-				find: "pending.drafts.push(draft);",
-				replace: 'if (draft.kind === "gap") return;\n\t\tpending.drafts.push(draft);',
+				find: "const { events } = pending;\n\t\tif (events.count === 0) events.firstSeq",
+				replace:
+					'if (draft.kind === "gap") return;\n\t\tconst { events } = pending;\n\t\tif (events.count === 0) events.firstSeq',
 			},
 		],
 	},
