@@ -71,8 +71,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	#teller: QuarantineTeller | null = null;
 	readonly #states = new StateTeller(
 		({ via, proof, ...told }) =>
-			this.drain?.onState({ ...told, via, ...(proof === undefined ? {} : { proof }) }) ??
-			this.#relay()?.agentState(told),
+			this.drain?.onState({ ...told, via, ...(proof === undefined ? {} : { proof }) }) ?? this.#tellRelay(told),
 		(error) => logLine("warning", "state_not_told", { agent: this.#identity?.agent, detail: error.message }),
 	);
 	#pump: StorePump | null = null;
@@ -176,11 +175,17 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		return new Response(null, { status: 101, webSocket: client, headers });
 	}
 
+	/** An Uplink that does not know an agent who is here gets to know it again: its batches and commands go by what it knows. */
+	async #tellRelay(state: Parameters<UplinkFace["agentState"]>[0]): Promise<void> {
+		const isKnown = await this.#relay()?.agentState(state);
+		if (isKnown === false && state.isUp) await this.#relay()?.register(newsOf(this.#known()));
+	}
+
 	#tellState(state: Pick<FrameBody<"agent_state">, "isUp" | "status" | "health">): void {
 		const { agent } = this.#known();
 		const heard = { heardAtMs: this.#heardAtMs, heardHereMs: this.#heardAtMs };
 		// Nothing is below an agent's own session.
-		this.#tell("state_not_told", this.#relay()?.agentState({ agent, ...heard, waiting: [], ...state }));
+		this.#tell("state_not_told", this.#tellRelay({ agent, ...heard, waiting: [], ...state }));
 	}
 
 	override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {

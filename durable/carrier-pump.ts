@@ -131,7 +131,9 @@ export class CarrierPump {
 		const nowMs = Date.now();
 		const out: string[] = [];
 		for (const [agent, flow] of this.#flows[lane]) {
-			if (!flow.isDirty || flow.pausedUntilMs > nowMs || this.#parts.registry.isRefused(agent)) continue;
+			// A wait longer than the longest was set by a clock that has been set back since.
+			const isPaused = flow.pausedUntilMs > nowMs && flow.pausedUntilMs <= nowMs + UPLINK_LIMITS.holePauseMsMax;
+			if (!flow.isDirty || isPaused || this.#parts.registry.isRefused(agent)) continue;
 			out.push(agent);
 			if (out.length === UPLINK_LIMITS.readsAtOnceMax) break;
 		}
@@ -154,7 +156,7 @@ export class CarrierPump {
 				bytes += row.bytes.length;
 				flow.cursor = row.row;
 				const key = streamKey(agent, row.stream);
-				this.#window.add(key, row.seq, row.bytes.length);
+				this.#window.add(key, { seq: row.seq, bytes: row.bytes.length, atMs: Date.now() });
 				this.#laneOfStream.set(key, lane);
 				// A forgotten one pauses in the lowest lane; its own goes on and is refused again.
 				forgetOldest(this.#laneOfStream, UPLINK_LIMITS.streamsMax);
@@ -200,11 +202,19 @@ export class CarrierPump {
 		const flow = this.#flow(lane, agent);
 		flow.cursor = 0;
 		flow.isDirty = true;
-		if (flow.pausedUntilMs > Date.now()) return;
+		if (flow.pausedUntilMs > Date.now() && flow.pausedUntilMs <= Date.now() + UPLINK_LIMITS.holePauseMsMax) return;
 		flow.pauses++;
 		const waitMs = backoffMs(PAUSE, flow.pauses, Math.random());
 		flow.pausedUntilMs = Date.now() + waitMs;
 		setTimeout(() => this.kick(), waitMs + 1);
+	}
+
+	/** Streams without a receipt for long go again from their oldest batch: a carrier was lost with nothing behind it. */
+	resendOverdue(nowMs: number): void {
+		for (const key of this.#window.overdue(nowMs, UPLINK_LIMITS.resendMs)) {
+			this.#window.forgetStream(key);
+			this.#pause(this.#laneOfStream.get(key) ?? this.#lowestLane, key.slice(0, key.lastIndexOf("/")));
+		}
 	}
 
 	/** A receipt from upstream. */

@@ -194,7 +194,8 @@ export interface AgentNews {
 export interface UplinkFace extends TrustSource, ProxyWatch {
 	/** Before any batch of an agent is acknowledged: from now on its backlog is found after a crash. Answers the trust documents. */
 	register(news: AgentNews): Promise<readonly Uint8Array[]>;
-	agentState(state: Omit<AgentState, "proof" | "via">): Promise<void>;
+	/** False: it knows no such agent (it lost its memory and let go of one that was silent), who has to be registered again. */
+	agentState(state: Omit<AgentState, "proof" | "via">): Promise<boolean>;
 	backlog(agent: string, depths: LaneDepths): Promise<void>;
 	commandReceived(agent: string, commandId: Uint8Array): Promise<void>;
 	/** What a proxy below has above it: this node first. */

@@ -32,20 +32,20 @@ test("a floor is not saved up while nothing low waits", () => {
 
 test("bulk stops at the reserve, higher lanes at the whole window", () => {
 	const window = new SendWindow(100, 30);
-	window.add("a/1", 1, 69);
+	window.add("a/1", { seq: 1, bytes: 69, atMs: 0 });
 	deepEqual([window.hasRoom(true), window.hasRoom(false)], [true, true]);
-	window.add("a/1", 2, 1);
+	window.add("a/1", { seq: 2, bytes: 1, atMs: 0 });
 	deepEqual([window.hasRoom(true), window.hasRoom(false)], [false, true]);
-	window.add("a/1", 3, 29);
+	window.add("a/1", { seq: 3, bytes: 29, atMs: 0 });
 	equal(window.hasRoom(false), true);
-	window.add("a/1", 4, 1);
+	window.add("a/1", { seq: 4, bytes: 1, atMs: 0 });
 	equal(window.hasRoom(false), false);
 });
 
 test("a receipt frees its stream up to its number, once", () => {
 	const window = new SendWindow(100, 0);
-	for (const seq of [1, 2, 3]) window.add("a/1", seq, 10);
-	window.add("b/1", 1, 5);
+	for (const seq of [1, 2, 3]) window.add("a/1", { seq, bytes: 10, atMs: 0 });
+	window.add("b/1", { seq: 1, bytes: 5, atMs: 0 });
 	window.acknowledge("a/1", 2);
 	equal(window.unackedBytes, 15);
 	window.acknowledge("a/1", 2);
@@ -58,15 +58,15 @@ test("a receipt frees its stream up to its number, once", () => {
 
 test("what was sent twice is freed twice by one receipt", () => {
 	const window = new SendWindow(100, 0);
-	window.add("a/1", 1, 10);
-	window.add("a/1", 1, 10);
+	window.add("a/1", { seq: 1, bytes: 10, atMs: 0 });
+	window.add("a/1", { seq: 1, bytes: 10, atMs: 0 });
 	window.acknowledge("a/1", 1);
 	equal(window.unackedBytes, 0);
 });
 
 test("a refused batch, a stream and an agent are freed and nothing else", () => {
 	const window = new SendWindow(1000, 0);
-	for (const key of ["a/1", "a/2", "ab/1"]) for (const seq of [1, 2]) window.add(key, seq, 10);
+	for (const key of ["a/1", "a/2", "ab/1"]) for (const seq of [1, 2]) window.add(key, { seq, bytes: 10, atMs: 0 });
 	window.forget("a/1", 1);
 	equal(window.unackedBytes, 50);
 	window.forgetStream("a/1");

@@ -30,9 +30,11 @@ export class LaneScheduler {
 	}
 }
 
-interface Sent {
+/** One batch on its way; `atMs` by the wall clock. */
+export interface Sent {
 	readonly seq: number;
 	readonly bytes: number;
+	readonly atMs: number;
 }
 
 export class SendWindow {
@@ -56,11 +58,18 @@ export class SendWindow {
 	}
 
 	/** `key` names one stream of one agent. */
-	add(key: string, seq: number, bytes: number): void {
+	add(key: string, sentBatch: Sent): void {
+		const { bytes } = sentBatch;
 		const sent = this.#sent.get(key) ?? [];
-		sent.push({ seq, bytes });
+		sent.push(sentBatch);
 		this.#sent.set(key, sent);
 		this.#unackedBytes += bytes;
+	}
+
+	/** Streams whose oldest batch was sent outside of the last `afterMs`; a clock that was set back counts as long ago. */
+	overdue(nowMs: number, afterMs: number): string[] {
+		const isOverdue = ({ atMs }: Sent) => nowMs - atMs > afterMs || atMs > nowMs;
+		return [...this.#sent].flatMap(([key, [oldest]]) => (oldest !== undefined && isOverdue(oldest) ? [key] : []));
 	}
 
 	/** Frees everything of the stream up to `seq`. */

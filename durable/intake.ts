@@ -105,7 +105,11 @@ export class Intake {
 			heldBackAt: (stream) => this.#heldBack.get(hexOf(stream)),
 		});
 		if (admission.kind === "refused") this.#keepRefused(bytes, admission, nowMs);
-		if (admission.kind !== "taken") return admission;
+		if (admission.kind !== "taken") {
+			if (admission.kind === "repeated") this.#see(admission.stream);
+			else if (admission.refusal.code === "forked") this.#seeForked(admission.refusal);
+			return admission;
+		}
 		const { batch, state } = admission;
 		const room = this.#judgeRoom(batch, nowMs);
 		if (!room.ok) {
@@ -114,14 +118,23 @@ export class Intake {
 			return { kind: "refused", refusal: { code, detail, stream: batch.stream, seq: batch.seq }, lane: batch.lane };
 		}
 		this.#heldBack.delete(hexOf(batch.stream));
-		this.#seen.add(hexOf(batch.stream));
-		// A forgotten one may at worst resume once more.
-		forgetOldest(this.#seen, CHANNEL_LIMITS.seenStreamsMax);
+		this.#see(batch.stream);
 		this.#signingKey = sender.signingKey;
 		store.stage(batch, state);
 		this.#staged.push(batch);
 		this.#stagedBytes += batch.bytes.length;
 		return admission;
+	}
+
+	/** What follows a batch of another history may not resume past it. */
+	#seeForked({ stream }: Refusal): void {
+		if (stream !== undefined) this.#see(stream);
+	}
+
+	/** A forgotten one may at worst resume once more. */
+	#see(stream: Uint8Array): void {
+		this.#seen.add(hexOf(stream));
+		forgetOldest(this.#seen, CHANNEL_LIMITS.seenStreamsMax);
 	}
 
 	#holdBack(stream: string, seq: number): void {

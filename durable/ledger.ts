@@ -127,7 +127,8 @@ export class Ledger extends DurableObject<LedgerEnv> implements LedgerFace {
 		try {
 			while (this.#waiters.length > 0) {
 				await new Promise((resolve) => setTimeout(resolve, GROUP_MS));
-				const outcome = await this.#sign();
+				// A checkpoint that could not be stored is the same to those who wait as one that was not signed: they try again.
+				const outcome = await this.#sign().catch((error: Error) => fail("signer_unavailable", error.message));
 				const isDone = (waiter: Waiter) => !outcome.ok || waiter.size <= outcome.value.size;
 				const done = this.#waiters.filter(isDone);
 				this.#waiters = this.#waiters.filter((waiter) => !isDone(waiter));

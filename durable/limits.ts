@@ -103,6 +103,8 @@ export const UPLINK_LIMITS = {
 	/** First and longest pause of a stream that upstream refuses for a hole. */
 	holePauseMs: 1000,
 	holePauseMsMax: 10_000,
+	/** A batch without a receipt for so long was lost on the way: upstream commits within a second. */
+	resendMs: 20_000,
 	/** The object looks after itself and says that it lives this often, also when nobody calls. */
 	tickMs: 10_000,
 	/** An upstream message: trust documents are the largest. */
@@ -125,8 +127,6 @@ export const PEER_LIMITS = {
 	peersMax: 1024,
 	/** Proxies below one link whose health is passed on; what a captured proxy names beyond is refused. */
 	nestedMax: 256,
-	/** A proxy's clock may run ahead this far when it says when it heard an agent. */
-	clockAheadMsMax: 10 * 60_000,
 } as const;
 
 /** When a node counts as silent at the Security Center, and what the watch may cost. A site's tests set shorter times. */

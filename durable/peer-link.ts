@@ -298,20 +298,18 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 	async #takeState(link: Link, state: FrameBody<"agent_state">): Promise<void> {
 		const { agent, proof, route: hellos, ageMs, ...news } = state;
 		const heardHere = ageMs === undefined ? {} : { heardHereMs: Date.now() - ageMs };
-		const report = { ...news, ...heardHere, agent, via: link.peer, linkId: link.id };
 		const channel = this.env.AGENT_CHANNEL;
 		const nowMs = Date.now();
-		if (state.heardAtMs > nowMs + PEER_LIMITS.clockAheadMsMax) {
-			this.#refuse(link, agent, "state_from_future", "the proxy's clock is ahead");
-			return;
-		}
+		// A proxy whose clock is ahead still brings evidence (it fails open); what it says of time counts as now at most.
+		const heardAtMs = Math.min(nowMs, state.heardAtMs);
+		const report = { ...news, ...heardHere, heardAtMs, agent, via: link.peer, linkId: link.id };
 		if (proof === undefined) {
 			// News of an agent that was refused here, or not yet proved, is nobody's.
 			if (link.agents.has(agent)) await channel.getByName(agent).report(report);
 			return;
 		}
 		// Judged at the time the proxy heard it: a backlog outlives the certificate it was taken under (evidence fails open).
-		const context = { root: this.#root, nowMs: Math.min(nowMs, state.heardAtMs), usage: "client" } as const;
+		const context = { root: this.#root, nowMs: heardAtMs, usage: "client" } as const;
 		const node = await proveNode(proof, context);
 		if (!node.ok) {
 			this.#refuse(link, agent, node.code, node.detail);
@@ -327,13 +325,16 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		}
 		const { uri: agentUri, signingKey, notAfterMs } = node.value;
 		const route = hellos === undefined ? ok(undefined) : await this.#routeOf(link, agentUri, hellos);
-		if (!route.ok) {
+		// Clocks that disagree make the route worth nothing, and the agent's evidence no less: it comes as by a proxy without one.
+		if (!route.ok && route.code === "hello_clock")
+			logLine("warning", "route_not_judged", { peer: link.peer, agent, detail: route.detail });
+		else if (!route.ok) {
 			// A step of our own: what comes by this link has been here, and what goes by it would come back.
 			if (route.code === "path_cycle") this.#close(link, route.code, route.detail);
 			else this.#refuse(link, agent, route.code, route.detail);
 			return;
 		}
-		const known = route.value === undefined ? {} : { route: route.value };
+		const known = !route.ok || route.value === undefined ? {} : { route: route.value };
 		await channel.getByName(agent).arrive({ ...report, proof, signingKey, notAfterMs, ...known });
 		link.agents.add(agent);
 	}

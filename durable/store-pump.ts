@@ -50,7 +50,8 @@ export class StorePump {
 	kick(agent: string): Promise<void> {
 		this.#isKicked = true;
 		const waitMs = this.#notBeforeMs - Date.now();
-		if (waitMs > 0) {
+		// A wait longer than the longest was set by a clock that has been set back since.
+		if (waitMs > 0 && waitMs <= CHANNEL_LIMITS.deliverBackoffMsMax) {
 			this.#parts.wakeAt(this.#notBeforeMs);
 			return Promise.resolve();
 		}

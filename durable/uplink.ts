@@ -205,14 +205,16 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		this.#registry.arrived(news);
 		this.#strangers.admitted(nodeUri({ ...this.#self, role: "agent", id: news.agent }));
 		if (this.#ways.isFlowing) this.#sendState(news);
+		this.#pump.kick();
 		return this.#trust.documents();
 	}
 
-	async agentState(state: Parameters<UplinkFace["agentState"]>[0]): Promise<void> {
+	async agentState(state: Parameters<UplinkFace["agentState"]>[0]): Promise<boolean> {
 		if (!state.isUp) this.#store.markHeard(state.agent, state.heardAtMs);
 		this.#registry.note(state);
 		this.#flushSoon();
 		if (!state.isUp) this.#pump.kick();
+		return this.#registry.has(state.agent);
 	}
 
 	#flushStates(): void {
@@ -300,6 +302,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 					"session_not_closed",
 					this.env.AGENT_CHANNEL.getByName(agent).closeSilent(UPLINK_LIMITS.agentSilentMsMax),
 				);
+		if (this.#ways.isFlowing) this.#pump.resendOverdue(nowMs);
 		this.#pump.kick();
 	}
 

@@ -33,6 +33,8 @@ const PLAN: Record<string, readonly string[]> = {
 		"cli",
 		"verify",
 	],
+	/** Runs the real code of every node in one process. */
+	sim: ["core", "durable", "workers/edge", "workers/px", "workers/sc", "agent", "host", "migrations"],
 	tools: ["core", "host"],
 };
 

@@ -9,7 +9,7 @@ import { relative } from "node:path";
 import { run } from "node:test";
 
 const HELP = `usage: npm test -- [SUITE...] [--json]
-Runs all suites, or the named ones. Suites: unit evidence procmond kernel fuzz fuzz-c flows browser e2e.
+Runs all suites, or the named ones. Suites: unit evidence procmond kernel sim fuzz fuzz-c flows browser e2e.
   example: npm test -- unit flows
 Exit 0 all passed, 1 a failure (or a skip while REQUIRE is set), 2 usage.
 `;
@@ -44,6 +44,8 @@ const BROWSER = /\.browser\.test\.ts$/;
 const E2E = /\.e2e\.test\.ts$/;
 /** Packages flipped byte by byte take their time; everyday tests do not wait for them. */
 const EVIDENCE = /^(core\/(verify|package)|verify)\//;
+/** A thousand worlds and the planted bugs: uses every CPU by itself. */
+const SIM = /^sim\//;
 /** Waits for the kernel, not for the CPU: minutes, and alone, since other work makes it late. */
 const KERNEL = /^agent\/procmond\/kernel\.test\.ts$/;
 
@@ -62,6 +64,7 @@ function testFiles(): string[] {
 		"migrations",
 		"tools",
 		"bench",
+		"sim",
 	];
 	return globSync(roots.map((root) => `${root}/**/*.test.ts`)).filter((file) => !file.includes("node_modules"));
 }
@@ -72,7 +75,7 @@ function suites(): Suite[] {
 		{
 			name: "unit",
 			budgetSecs: 60,
-			files: files.filter((file) => ![BROWSER, E2E, EVIDENCE, KERNEL].some((other) => other.test(file))),
+			files: files.filter((file) => ![BROWSER, E2E, EVIDENCE, KERNEL, SIM].some((other) => other.test(file))),
 			concurrency: 2,
 		},
 		{ name: "evidence", budgetSecs: 240, files: files.filter((file) => EVIDENCE.test(file)), concurrency: 2 },
@@ -82,6 +85,7 @@ function suites(): Suite[] {
 			command: ["make", "-C", "agent/procmond", "--no-print-directory", "-s", "test"],
 		},
 		{ name: "kernel", budgetSecs: 420, files: files.filter((file) => KERNEL.test(file)), concurrency: 1 },
+		{ name: "sim", budgetSecs: 180, files: files.filter((file) => SIM.test(file)), concurrency: 1 },
 		{ name: "fuzz", budgetSecs: 60, command: [process.execPath, "tools/fuzz.ts", "--seconds", "30"] },
 		{
 			name: "fuzz-c",

@@ -196,7 +196,8 @@ async function heldStage(t: TestContext) {
 		const before = at.codes.length;
 		tell();
 		await until("a refusal", () => at.codes.length > before);
-		return /^custody_refused .*"reason":"([a-z_]+)"/.exec(at.codes.at(-1) ?? "")?.[1];
+		const last = at.codes.findLast((code) => code.startsWith("custody_refused"));
+		return /"reason":"([a-z_]+)"/.exec(last ?? "")?.[1];
 	};
 	return { ...at, trace, alert, refused };
 }
@@ -233,12 +234,17 @@ test("a proof of another batch frees nothing, however high the number in the rec
 	assert.notEqual(rig.outbox.victim(), null);
 });
 
-test("a proof of another content at the batch's place frees nothing", async (t) => {
-	const { hop, trace, refused } = await heldStage(t);
+test("a proof of another content at the batch's place frees nothing: what is held goes once more, in another stream", async (t) => {
+	const { hop, rig, codes, trace, refused } = await heldStage(t);
 	const forked = new TestLedger(LAB_LEDGER);
 	forked.append("web-01", { stream: trace.stream, seq: 1, headerBytes: Uint8Array.of(1, 2, 3) });
 	const custody = forked.custodyOf("web-01", { stream: trace.stream, seq: 1 });
 	assert.equal(await refused(() => hop.confirm(trace.stream, 1, custody)), "custody_body_mismatch");
+	assert.equal(trace.a2, 0);
+	assert.ok(codes.some((code) => code.startsWith("stream_resealed")));
+	const again = rig.outbox.chains("trace").at(-1);
+	assert.ok(again !== undefined && again !== trace);
+	await until("A1 in the new stream", () => again.a1 === again.head);
 });
 
 test("a proof that comes again, or for a stream that is gone, is ignored without a word", async (t) => {

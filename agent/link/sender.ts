@@ -12,7 +12,7 @@ import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
-import { type Chain, freedTo, sendableTo } from "../outbox/chain.ts";
+import { type Chain, freedTo, isFreed, sendableTo } from "../outbox/chain.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { LedgerMemory } from "./ledger-memory.ts";
 
@@ -42,8 +42,8 @@ export interface SenderOptions {
 interface Progress {
 	/** The next batch to send. */
 	next: number;
-	/** Sent and not receipted, oldest first. */
-	readonly inFlight: { readonly seq: number; readonly bytes: number }[];
+	/** Sent and not receipted, oldest first; when, by the monotonic clock. */
+	readonly inFlight: { readonly seq: number; readonly bytes: number; readonly sentAtMs: number }[];
 	/** Nothing is sent before this. */
 	restUntilMs: number;
 	/** Refusals for want of room since something was taken: while there are any, one batch asks for all, less and less often. */
@@ -70,6 +70,8 @@ export class Sender {
 			}
 			options.outbox.acknowledge(id, "a1", a1);
 			this.#progress.set(id, { next: a1 + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0 });
+			// The proof of custody that would free what we have is of a batch that we have not: it goes once more, in another stream.
+			if (a1 > chain.head && !isFreed(chain)) this.#reseal(chain, freedTo(chain) + 1, null);
 		}
 	}
 
@@ -99,6 +101,9 @@ export class Sender {
 		const { outbox, monotonicMs, send } = this.#options;
 		const progress = this.#progressOf(chain);
 		if (progress.restUntilMs > monotonicMs()) return true;
+		// The last batch of a stream may be lost on the way with nothing behind it that the hop could refuse.
+		if (this.#isOverdue(progress, AGENT_LIMITS.resendMs))
+			this.#goBack(chain, progress.inFlight[0]?.seq ?? progress.next);
 		while (progress.next <= sendableTo(chain)) {
 			if (progress.rests > 0 && progress.inFlight.length > 0) return true;
 			if (!this.#hasRoom(chain)) return false;
@@ -109,7 +114,7 @@ export class Sender {
 				else this.#reseal(chain, progress.next, "outbox_damaged");
 				return true;
 			}
-			progress.inFlight.push({ seq: progress.next, bytes: bytes.length });
+			progress.inFlight.push({ seq: progress.next, bytes: bytes.length, sentAtMs: monotonicMs() });
 			progress.next++;
 			this.#inFlightBytes += bytes.length;
 			if (chain.lane === "bulk") this.#bulkInFlightBytes += bytes.length;
@@ -121,6 +126,18 @@ export class Sender {
 	#hasRoom(chain: Chain): boolean {
 		if (this.#inFlightBytes >= AGENT_LIMITS.windowBytesMax) return false;
 		return chain.lane !== "bulk" || this.#bulkInFlightBytes < AGENT_LIMITS.windowBulkBytesMax;
+	}
+
+	/** Whether the oldest batch in flight has waited so long for its receipt. */
+	#isOverdue({ inFlight }: Progress, afterMs: number): boolean {
+		const oldest = inFlight[0];
+		return oldest !== undefined && this.#options.monotonicMs() - oldest.sentAtMs >= afterMs;
+	}
+
+	/** Sends from there again: what is in flight counts as lost. */
+	#goBack(chain: Chain, to: number): void {
+		this.#land(chain.id, () => true);
+		this.#progressOf(chain).next = Math.max(1, to);
 	}
 
 	/** Takes out of the window what the predicate names. */
@@ -159,6 +176,8 @@ export class Sender {
 		const refusal = body.seq > chain.head ? "custody_ahead" : this.#judgeCustody(outbox.read(chain, body.seq), body);
 		if (refusal === null) return true;
 		log("custody_refused", { lane: chain.lane, reason: refusal });
+		// Our disk is an older one that was put back: upstream has another history of this stream, which no proof will free.
+		if (refusal === "custody_body_mismatch" && !isFreed(chain)) this.#reseal(chain, freedTo(chain) + 1, null);
 		return false;
 	}
 
@@ -192,11 +211,14 @@ export class Sender {
 		else this.#giveUp(chain, body.seq, body.code);
 	}
 
-	/** The hop wants `expected` next. Batches that were in flight behind the hole are refused too: one rewind answers all. */
+	/**
+	 * The hop wants `expected` next. Batches that were in flight behind the hole are refused too: one rewind answers all, unless the
+	 * batch it sent again was lost as well.
+	 */
 	#rewind(chain: Chain, expected: number): void {
 		const progress = this.#progressOf(chain);
-		const isAnswered = progress.next <= expected || progress.inFlight[0]?.seq === expected;
-		if (isAnswered) return;
+		const isOnItsWay = progress.inFlight[0]?.seq === expected && !this.#isOverdue(progress, AGENT_LIMITS.rejectRestMs);
+		if (progress.next <= expected || isOnItsWay) return;
 		this.#land(chain.id, () => true);
 		progress.rewinds++;
 		if (progress.rewinds > AGENT_LIMITS.rewindsMax) {

@@ -80,8 +80,10 @@ export function verifyCustody(text: string, claim: CustodyClaim): Result<Verifie
 	const { kind, actor, subject } = leaf.value;
 	if (kind !== "batch" || actor !== claim.agentUri || subject !== batchSubject(claim.stream, claim.seq))
 		return fail("custody_leaf_foreign", `the leaf is of ${kind} ${subject} by ${actor}`);
+	const proven = verifyProof(proofBytes, { log: claim.log, leafHash: leafHash(extra.value.leaf) });
+	if (!proven.ok) return fail("custody_unproven", `${proven.code}: ${proven.detail}`);
+	// Last, so that it means what it says: the ledger holds another batch under this number.
 	if (!equalBytes(leaf.value.bodyHash, bodyHash(extra.value.salt, claim.headerBytes)))
 		return fail("custody_body_mismatch", `the leaf of ${subject} is of another batch than the one held here`);
-	const proven = verifyProof(proofBytes, { log: claim.log, leafHash: leafHash(extra.value.leaf) });
-	return proven.ok ? proven : fail("custody_unproven", `${proven.code}: ${proven.detail}`);
+	return proven;
 }
