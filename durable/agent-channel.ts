@@ -184,8 +184,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	#tellState(state: Pick<FrameBody<"agent_state">, "isUp" | "status" | "health">): void {
 		const { agent } = this.#known();
 		const heard = { heardAtMs: this.#heardAtMs, heardHereMs: this.#heardAtMs };
-		// Nothing is below an agent's own session.
-		this.#tell("state_not_told", this.#tellRelay({ agent, ...heard, waiting: [], ...state }));
+		// No hop is below an agent's own session; what there was no room for here waits at the agent, and is not lost.
+		const waiting = this.#intakeOf().waitingLanes;
+		this.#tell("state_not_told", this.#tellRelay({ agent, ...heard, waiting, ...state }));
 	}
 
 	override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {

@@ -5,6 +5,7 @@
  * restarts the object from its disk: memory never runs ahead of it.
  */
 import { hexOf } from "#core/bytes/bytes.ts";
+import type { Lane } from "#core/model/batch.ts";
 import type { RoomCode } from "#core/protocol/index.ts";
 import { fail, type Result } from "#core/result.ts";
 import { type Admission, admitBatch } from "./admission.ts";
@@ -44,6 +45,8 @@ export class Intake {
 	#seen = new Set<string>();
 	/** Streams refused for want of room, with that batch's number: what follows is early, neither a hole nor a place to resume at. */
 	#heldBack = new Map<string, number>();
+	/** Lanes of which this link was refused something for want of room, and nothing was taken since. */
+	#waitingLanes = new Set<Lane>();
 
 	constructor(parts: IntakeParts) {
 		this.#parts = parts;
@@ -54,11 +57,17 @@ export class Intake {
 		return this.#staged.length > 0;
 	}
 
+	/** Lanes in which the sender holds what this hop had no room for. */
+	get waitingLanes(): Lane[] {
+		return [...this.#waitingLanes];
+	}
+
 	/** A new link of the agent begins. */
 	startLink(): void {
 		this.commit();
 		this.#seen = new Set();
 		this.#heldBack = new Map();
+		this.#waitingLanes = new Set();
 	}
 
 	/** One batch of the agent's own session. */
@@ -115,9 +124,11 @@ export class Intake {
 		if (!room.ok) {
 			const { code, detail } = room;
 			this.#holdBack(hexOf(batch.stream), batch.seq);
+			this.#waitingLanes.add(batch.lane);
 			return { kind: "refused", refusal: { code, detail, stream: batch.stream, seq: batch.seq }, lane: batch.lane };
 		}
 		this.#heldBack.delete(hexOf(batch.stream));
+		this.#waitingLanes.delete(batch.lane);
 		this.#see(batch.stream);
 		this.#signingKey = sender.signingKey;
 		store.stage(batch, state);

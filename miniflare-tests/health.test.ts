@@ -234,6 +234,49 @@ test("what waits at the proxy is late, not lost", async () => {
 	link.close();
 });
 
+test("what a proxy without room leaves at the agent is late, not lost", async () => {
+	const link = await TestLink.open(proxy, web01);
+	await link.expect("welcome");
+	const bulk = new TestStream(web01, "bulk");
+	const before = (await tailsOf()).length;
+	link.send("batch", { bytes: bulk.next().bytes });
+	await link.expect("receipt", (body) => body.seq === 1);
+	enclave.setDisk({ freeBytes: 14e9, totalBytes: 100e9 });
+	const asking = new TestStream(web01, "trace");
+	await until(
+		"a disk heard of",
+		() => {
+			// The proxy asks while batches come.
+			link.send("batch", { bytes: asking.next().bytes });
+			return enclave.health();
+		},
+		({ disk }) => Math.round(disk.usedPercent ?? 0) === 86,
+	);
+	const held = bulk.next();
+	link.send("batch", { bytes: held.bytes });
+	await link.expect("reject", (body) => body.code === "disk_low" && body.seq === 2);
+	const since = (await recorded()).states.length;
+	link.send("heartbeat", { health: healthOf([{ lane: "bulk", stream: bulk.stream, head: 2 }]) });
+	const { states } = await until("its word at the Security Center", recorded, ({ states }) =>
+		states.slice(since).some(({ agent, health }) => agent === "web-01" && health !== null),
+	);
+	match(states.at(-1)?.waiting ?? "", /bulk/);
+	await new Promise((resolve) => setTimeout(resolve, 2 * TAIL_MISSING_MS));
+	equal((await tailsOf()).length, before, JSON.stringify(await tailsOf()));
+	enclave.setDisk({ freeBytes: 50e9, totalBytes: 100e9 });
+	await until(
+		"room again",
+		() => {
+			link.send("batch", { bytes: asking.next().bytes });
+			return enclave.health();
+		},
+		({ disk }) => Math.round(disk.usedPercent ?? 0) === 50,
+	);
+	link.send("batch", { bytes: held.bytes });
+	await link.expect("receipt", (body) => body.seq === 2 && Buffer.from(body.stream).equals(bulk.stream));
+	link.close();
+});
+
 test("an agent of the next protocol is refused by name, and its proxy's health names it", async () => {
 	const nonce = await askNonce(proxy, web01);
 	const hello = helloOf(web01, nonce, { serverUri: proxy.uri, protocol: 2 });
