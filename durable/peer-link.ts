@@ -16,6 +16,7 @@ import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { unpackCarrier } from "./carrier.ts";
 import {
+	AGENT_UNPROVED,
 	type AgentChannelFace,
 	type AgentRoute,
 	CHANNEL_UNAVAILABLE,
@@ -249,7 +250,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		// In order: the proof of the agent may be being checked.
 		link.pending.add(agent, 0, async () => {
 			if (link.agents.has(agent)) await this.env.AGENT_CHANNEL.getByName(agent).quarantinedBelow(item);
-			else this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
+			else this.#refuse(link, agent, AGENT_UNPROVED, "no proof of this agent on this link");
 		});
 	}
 
@@ -377,7 +378,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	async #ingest(link: Link, agent: string, batches: readonly Uint8Array[]): Promise<void> {
 		if (!link.agents.has(agent)) {
-			this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
+			this.#refuse(link, agent, AGENT_UNPROVED, "no proof of this agent on this link");
 			return;
 		}
 		const { receipts, refusals } = await this.env.AGENT_CHANNEL.getByName(agent).ingest(agent, batches);
@@ -388,7 +389,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	#takeCommandReceived(link: Link, { agent, commandId }: FrameBody<"command_received">): void {
 		if (!link.agents.has(agent)) {
-			this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
+			this.#refuse(link, agent, AGENT_UNPROVED, "no proof of this agent on this link");
 			return;
 		}
 		link.pending.add(agent, 0, () => this.env.AGENT_CHANNEL.getByName(agent).commandReceived(commandId));
