@@ -167,6 +167,36 @@ test("receipts reach the channel once per stream and level, the highest speaking
 	equal(channel("a").rows.trace.length, 0);
 });
 
+test("receipts that the channel could not take are brought to it again, the newer of a stream first", async () => {
+	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
+	try {
+		const acked = channel("a").acked.bind(channel("a"));
+		channel("a").acked = async () => {
+			throw new Error("its disk is full");
+		};
+		for (let count = 0; count < 2; count++) channel("a").put("trace", 10);
+		pump.start();
+		await settle();
+		receipt("a", "trace", 1);
+		receipt("a", "trace", 1, "a2");
+		await settle();
+		receipt("a", "trace", 2);
+		await settle();
+		deepEqual(channel("a").receipts, []);
+		channel("a").acked = acked;
+		mock.timers.tick(UPLINK_LIMITS.holePauseMs + 10);
+		await settle();
+		deepEqual(
+			channel("a")
+				.receipts.map(({ level, seq }) => `${level} ${seq}`)
+				.sort(),
+			["a1 2", "a2 1"],
+		);
+	} finally {
+		mock.timers.reset();
+	}
+});
+
 test("a stream refused for a hole waits alone and is sent again from its oldest batch", async () => {
 	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
 	try {

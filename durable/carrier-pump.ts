@@ -258,14 +258,21 @@ export class CarrierPump {
 
 	async #flushAcks(agent: string, acks: Acks): Promise<void> {
 		acks.isRunning = true;
+		const generation = this.#generation;
+		let failures = 0;
 		while (acks.pending.size > 0) {
-			const receipts = [...acks.pending.values()];
+			const receipts = new Map(acks.pending);
 			acks.pending.clear();
 			try {
-				this.#heardDepths(agent, await this.#parts.channelOf(agent).acked(receipts));
+				this.#heardDepths(agent, await this.#parts.channelOf(agent).acked([...receipts.values()]));
+				failures = 0;
 			} catch (error) {
-				// The batches stay in the log and upstream receipts them again on the next link.
 				logLine("warning", "receipt_not_taken", { agent, detail: (error as Error).message });
+				// The next link brings every receipt again; this one says each only once, so they wait here for the channel.
+				if (generation !== this.#generation) break;
+				for (const [key, receipt] of receipts) if (!acks.pending.has(key)) acks.pending.set(key, receipt);
+				const waitMs = backoffMs(PAUSE, ++failures, Math.random());
+				await new Promise((resolve) => setTimeout(resolve, waitMs));
 			}
 		}
 		acks.isRunning = false;
