@@ -2,7 +2,7 @@
  * What a person at the box may ask of its running supervisor. HTTP over a Unix socket in the box's private folder: whoever may read the
  * keys there may use it, nobody else.
  *
- *     GET  /processes           → {processes: [{name, pid}]}
+ *     GET  /processes           → {processes: [{name, pid, isWorker}]}
  *     POST /replace?name=NAME   → {name, stopMs, awayMs}, or 409 {code, detail}
  *
  * Guarantees that one replacement runs at a time, in the order asked. Must never listen on a network.
@@ -16,11 +16,20 @@ import type { Replaced } from "./supervisor.ts";
 
 export type ControlDeskCode = "control_desk_failed";
 
+/** One process as the desk tells of it. */
+export interface RunningProcess {
+	readonly name: string;
+	readonly pid: number;
+	readonly isWorker: boolean;
+}
+
 export interface ControlDesk {
 	close(): void;
 }
 
 export interface Controlled {
+	/** What is replaced when nothing is named, in this order. */
+	readonly workers: readonly string[];
 	pids(): ReadonlyMap<string, number>;
 	/** Reads the present configuration and replaces the process by it. */
 	replace(name: string): Promise<Result<Replaced, string>>;
@@ -36,11 +45,15 @@ interface Answer {
 	readonly body: unknown;
 }
 
+function processesOf({ workers, pids }: Controlled): RunningProcess[] {
+	return [...pids()].map(([name, pid]) => ({ name, pid, isWorker: workers.includes(name) }));
+}
+
 function deskServer(box: Controlled): Server {
 	let turn: Promise<unknown> = Promise.resolve();
 	async function answer(method: string | undefined, url: URL): Promise<Answer> {
 		if (method === "GET" && url.pathname === "/processes")
-			return { status: 200, body: { processes: [...box.pids()].map(([name, pid]) => ({ name, pid })) } };
+			return { status: 200, body: { processes: processesOf(box) } };
 		if (method !== "POST" || url.pathname !== "/replace")
 			return { status: 404, body: { code: "not_found", detail: "GET /processes, POST /replace?name=NAME." } };
 		const mine = turn.then(() => box.replace(url.searchParams.get("name") ?? ""));
@@ -71,7 +84,8 @@ export async function openControlDesk(dataDir: string, box: Controlled): Promise
 	server.listen(socket, () => resolve(null));
 	process.umask(before);
 	const failed = await promise;
-	if (failed !== null) return fail("control_desk_failed", `The socket ${socket} could not be opened: ${failed.message}`);
+	if (failed !== null)
+		return fail("control_desk_failed", `The socket ${socket} could not be opened: ${failed.message}`);
 	return ok({
 		close() {
 			server.close();

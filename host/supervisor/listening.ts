@@ -52,7 +52,7 @@ const LISTEN = `
 	for (const [index, backlog] of process.argv.slice(1).entries())
 		createServer()
 			.on("error", ({ code }) => { process.stderr.write(code); process.exit(1); })
-			.listen({ fd: ${HELPER_DESCRIPTOR} + index, backlog: Number(backlog) });
+			.listen({ fd: ${HELPER_DESCRIPTOR} + index }, Number(backlog));
 	process.nextTick(() => process.exit(0));`;
 
 function refusal(address: string, why: string): Result<never, ListenCode> {

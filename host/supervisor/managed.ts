@@ -82,4 +82,3 @@ export async function writeAndStart(box: Box, managed: Managed): Promise<Result<
 	}
 	return startAgain(box, managed);
 }
-

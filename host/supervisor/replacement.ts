@@ -93,4 +93,3 @@ export async function takeUp(box: Box, managed: Managed, replacement: Replacemen
 	const now = back?.ok === true ? "The former one runs again." : "The former one is being started.";
 	replacement.done(fail("replacement_failed", `${started.detail} ${now}`));
 }
-

@@ -14,13 +14,21 @@ import { type ChildCode, describeFailure, type ProcessSpec } from "./child.ts";
 import { type LockCode, lockDataDir } from "./data-dir-lock.ts";
 import { type ListenCode, openListening } from "./listening.ts";
 import { type LogFile, openLogFile } from "./log-file.ts";
-import { type Box, type Managed, report, type StateChange, type SupervisorLimits, startAgain, startIn } from "./managed.ts";
-import { giveUp, type Replaced, type ReplaceCode, replace, takeUp } from "./replacement.ts";
+import {
+	type Box,
+	type Managed,
+	report,
+	type StateChange,
+	type SupervisorLimits,
+	startAgain,
+	startIn,
+} from "./managed.ts";
+import { giveUp, type ReplaceCode, type Replaced, replace, takeUp } from "./replacement.ts";
 
 export type { ProcessSpec } from "./child.ts";
 export type { HealthCheck } from "./health.ts";
 export type { ProcessState, StateChange, SupervisorLimits } from "./managed.ts";
-export type { Replaced, ReplaceCode } from "./replacement.ts";
+export type { ReplaceCode, Replaced } from "./replacement.ts";
 
 export type SupervisorCode = LockCode | ListenCode | ChildCode | "child_keeps_failing";
 
