@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
 import { operatorClient } from "./operator-client.ts";
 
@@ -61,6 +62,18 @@ function modesOf(path: string): [string, number][] {
 		.map((file) => [file, statSync(file).mode & 0o077]);
 }
 
+/** The agent found its proxy again, and the proxy its Security Center. */
+async function agentIsBack(data: string): Promise<void> {
+	const linked = /px-1 is linked for \d+ s, 1 agents connected/;
+	const untilMs = Date.now() + 30_000;
+	for (;;) {
+		const { stdout } = spawnSync("cli/daemoneye", ["status", "--data", data], { encoding: "utf8" });
+		if (linked.test(stdout)) return;
+		assert(Date.now() < untilMs, stdout);
+		await sleep(200);
+	}
+}
+
 test(
 	"a start makes an enclave, signs its operator in, stops cleanly, and a second start finds everything",
 	options,
@@ -87,8 +100,15 @@ test(
 		const status = spawnSync("cli/daemoneye", ["status", "--data", data], { encoding: "utf8" });
 		assert.match(status.stdout, /holds \d+ batches\npx-1 is linked for \d+ s, 1 agents connected; /);
 
+		const restarted = spawnSync("cli/daemoneye", ["restart", "--data", data], { encoding: "utf8" });
+		assert.equal(restarted.status, 0, restarted.stderr);
+		assert.match(restarted.stdout, /^sc is replaced: .+\npx-1 is replaced: .+ connections waited \d+ ms\n$/);
+		assert((await operator.get("/api/ledger")).ok, "a session goes on at the new process");
+		await agentIsBack(data);
+
 		assert.equal(await first.stop(), 0);
 		assert.deepEqual(leftovers(data), []);
+		assert.equal(spawnSync("cli/daemoneye", ["restart", "--data", data]).status, 1);
 		assert.deepEqual(
 			modesOf(data).filter(([, mode]) => mode !== 0),
 			[],

@@ -16,6 +16,7 @@ import type { BoxPorts } from "../host/config/box-config.ts";
 import { type RunningEnclave, startEnclave } from "../host/enclave/enclave.ts";
 import { boxPaths } from "../host/enclave/layout.ts";
 import { centerHealth, proxyHealth } from "../host/enclave/readiness.ts";
+import { HOST_LIMITS } from "../host/limits.ts";
 import { addNode } from "../host/pki/enclave.ts";
 import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
 import { until } from "./harness.ts";
@@ -36,17 +37,27 @@ async function freePorts(): Promise<BoxPorts> {
 	return { console, centerLinks, proxyLinks, proxyHealth, storeHttp, storeAdmin } as BoxPorts;
 }
 
-before(async () => {
-	if (options.skip !== false) return;
-	const ports = await freePorts();
+/** In the order they began to stop. */
+const stopped: string[] = [];
+
+async function start(ports: BoxPorts): Promise<RunningEnclave> {
 	const limits = { isMaskingRequired: true, traceDepthMax: 64, traceDurationSecsMax: 3600 };
 	const started = await startEnclave({
 		...{ dataDir, enclave: "lab.test", ports, agents: [] },
 		policy: { mode: "solo", traceApprovals: 0, ...limits },
 		invitees: [{ operatorId: "operator", roles: ["analyst"] }],
+		onState: ({ name, state }) => {
+			if (state === "stopping") stopped.push(name);
+		},
 	});
 	if (!started.ok) throw new Error(started.detail);
-	enclave = started.value;
+	return started.value;
+}
+
+before(async () => {
+	if (options.skip !== false) return;
+	const ports = await freePorts();
+	enclave = await start(ports);
 	identities = [];
 	for (const id of AGENTS) {
 		const node = await addNode(dataDir, { role: "agent", id }, Date.now());
@@ -166,6 +177,19 @@ async function restart(...names: string[]): Promise<Restarted> {
 	return JSON.parse(Buffer.concat(await child.stdout.toArray()).toString());
 }
 
+/** Every batch that an agent made is stored once, and nothing else. */
+async function assertStored(sent: readonly Sent[], before: number): Promise<void> {
+	const made = sent.flatMap(({ lanes }) => lanes).reduce((sum, lane) => sum + lane.made, 0);
+	ok(made > 50, `${made} batches are a load`);
+	const held = await until(
+		"all that was made",
+		() => centerHealth(enclave.center),
+		(health) => (health?.storedBatches ?? 0) >= before + made,
+		20_000,
+	);
+	equal(held?.storedBatches, before + made, "each batch once");
+}
+
 const addresses = () => [
 	enclave.proxy.listen,
 	enclave.proxy.health,
@@ -198,15 +222,29 @@ test("workers are replaced under load: no connection is refused, nothing is lost
 		equal(refused, 0);
 		ok(links >= 2, "each agent was on both sides of the replacement");
 	}
-	const made = sent.flatMap(({ lanes }) => lanes).reduce((sum, lane) => sum + lane.made, 0);
-	const held = await until(
-		"all that was made",
-		() => centerHealth(enclave.center),
-		(health) => (health?.storedBatches ?? 0) >= made,
-		20_000,
-	);
-	equal(held?.storedBatches, made, "each batch once");
+	await assertStored(sent, 0);
 });
+
+test(
+	"a stop under load goes from the proxy to the store in its time, and what was acknowledged is there afterwards",
+	options,
+	async () => {
+		const before = (await centerHealth(enclave.center))?.storedBatches ?? 0;
+		const ending = new AbortController();
+		const sending = identities.map((identity) => load(identity, ending.signal));
+		await sleep(500);
+		stopped.length = 0;
+		const beganMs = performance.now();
+		await enclave.supervisor.stop();
+		const tookMs = performance.now() - beganMs;
+		equal(stopped.join(), "px-1,sc,signer,sqld");
+		const { workerdStopGraceMs, stopGraceMs } = HOST_LIMITS;
+		ok(tookMs < 2 * workerdStopGraceMs + 2 * stopGraceMs, `${tookMs} ms`);
+		enclave = await start(await freePorts());
+		ending.abort();
+		await assertStored(await Promise.all(sending), before);
+	},
+);
 
 test("what a proxy holds when it is told to go it acknowledges first", options, async () => {
 	const path = boxPaths(dataDir).proxyConfig("px-1");
