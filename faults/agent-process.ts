@@ -1,7 +1,7 @@
 /** A feeding agent seen from outside: started, fed, killed, and every line of it taken into its truth. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { assertInvariant } from "#core/result.ts";
@@ -167,6 +167,13 @@ export class AgentProcess {
 	async stop(): Promise<Ended> {
 		this.#order({ order: "stop" });
 		return this.ended;
+	}
+
+	/** Killed, and its disk with it: only what a hop acknowledged is still promised. */
+	async destroy(): Promise<void> {
+		await this.kill();
+		rmSync(this.directory, { recursive: true, force: true });
+		this.truth.forgetUnacknowledged();
 	}
 
 	get outboxDirectory(): string {

@@ -37,6 +37,16 @@ export class BoxProcess {
 		return this.#child.exited;
 	}
 
+	/** Whether it was started and not taken away; it may have ended by itself. */
+	get isRunning(): boolean {
+		return this.#child !== null;
+	}
+
+	/** Whether it has ended by itself. */
+	async hasEnded(): Promise<boolean> {
+		return (await Promise.race([this.exited, sleep(0, null)])) !== null;
+	}
+
 	/** Starts it and waits until it is healthy; tries again when it ends while it starts, as the supervisor would. */
 	async start(tries = 4): Promise<void> {
 		if (this.#isFirst) this.#spec.beforeFirstStart?.();

@@ -23,7 +23,7 @@ import type { ProcessSpec } from "../host/supervisor/supervisor.ts";
 import { AgentProcess } from "./agent-process.ts";
 import { BoxProcess } from "./box-process.ts";
 import { FaultProxy } from "./fault-proxy.ts";
-import { sumReports } from "./ledger-of-truth.ts";
+import { type AgentTruth, sumReports } from "./ledger-of-truth.ts";
 import { FAULT_LIMITS } from "./limits.ts";
 import type { RowContext, RowOutcome } from "./row.ts";
 import { StoreReader, signedSize } from "./store-view.ts";
@@ -50,12 +50,16 @@ export interface BoxOptions {
 	readonly hasUpstreamFaults?: boolean;
 	/** Small disks by directory below the data directory, bytes each. */
 	readonly disks?: Readonly<Record<string, number>>;
+	/** One of them for the first agent's folder. */
+	readonly agentDirectory?: string;
 }
 
 export interface FaultBox {
 	readonly dataDir: string;
 	readonly pki: EnclavePki;
 	readonly center: CenterConfig;
+	/** The operator's invitation. */
+	readonly invitation: string;
 	/** In the order px-1, px-2. */
 	readonly proxies: readonly ProxyConfig[];
 	readonly process: (name: string) => BoxProcess;
@@ -81,6 +85,7 @@ const proxyName = (index: number) => `px-${index + 1}`;
 interface Plan {
 	readonly dataDir: string;
 	readonly pki: EnclavePki;
+	readonly invitation: string;
 	readonly center: CenterConfig;
 	readonly proxies: readonly ProxyConfig[];
 	readonly specs: readonly ProcessSpec[];
@@ -92,7 +97,7 @@ async function makePlan(
 	context: RowContext & { upstreamPort: (port: number) => Promise<number> },
 ): Promise<Plan> {
 	const proxyNames = Array.from({ length: options.proxies ?? 1 }, (_, index) => proxyName(index));
-	must(
+	const created = must(
 		await createEnclavePki(dataDir, {
 			enclave: ENCLAVE,
 			policy: POLICY,
@@ -149,7 +154,8 @@ async function makePlan(
 			}),
 		),
 	);
-	return { dataDir, pki, center, proxies, specs: [sqld.process, signerProcess(dataDir), sc, ...px] };
+	const invitation = created.invitations[0]?.token ?? "";
+	return { dataDir, pki, invitation, center, proxies, specs: [sqld.process, signerProcess(dataDir), sc, ...px] };
 }
 
 /** Mounts a small disk; only root can. */
@@ -160,91 +166,113 @@ function mountDisk(path: string, bytes: number): void {
 
 const portOf = (address: string) => Number(address.slice(address.lastIndexOf(":") + 1));
 
+/** What a box has to give back, in the order in which it is taken. */
+class Holdings {
+	readonly directory = mkdtempSync(join(tmpdir(), "daemoneye-faults-"));
+	readonly dataDir = join(this.directory, "data");
+	readonly processes = new Map<string, BoxProcess>();
+	readonly agents = new Map<string, AgentProcess>();
+	readonly #wires: FaultProxy[] = [];
+	readonly #mounts: string[] = [];
+	#lock: DataDirLock | null = null;
+
+	/** A fault proxy before a port of this machine. */
+	async wireTo(port: number): Promise<{ wire: FaultProxy; port: number }> {
+		const wire = new FaultProxy(port);
+		this.#wires.push(wire);
+		return { wire, port: await wire.listen() };
+	}
+
+	/** Only when the PKI is made: it asks for an empty folder. */
+	mount(disks: Readonly<Record<string, number>>): void {
+		for (const [name, bytes] of Object.entries(disks)) {
+			mountDisk(join(this.dataDir, name), bytes);
+			this.#mounts.push(join(this.dataDir, name));
+		}
+	}
+
+	async startAll(specs: readonly ProcessSpec[], signal: AbortSignal): Promise<void> {
+		const { dataDir } = this;
+		mkdirSync(join(dataDir, "logs"), { mode: 0o700 });
+		this.#lock = must(lockDataDir(dataDir));
+		const { descriptor: lockDescriptor } = this.#lock;
+		for (const spec of specs) this.processes.set(spec.name, new BoxProcess(spec, { dataDir, lockDescriptor, signal }));
+		for (const each of this.processes.values()) await each.start();
+	}
+
+	async close(): Promise<void> {
+		await Promise.all([...this.agents.values()].map((agent) => agent.kill()));
+		for (const each of [...this.processes.values()].reverse()) await each.kill();
+		for (const wire of this.#wires) await wire.close();
+		this.#lock?.release();
+		for (const path of this.#mounts) execFileSync("umount", ["--lazy", path]);
+		rmSync(this.directory, { recursive: true, force: true });
+	}
+}
+
 /** Opens a box with everything running; the caller closes it. */
 export async function openBox(context: RowContext, options: BoxOptions): Promise<FaultBox> {
-	const directory = mkdtempSync(join(tmpdir(), "daemoneye-faults-"));
-	const dataDir = join(directory, "data");
-	mkdirSync(dataDir, { mode: 0o700 });
-	const processes = new Map<string, BoxProcess>();
-	const agents = new Map<string, AgentProcess>();
-	const wires: FaultProxy[] = [];
-	const mounts: string[] = [];
-	let lock: DataDirLock | null = null;
-	const close = async () => {
-		await Promise.all([...agents.values()].map((agent) => agent.kill()));
-		for (const each of [...processes.values()].reverse()) await each.kill();
-		for (const wire of wires) await wire.close();
-		lock?.release();
-		for (const path of mounts) execFileSync("umount", ["--lazy", path]);
-		rmSync(directory, { recursive: true, force: true });
-	};
+	const holdings = new Holdings();
 	try {
-		const wireTo = async (port: number) => {
-			const wire = new FaultProxy(port);
-			wires.push(wire);
-			return { wire, port: await wire.listen() };
-		};
-		let upstreamSide: FaultProxy | null = null;
-		const upstreamPort = async (port: number) => {
-			if (options.hasUpstreamFaults !== true) return port;
-			const made = await wireTo(port);
-			upstreamSide = made.wire;
-			return made.port;
-		};
-		const plan = await makePlan(dataDir, options, { ...context, upstreamPort });
-		// Only now: the PKI asks for an empty folder.
-		for (const [name, bytes] of Object.entries(options.disks ?? {})) {
-			mountDisk(join(dataDir, name), bytes);
-			mounts.push(join(dataDir, name));
-		}
-		mkdirSync(join(dataDir, "logs"), { mode: 0o700 });
-		lock = must(lockDataDir(dataDir));
-		const { descriptor: lockDescriptor } = lock;
-		for (const spec of plan.specs)
-			processes.set(spec.name, new BoxProcess(spec, { dataDir, lockDescriptor, signal: context.signal }));
-		for (const each of processes.values()) await each.start();
-		const firstPort = portOf(plan.proxies[0]?.listen ?? "");
-		const agentWire = options.hasAgentSideFaults === true ? await wireTo(firstPort) : null;
-		const agentPort = (index = 0) =>
-			index === 0 && agentWire !== null ? agentWire.port : portOf(plan.proxies[index]?.listen ?? "");
-		for (const [index, id] of options.agents.entries())
-			agents.set(
-				id,
-				new AgentProcess({
-					...{ id, node: nodeOf(plan.pki, id), build: context.builds.feedingAgent, enclave: ENCLAVE },
-					port: agentPort(index % plan.proxies.length),
-					directory: join(directory, `agent-${id}`),
-				}),
-			);
-		const wireOf = (wire: FaultProxy | null) => {
-			assertInvariant(wire !== null, "the row asked for no faults on this wire");
-			return wire;
-		};
-		const existing = <T>(map: ReadonlyMap<string, T>, name: string): T => {
-			const found = map.get(name);
-			assertInvariant(found !== undefined, `there is no ${name}`);
-			return found;
-		};
-		return {
-			...{ dataDir, pki: plan.pki, center: plan.center, proxies: plan.proxies, names: [...processes.keys()], close },
-			process: (name) => existing(processes, name),
-			agent: (id) => existing(agents, id),
-			nodeOf: (id) => nodeOf(plan.pki, id),
-			agentPort,
-			get agentSide() {
-				return wireOf(agentWire?.wire ?? null);
-			},
-			get upstreamSide() {
-				return wireOf(upstreamSide);
-			},
-			store: new StoreReader(dataDir),
-		};
+		return await openIn(holdings, context, options);
 	} catch (error) {
-		for (const each of processes.values())
+		for (const each of holdings.processes.values())
 			for (const line of each.tail().slice(-2)) context.step(`${each.name}: ${line}`);
-		await close();
+		await holdings.close();
 		throw error;
 	}
+}
+
+async function openIn(holdings: Holdings, context: RowContext, options: BoxOptions): Promise<FaultBox> {
+	const { dataDir, directory, processes, agents } = holdings;
+	mkdirSync(dataDir, { mode: 0o700 });
+	const wires: { agentSide?: FaultProxy; upstreamSide?: FaultProxy } = {};
+	const upstreamPort = async (port: number) => {
+		if (options.hasUpstreamFaults !== true) return port;
+		const made = await holdings.wireTo(port);
+		wires.upstreamSide = made.wire;
+		return made.port;
+	};
+	const plan = await makePlan(dataDir, options, { ...context, upstreamPort });
+	holdings.mount(options.disks ?? {});
+	await holdings.startAll(plan.specs, context.signal);
+	const ports = plan.proxies.map(({ listen }) => portOf(listen));
+	if (options.hasAgentSideFaults === true) {
+		const made = await holdings.wireTo(ports[0] as number);
+		wires.agentSide = made.wire;
+		ports[0] = made.port;
+	}
+	const agentPort = (index = 0) => ports[index] as number;
+	for (const [index, id] of options.agents.entries()) {
+		const own = index === 0 && options.agentDirectory !== undefined;
+		agents.set(
+			id,
+			new AgentProcess({
+				...{ id, node: nodeOf(plan.pki, id), build: context.builds.feedingAgent, enclave: ENCLAVE },
+				port: agentPort(index % ports.length),
+				directory: own ? join(dataDir, options.agentDirectory as string, "agent") : join(directory, `agent-${id}`),
+			}),
+		);
+	}
+	return {
+		...{ dataDir, invitation: plan.invitation, pki: plan.pki, center: plan.center, proxies: plan.proxies },
+		...{ names: [...processes.keys()], agentPort, store: new StoreReader(dataDir) },
+		process: (name) => existing(processes.get(name), name),
+		agent: (id) => existing(agents.get(id), id),
+		nodeOf: (id) => nodeOf(plan.pki, id),
+		get agentSide() {
+			return existing(wires.agentSide, "fault proxy before the proxy");
+		},
+		get upstreamSide() {
+			return existing(wires.upstreamSide, "fault proxy behind the proxy");
+		},
+		close: () => holdings.close(),
+	};
+}
+
+function existing<T>(found: T | undefined, name: string): T {
+	assertInvariant(found !== undefined, `there is no ${name}`);
+	return found;
 }
 
 function nodeOf(pki: EnclavePki, id: string): NodeFiles {
@@ -253,11 +281,17 @@ function nodeOf(pki: EnclavePki, id: string): NodeFiles {
 	return found;
 }
 
+/** An agent as the judge sees it. */
+export interface Judged {
+	readonly id: string;
+	readonly truth: AgentTruth;
+}
+
 /** Waits until nothing of these agents is on its way any more, then judges them and the ledger. */
 export async function judgeBox(
 	box: FaultBox,
 	context: RowContext,
-	options: { agents: readonly AgentProcess[]; settleMsMax?: number },
+	options: { agents: readonly Judged[]; settleMsMax?: number; stuckMsMax?: number },
 ): Promise<RowOutcome> {
 	const untilMs = performance.now() + (options.settleMsMax ?? FAULT_LIMITS.settleMsMax);
 	let stored = -1;
@@ -266,7 +300,7 @@ export async function judgeBox(
 		const views = options.agents.map(({ id }) => box.store.view(id));
 		if (options.agents.every(({ truth }, index) => views[index] != null && truth.isSettled(views[index]))) break;
 		const now = views.reduce((sum, view) => sum + (view?.batches.length ?? 0), 0);
-		if (now !== stored) stuckAtMs = performance.now() + FAULT_LIMITS.stuckMsMax;
+		if (now !== stored) stuckAtMs = performance.now() + (options.stuckMsMax ?? FAULT_LIMITS.stuckMsMax);
 		stored = now;
 		if (performance.now() > stuckAtMs) break;
 		await sleep(FAULT_LIMITS.settlePollMs);

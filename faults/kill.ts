@@ -35,7 +35,10 @@ export async function inBox(
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 /** One life of an agent with a call that kills it; false when the call never came. */
-async function oneAgentLife(agent: AgentProcess, at: { call: string; nth: number; isOffline: boolean }): Promise<boolean> {
+async function oneAgentLife(
+	agent: AgentProcess,
+	at: { call: string; nth: number; isOffline: boolean },
+): Promise<boolean> {
 	const { call, nth, isOffline } = at;
 	await agent.start({
 		until: isOffline ? "held" : "freed",
@@ -59,7 +62,11 @@ export function killAgentAtEveryCall(context: RowContext): Promise<RowOutcome> {
 			const killed = { true: 0, false: 0 };
 			for (const isOffline of [true, false]) {
 				let nth = 1;
-				while (nth <= FAULT_LIMITS.killsMax && !context.signal.aborted && (await oneAgentLife(agent, { call, nth, isOffline })))
+				while (
+					nth <= FAULT_LIMITS.killsMax &&
+					!context.signal.aborted &&
+					(await oneAgentLife(agent, { call, nth, isOffline }))
+				)
 					nth++;
 				killed[`${isOffline}`] = nth - 1;
 				kills += nth - 1;
@@ -76,8 +83,10 @@ export function killAgentAtEveryCall(context: RowContext): Promise<RowOutcome> {
 	});
 }
 
-/** Kills one process at its Nth call while the agent feeds; false when the call did not come. */
-async function oneHopKill(box: FaultBox, name: string, at: { call: string; nth: number }): Promise<boolean> {
+type Killed = "killed" | "not_called" | "broken";
+
+/** Kills one process at its Nth call while the agent feeds, and lets everything come through again. */
+async function oneHopKill(box: FaultBox, name: string, at: { call: string; nth: number }): Promise<Killed> {
 	const agent = box.agent(AGENT);
 	const hop = box.process(name);
 	const tracer = await hop.attach({ call: at.call, what: "signal=KILL", when: String(at.nth) });
@@ -85,21 +94,23 @@ async function oneHopKill(box: FaultBox, name: string, at: { call: string; nth: 
 	const gone = await Promise.race([hop.gone().then(() => true), sleep(4000, false, { ref: false })]);
 	await tracer.detach();
 	await feeding;
-	if (!gone) return false;
+	if (!gone) return "not_called";
+	// At a proxy the agent's disk dies too: its history would heal what the proxy had promised and lost.
+	if (name === "px-1") await agent.destroy();
+	else await agent.stop();
 	await hop.start();
 	// A new life of the agent comes at once; the old one would wait longer after each kill.
-	await agent.stop();
 	await agent.start();
-	await settled(box, agent);
-	return true;
+	return (await settled(box, agent)) ? "killed" : "broken";
 }
 
-/** Waits until all that the agent holds is stored: then every hop works again. */
-async function settled(box: FaultBox, agent: AgentProcess): Promise<void> {
+/** Waits until all that the agent holds is stored: then every hop works again. False: it does not come to that. */
+async function settled(box: FaultBox, agent: AgentProcess): Promise<boolean> {
 	const untilMs = performance.now() + FAULT_LIMITS.betweenKillsMsMax;
 	for (;;) {
 		const view = box.store.view(agent.id);
-		if ((view !== null && agent.truth.isSettled(view)) || performance.now() > untilMs) return;
+		if (view !== null && agent.truth.isSettled(view)) return true;
+		if (performance.now() > untilMs) return false;
 		await sleep(FAULT_LIMITS.settlePollMs);
 	}
 }
@@ -113,16 +124,17 @@ async function killHops(
 	await agent.start();
 	await agent.feed(SMALL);
 	let kills = 0;
-	for (const { name, calls } of targets) {
-		for (const call of calls) {
-			let killed = 0;
-			for (let nth = 1; nth <= FAULT_LIMITS.hopKillsMax && !context.signal.aborted; nth++) {
-				if (!(await oneHopKill(box, name, { call, nth }))) break;
-				killed++;
-			}
-			kills += killed;
-			context.step(`${name}, ${call}: killed at the first ${killed} calls`);
+	for (const { name, call } of targets.flatMap(({ name, calls }) => calls.map((call) => ({ name, call })))) {
+		let last: Killed = "killed";
+		let killed = 0;
+		for (let nth = 1; nth <= FAULT_LIMITS.hopKillsMax && last === "killed" && !context.signal.aborted; nth++) {
+			last = await oneHopKill(box, name, { call, nth });
+			if (last !== "not_called") killed++;
 		}
+		kills += killed;
+		context.step(`${name}, ${call}: killed at the first ${killed} calls`);
+		// What hangs is for the judge; another kill could only hide it.
+		if (last === "broken") break;
 	}
 	const outcome = await judgeBox(box, context, { agents: [agent] });
 	if (kills > 0) return outcome;

@@ -92,6 +92,11 @@ export class AgentTruth {
 		this.#ackedTo.set(stream, Math.max(seq, this.#ackedTo.get(stream) ?? 0));
 	}
 
+	/** The agent's disk is destroyed: what nobody had acknowledged is lost with it, and no promise spoke of it. */
+	forgetUnacknowledged(): void {
+		for (const key of this.#held.keys()) if (!this.#acked.has(key)) this.#held.delete(key);
+	}
+
 	/** Judges what the store holds of this agent against all that was said. */
 	judge(view: StoreView): { report: TruthReport; violations: string[] } {
 		const violations: string[] = [];

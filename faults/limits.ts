@@ -22,6 +22,29 @@ export const FAULT_LIMITS = {
 	betweenKillsMsMax: 20_000,
 	/** Nothing new in the store for so long: what is missing then does not come. */
 	stuckMsMax: 35_000,
+	/** Room left on a disk that is called full: less than one segment or one page of a log. */
+	fullDiskSlackBytes: 64 * 1024,
+	/** How long it stays full after the feed. */
+	fullDiskMs: 1500,
+	/** The return path is dead for so long; less than the 30 s after which an agent gives a silent link up. */
+	deadReturnMs: 12_000,
+	/** Framing, heartbeats and the batch that overshoots a window. */
+	windowSlackBytes: 2 * MIB,
+	/** Of each side of row 27 (hours in the plan). */
+	partitionMs: 20_000,
+	/** Cycles of row 28, about two seconds each. */
+	flaps: 5,
+	/** The Security Center stands still for so long, then runs a tenth of the time for so many half seconds. */
+	centerStillMs: 3000,
+	slowCycles: 12,
+	/** What must wait at the proxy meanwhile, or the row tries nothing. */
+	backlogBytesMin: 12 * MIB,
+	/** The uplink's window and one carrier above it. */
+	unackedBytesMax: 10 * MIB,
+	/** Life of the command that ends while its agent is away. */
+	briefCommandMs: 3000,
+	/** The desk waits a minute for a late answer before it calls a command expired. */
+	expiryRecordedMsMax: 75_000,
 	/** Kills at random of one run (1,000 in the plan). */
 	randomKills: 40,
 	/** Who stands still for how long (60 s in the plan). The signer's caller waits 10 s for it. */

@@ -1,4 +1,16 @@
 /** The rows of the fault matrix, in the plan's order and with its numbers; rows that wait for something say for what. */
+
+import { commandPastExpiry } from "./command.ts";
+import {
+	failSyncs,
+	fillDisks,
+	flipOutbox,
+	restoreAgentDisk,
+	restoreProxyDisk,
+	truncateOutbox,
+	zeroOutbox,
+} from "./disk.ts";
+import { drop, poison, reorder, sendThrice } from "./duplicates.ts";
 import {
 	killAgentAtEveryCall,
 	killAtRandom,
@@ -6,6 +18,8 @@ import {
 	killProxyAtEveryCall,
 	stopAndContinue,
 } from "./kill.ts";
+import { flapAndHalfOpen, loseAcks, partition } from "./network.ts";
+import { slowCenter } from "./overload.ts";
 import type { AwaitedRow, FaultRow } from "./row.ts";
 
 export const ROWS: readonly FaultRow[] = [
@@ -46,6 +60,69 @@ export const ROWS: readonly FaultRow[] = [
 		run: killAtRandom,
 	},
 	{
+		number: 9,
+		fault: "file cut at each byte of its last two records",
+		where: "agent",
+		done: "copies of a real outbox opened at each cut; then the real file is cut and the agent comes back to a hop",
+		isInCi: true,
+		planted: "chunk_dropped",
+		run: truncateOutbox,
+	},
+	{
+		number: 10,
+		fault: "each byte of one segment flipped",
+		where: "agent",
+		done: "copies of a real outbox opened with each byte flipped; then one byte of the real file. The proxy's half is not yet",
+		isInCi: true,
+		planted: "chunk_dropped",
+		run: flipOutbox,
+	},
+	{
+		number: 11,
+		fault: "zeroed block in the middle of a file",
+		where: "agent",
+		done: "each 512-byte block of a copy zeroed; then one of the real file",
+		isInCi: false,
+		planted: "chunk_dropped",
+		run: zeroOutbox,
+	},
+	{
+		number: 12,
+		fault: "fsync fails with EIO, once and for ever",
+		where: "agent, proxy, Security Center, sqld",
+		done: "at the agent's 5th fdatasync and from it on; at the 3rd fsync of a running workerd or sqld and from it on for a second",
+		isInCi: false,
+		planted: "retry_as_success",
+		run: failSyncs,
+	},
+	{
+		number: 13,
+		fault: "disk full in the middle of batches, then space back",
+		where: "agent, proxy, Security Center, sqld",
+		done: "each on a small tmpfs of its own that is filled for a few seconds while the agent feeds",
+		isInCi: true,
+		planted: "retry_as_success",
+		run: fillDisks,
+	},
+	{
+		number: 16,
+		fault: "old copy of the disk restored",
+		where: "agent",
+		done: "after as many batches again; it seals under known numbers before it hears a hop",
+		isInCi: true,
+		planted: "fork_unseen",
+		run: restoreAgentDisk,
+	},
+	{
+		number: 17,
+		fault: "old copy of the disk restored",
+		where: "proxy",
+		done: "its log of some time ago, with batches in it that had gone on since",
+		isInCi: false,
+		planted: "dedup_off",
+		run: restoreProxyDisk,
+	},
+	{
 		number: 22,
 		fault: "SIGSTOP 60 s, CONT",
 		where: "each",
@@ -53,6 +130,87 @@ export const ROWS: readonly FaultRow[] = [
 		isInCi: true,
 		planted: "dedup_off",
 		run: stopAndContinue,
+	},
+	{
+		number: 23,
+		fault: "each batch three times, and by two proxies at once",
+		where: "proxy, Security Center",
+		done: "120 batches by hand; all of them once more when they are long stored",
+		isInCi: true,
+		planted: "dedup_off",
+		run: sendThrice,
+	},
+	{
+		number: 24,
+		fault: "random order within a window of 1,000",
+		where: "agent to proxy",
+		done: "450 batches of the agent's own sender, shuffled within 8 on the wire",
+		isInCi: false,
+		planted: "order_off",
+		run: reorder,
+	},
+	{
+		number: 25,
+		fault: "1 in 1,000 batches silently dropped",
+		where: "agent to proxy",
+		done: "1 in 25 of 450 batches of the agent's own sender",
+		isInCi: true,
+		planted: "order_off",
+		run: drop,
+	},
+	{
+		number: 26,
+		fault: "acknowledgements lost for 10 min",
+		where: "agent to proxy",
+		done: "the return path is dead for about 15 s under 10 MB of bulk; what goes up stays within the window",
+		isInCi: true,
+		planted: "flow_off",
+		run: loseAcks,
+	},
+	{
+		number: 27,
+		fault: "partition for hours",
+		where: "agent to proxy, proxy to Security Center",
+		done: "20 s each, with the live rate going on",
+		isInCi: false,
+		planted: "chunk_dropped",
+		run: partition,
+	},
+	{
+		number: 28,
+		fault: "flapping 1 s/1 s for 10 min; half-open TCP",
+		where: "both links",
+		done: "five flaps of both links, then both half-open at once",
+		isInCi: true,
+		planted: "silence_unseen",
+		run: flapAndHalfOpen,
+	},
+	{
+		number: 31,
+		fault: "Security Center at 10% speed, and stopped",
+		where: "proxy",
+		done: "stopped under 30 MB of bulk, then let run a tenth of the time; the proxy's window and memory are watched",
+		isInCi: true,
+		planted: "flow_off",
+		run: slowCenter,
+	},
+	{
+		number: 32,
+		fault: "poison between good batches",
+		where: "proxy, Security Center",
+		done: "another's signature, another agent's, no batch, flipped bit, too large a frame, an event that is not believed; a good one after each",
+		isInCi: true,
+		planted: "refusal_untold",
+		run: poison,
+	},
+	{
+		number: 35,
+		fault: "TraceCommand while the agent is away, past its time",
+		where: "proxy, Security Center",
+		done: "a command of 3 s beside one of 10 min; the first is never handed out and ends as expired",
+		isInCi: true,
+		planted: "expiry_off",
+		run: commandPastExpiry,
 	},
 ];
 
