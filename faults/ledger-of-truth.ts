@@ -117,9 +117,9 @@ export class AgentTruth {
 				`I1: ${this.agent} ${key} was acknowledged and ${stored.has(key) ? "other bytes are" : "is not"} stored`,
 			);
 		}
-		for (const key of this.#held.keys()) {
+		for (const [key, { hash }] of this.#held) {
 			const { stream, seq } = partsOf(key);
-			if (stored.has(key)) continue;
+			if (stored.get(key)?.sha256 === hash) continue;
 			if (isNamed(stream, seq)) gapsNamed++;
 			else if (isAlarmed(stream)) gapsUnnamed++;
 			else if (!this.#acked.has(key)) {
@@ -170,11 +170,11 @@ export class AgentTruth {
 
 	/** Whether everything held has been acknowledged or named: then nothing is on its way any more. */
 	isSettled(view: StoreView): boolean {
-		const stored = new Set(view.batches.map(({ stream, seq }) => keyOf(stream, seq)));
-		for (const key of this.#held.keys()) {
+		const stored = new Map(view.batches.map(({ stream, seq, sha256 }) => [keyOf(stream, seq), sha256]));
+		for (const [key, { hash }] of this.#held) {
 			const { stream, seq } = partsOf(key);
 			const isNamed = view.gaps.some((gap) => gap.stream === stream && gap.first <= seq && seq <= gap.last);
-			if (!stored.has(key) && !isNamed) return false;
+			if (stored.get(key) !== hash && !isNamed) return false;
 		}
 		return true;
 	}

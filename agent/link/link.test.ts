@@ -282,6 +282,24 @@ test("a hop that asks for older batches gets them while they are kept", async (t
 	assert.equal(hop.frames.filter(({ type }) => type === "batch").length, 3 + 8, "one return answers every refusal");
 });
 
+for (const [title, received, code] of [
+	["knows other batches under our numbers", 3, "stream_forked"],
+	["is ahead of us", 9, "stream_ahead"],
+] as const)
+	test(`a hop that ${title} frees nothing, and what is held goes by another stream`, async (t) => {
+		const { hop, link, lanes, rig, codes } = await stage(t);
+		for (let pid = 1; pid <= 3; pid++) put(lanes, "bulk", pid);
+		const { stream, id } = rig.outbox.current("bulk");
+		// As a hop sees an agent whose disk of yesterday was put back.
+		hop.streams.set(id, { stream, state: { received, lastHash: new Uint8Array(32).fill(7) }, batches: [] });
+		link.start();
+		await until("all three", () => pids(hop).filter((pid) => pid !== undefined).length === 3);
+		assert.ok(codes.some((each) => each.startsWith(code)));
+		const gap = hop.events.find(({ kind }) => kind === "gap");
+		assert.deepEqual([gap?.payload.gapFrom, gap?.payload.gapTo, gap?.payload.cause], [1n, 3n, "resealed"]);
+		assert.deepEqual(hop.refusals, []);
+	});
+
 test("a batch that is refused for good is named, and what follows it goes by another stream", async (t) => {
 	const { hop, link, lanes } = await stage(t);
 	hop.refuseNext = "batch_root_mismatch";

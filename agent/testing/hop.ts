@@ -137,7 +137,9 @@ export class Hop {
 		socket.on("close", () => {
 			if (this.#current === socket) this.#current = null;
 		});
-		const watermarks = [...this.streams.values()].map(({ stream, state }) => ({ stream, a1: state.received, a2: 0 }));
+		const watermarks = [...this.streams.values()].map(({ stream, state }) => {
+			return { stream, a1: state.received, a2: 0, hash: state.lastHash };
+		});
 		this.send(encodeFrame("welcome", { timeMs: Date.now(), watermarks: watermarks.slice(0, 64), trust: this.trust }));
 	}
 
