@@ -131,6 +131,7 @@ export class AgentProcess {
 
 	/** Feeds and settles when all of it is sealed, or when the agent ended before. */
 	async feed(feed: Feed): Promise<void> {
+		if (this.#child === null) throw new Error(`${this.id} has ended: ${JSON.stringify(this.lastLogged.get("ended"))}`);
 		const fed = this.#heard("fed");
 		this.#order({ order: "feed", feed });
 		await fed;

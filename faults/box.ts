@@ -175,6 +175,7 @@ class Holdings {
 	readonly #wires: FaultProxy[] = [];
 	readonly #mounts: string[] = [];
 	#lock: DataDirLock | null = null;
+	#closing: Promise<void> | null = null;
 
 	/** A fault proxy before a port of this machine. */
 	async wireTo(port: number): Promise<{ wire: FaultProxy; port: number }> {
@@ -200,7 +201,13 @@ class Holdings {
 		for (const each of this.processes.values()) await each.start();
 	}
 
-	async close(): Promise<void> {
+	/** Safe to call twice: an interrupted row closes its box under itself. */
+	close(): Promise<void> {
+		this.#closing ??= this.#close();
+		return this.#closing;
+	}
+
+	async #close(): Promise<void> {
 		await Promise.all([...this.agents.values()].map((agent) => agent.kill()));
 		for (const each of [...this.processes.values()].reverse()) await each.kill();
 		for (const wire of this.#wires) await wire.close();
@@ -213,6 +220,7 @@ class Holdings {
 /** Opens a box with everything running; the caller closes it. */
 export async function openBox(context: RowContext, options: BoxOptions): Promise<FaultBox> {
 	const holdings = new Holdings();
+	context.signal.addEventListener("abort", () => void holdings.close(), { once: true });
 	try {
 		return await openIn(holdings, context, options);
 	} catch (error) {

@@ -11,7 +11,7 @@ import { WebSocket } from "ws";
 import { hexOf } from "#core/bytes/bytes.ts";
 import { decodeAs } from "#core/codec/index.ts";
 import { bindingShape } from "#core/identity/binding.ts";
-import { LANES, type Lane } from "#core/model/batch.ts";
+import { LANES, type Lane, readBatch } from "#core/model/batch.ts";
 import { decodeFrame } from "#core/protocol/index.ts";
 import { assertInvariant, type Result } from "#core/result.ts";
 import { readPinnedTrust } from "#core/trust/trust-document.ts";
@@ -107,9 +107,21 @@ function spoilWire(wire: Wire): void {
 			if (next?.socket.readyState === WebSocket.OPEN) plainSend.call(next.socket, next.frame);
 		}
 	};
+	const begun = new WeakMap<WebSocket, Set<string>>();
+	/** A relay takes the first batch of a stream on a link as its beginning, and TCP loses no first one: it passes. */
+	const isFirst = (socket: WebSocket, bytes: Uint8Array) => {
+		const batch = readBatch(bytes);
+		const streams = begun.get(socket) ?? new Set<string>();
+		begun.set(socket, streams);
+		const id = batch.ok ? hexOf(batch.value.header.stream) : "";
+		const isNew = !streams.has(id);
+		streams.add(id);
+		return isNew;
+	};
 	WebSocket.prototype.send = function (this: WebSocket, data: Uint8Array) {
 		const frame = decodeFrame(data);
 		if (!frame.ok || frame.value.type !== "batch") return plainSend.call(this, data);
+		if (isFirst(this, frame.value.body.bytes)) return plainSend.call(this, data);
 		if (wire.dropOneIn > 0 && random(wire.dropOneIn) === 0) return;
 		if (wire.reorderWindow <= 1) return plainSend.call(this, data);
 		waiting.push({ socket: this, frame: data });

@@ -56,7 +56,7 @@ export const FAULT_LIMITS = {
 		{ name: "signer", ms: 12_000 },
 	],
 	/** What a proxy's memory may grow by while its upstream stands still: its window, carriers and V8's own ups and downs. */
-	rssGrowthBytesMax: 160 * MIB,
+	rssGrowthBytesMax: 256 * MIB,
 	/** A link goes on this long after a half-open connection was made: three silent pings of 10 s, and the longest backoff. */
 	halfOpenMsMax: 75_000,
 	/** No stall after a partition healed is longer (row 28): the longest backoff is 30 s. */

@@ -2,9 +2,11 @@
  * `npm run test:faults`: runs rows of the fault matrix on real processes and says what held. Guarantees that standard output holds
  * results only, and that an interrupted run leaves no process, mount or file.
  */
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { PLANTED_BUGS } from "#core/planted.ts";
 import { complain, say, visible } from "../cli/console-output.ts";
@@ -28,6 +30,9 @@ Progress goes to standard error; each row ends with attempted, acked, stored, lo
   example: npm run test:faults -- 1 22 --planted
   exit: 0 every row did what it must, 1 one did not, 2 usage, 130 interrupted. Needs root and strace.
 `;
+
+/** What an interrupted row gets to close its box. */
+const INTERRUPT_GRACE_MS = 10_000;
 
 interface Asked {
 	readonly rows: readonly FaultRow[];
@@ -105,7 +110,9 @@ async function runRow(
 	let outcome: RowOutcome;
 	try {
 		const builds = await makeBuilds(context.directory, planted);
-		outcome = await row.run({ builds, signal: context.signal, seed: asked.seed, step });
+		const interrupted = once(context.signal, "abort").then(() => sleep(INTERRUPT_GRACE_MS, null, { ref: false }));
+		const ran = await Promise.race([row.run({ builds, signal: context.signal, seed: asked.seed, step }), interrupted]);
+		outcome = ran ?? { report: null, violations: ["interrupted"] };
 	} catch (error) {
 		outcome = { report: null, violations: [`could not be run: ${(error as Error).message}`] };
 	}
@@ -156,11 +163,11 @@ async function main(): Promise<number> {
 			if (stopping.signal.aborted) return EXIT.interrupted;
 			results.push(result);
 			tell(row, result, asked);
+			if (asked.isSaved) saveResults([result]);
 		}
 	} finally {
 		rmSync(directory, { recursive: true, force: true });
 	}
-	if (asked.isSaved) saveResults(results);
 	return results.every(({ isHeld }) => isHeld !== asked.isPlanted) ? EXIT.fine : EXIT.failed;
 }
 

@@ -49,6 +49,8 @@ interface Progress {
 	/** Refusals for want of room since something was taken: while there are any, one batch asks for all, less and less often. */
 	rests: number;
 	rewinds: number;
+	/** When the hop last took something of this stream, or when the oldest in flight was sent if that is later. */
+	movedAtMs: number;
 }
 
 export class Sender {
@@ -70,7 +72,7 @@ export class Sender {
 				continue;
 			}
 			options.outbox.acknowledge(id, "a1", mark.a1);
-			this.#progress.set(id, { next: mark.a1 + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0 });
+			this.#progress.set(id, { next: mark.a1 + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0, movedAtMs: 0 });
 		}
 	}
 
@@ -92,7 +94,7 @@ export class Sender {
 		let progress = this.#progress.get(chain.id);
 		if (progress === undefined) {
 			// Unknown to the hop: everything that is not freed, in order.
-			progress = { next: freedTo(chain) + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0 };
+			progress = { next: freedTo(chain) + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0, movedAtMs: 0 };
 			this.#progress.set(chain.id, progress);
 		}
 		return progress;
@@ -110,6 +112,7 @@ export class Sender {
 		const { outbox, monotonicMs, send } = this.#options;
 		const progress = this.#progressOf(chain);
 		if (progress.restUntilMs > monotonicMs()) return true;
+		this.#resendUnheard(chain, progress);
 		while (progress.next <= sendableTo(chain)) {
 			if (progress.rests > 0 && progress.inFlight.length > 0) return true;
 			if (!this.#hasRoom(chain)) return false;
@@ -120,6 +123,7 @@ export class Sender {
 				else this.#reseal(chain, progress.next, "outbox_damaged");
 				return true;
 			}
+			if (progress.inFlight.length === 0) progress.movedAtMs = monotonicMs();
 			progress.inFlight.push({ seq: progress.next, bytes: bytes.length });
 			progress.next++;
 			this.#inFlightBytes += bytes.length;
@@ -127,6 +131,16 @@ export class Sender {
 			send(bytes);
 		}
 		return true;
+	}
+
+	/** A link that lives and says nothing of a stream has lost a batch of it on the way: everything unheard goes again. */
+	#resendUnheard(chain: Chain, progress: Progress): void {
+		const { monotonicMs, log } = this.#options;
+		const oldest = progress.inFlight[0];
+		if (oldest === undefined || monotonicMs() - progress.movedAtMs < AGENT_LIMITS.resendMs) return;
+		log("batches_resent", { lane: chain.lane, batches: progress.inFlight.length });
+		this.#land(chain.id, () => true);
+		progress.next = Math.min(progress.next, oldest.seq);
 	}
 
 	#hasRoom(chain: Chain): boolean {
@@ -158,6 +172,7 @@ export class Sender {
 		if (progress !== undefined && outbox.acknowledge(id, body.level, body.seq)) {
 			progress.rewinds = 0;
 			progress.rests = 0;
+			progress.movedAtMs = this.#options.monotonicMs();
 		}
 		this.pump();
 	}

@@ -52,6 +52,8 @@ export class Hop {
 	isConfirming = true;
 	/** Refuses the next batch with this code. */
 	refuseNext: string | null = null;
+	/** So many batches vanish without a word. */
+	loseNext = 0;
 	#rootDer: Uint8Array;
 
 	constructor(proxy: ReturnType<typeof nodePaths>) {
@@ -154,7 +156,9 @@ export class Hop {
 			return;
 		}
 		this.frames.push(frame.value);
-		if (frame.value.type === "batch") this.#batch(frame.value.body.bytes);
+		if (frame.value.type !== "batch") return;
+		if (this.loseNext > 0) this.loseNext--;
+		else this.#batch(frame.value.body.bytes);
 	}
 
 	#batch(bytes: Uint8Array): void {
