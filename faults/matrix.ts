@@ -214,4 +214,70 @@ export const ROWS: readonly FaultRow[] = [
 	},
 ];
 
-export const AWAITED: readonly AwaitedRow[] = [];
+export const AWAITED: readonly AwaitedRow[] = [
+	{
+		number: 6,
+		fault: "power loss: all unsynced lost",
+		where: "agent",
+		awaits: "crash images from recorded writes; the simulator covers it meanwhile",
+	},
+	{
+		number: 7,
+		fault: "power loss: every prefix of the write log, torn last block",
+		where: "proxy, Security Center",
+		awaits: "crash images of workerd's SQLite from recorded writes",
+	},
+	{
+		number: 8,
+		fault: "power loss with sqld relaxed, then strong",
+		where: "Security Center",
+		awaits: "crash images; rebuilding the store from the channels",
+	},
+	{ number: 14, fault: "disk at its high watermark", where: "proxy", awaits: "watermarks per lane" },
+	{ number: 15, fault: "EMFILE, no inodes, read-only remount", where: "all", awaits: "a row of its own in disk.ts" },
+	{
+		number: 19,
+		fault: "proxy's disk destroyed with a backlog",
+		where: "proxy",
+		awaits: "a named gap for bulk that a hop had acknowledged and lost",
+	},
+	{
+		number: 20,
+		fault: "clock a day ahead, behind, strobing",
+		where: "each",
+		awaits: "workerd takes no shifted clock here; the feeding agent can (`clockOffsetMs`)",
+	},
+	{ number: 29, fault: "proxy dead: failover and back", where: "agents", awaits: "failover lists" },
+	{
+		number: 30,
+		fault: "1,000 agents reconnect at once",
+		where: "proxy",
+		awaits: "the reconnect storm of the tree benches",
+	},
+	{
+		number: 33,
+		fault: "10 times the events for 10 min",
+		where: "agent to Security Center",
+		awaits: "exact shedding under watermarks",
+	},
+	{
+		number: 34,
+		fault: "10 GB of bulk waiting, then a TraceCommand",
+		where: "tree",
+		awaits: "the command benches of the tree",
+	},
+	{
+		number: 36,
+		fault: "eviction between write and acknowledgement",
+		where: "proxy",
+		awaits: "a switch that evicts at a moment; miniflare-tests/crash.test.ts covers sleep",
+	},
+	{
+		number: 37,
+		fault: "rolling upgrade, second process on one folder",
+		where: "all",
+		awaits: "hand-over of the listening socket",
+	},
+	{ number: 38, fault: "cycle of proxies", where: "proxy", awaits: "path lists in the hello" },
+	{ number: 40, fault: "24 h at twice the load with row 4", where: "tree", awaits: "a long machine of its own" },
+];
