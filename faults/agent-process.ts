@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { assertInvariant } from "#core/result.ts";
 import type { NodeFiles } from "../host/pki/node-files.ts";
 import { AgentTruth } from "./ledger-of-truth.ts";
@@ -36,6 +37,7 @@ export class AgentProcess {
 	readonly #port: number;
 	#child: ChildProcess | null = null;
 	#pid = 0;
+	#isLinked = false;
 	/** Lines of the log by code, of all lives. */
 	readonly logged = new Map<string, number>();
 	/** Last fields logged under each code. */
@@ -72,6 +74,7 @@ export class AgentProcess {
 	/** Starts a life; settles when its outbox is open, or when it ended before. */
 	async start(start: AgentStart = {}): Promise<void> {
 		assertInvariant(this.#child === null, `${this.id} runs already`);
+		this.#isLinked = false;
 		mkdirSync(this.directory, { recursive: true, mode: 0o700 });
 		const config: FeedingConfig = {
 			agent: this.id,
@@ -105,6 +108,12 @@ export class AgentProcess {
 		await this.#heard("ready");
 	}
 
+	/** Settles when a hop has let this life in, or when it has ended or waited for long. */
+	async linked(): Promise<void> {
+		const untilMs = performance.now() + FAULT_LIMITS.betweenKillsMsMax;
+		while (!this.#isLinked && this.#child !== null && performance.now() < untilMs) await sleep(20);
+	}
+
 	#take(text: string): void {
 		const line = JSON.parse(text) as TruthLine;
 		if (line[0] === "ready") {
@@ -112,6 +121,7 @@ export class AgentProcess {
 			this.restartsMs.push(line[2]);
 		}
 		if (line[0] === "log") {
+			if (line[1] === "link_up") this.#isLinked = true;
 			this.logged.set(line[1], (this.logged.get(line[1]) ?? 0) + 1);
 			this.lastLogged.set(line[1], line[2]);
 		}

@@ -16,8 +16,8 @@ export const FAULT_LIMITS = {
 	reorderHoldMs: 50,
 	/** Highest N of "at every Nth call": the workload makes fewer calls of each kind than this at an agent. */
 	killsMax: 60,
-	/** The same at a hop, whose process starts slowly: every few calls. */
-	hopKillsMax: 5,
+	/** Which calls kill a hop, counted from an attach: its process starts slowly, so not each one. */
+	hopKillsAt: [1, 2, 3, 8, 20],
 	/** Between two kills everything is let through, but not for longer. */
 	betweenKillsMsMax: 20_000,
 	/** Nothing new in the store for so long: what is missing then does not come. */
