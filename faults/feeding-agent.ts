@@ -92,9 +92,11 @@ function diskSeal(): DiskSeal {
 	return new DiskSeal(new Uint8Array(readFileSync(path)));
 }
 
+/** The socket's own, before any wire was spoiled. */
+const plainSend = Object.getOwnPropertyDescriptor(WebSocket.prototype, "send")?.value as (data: Uint8Array) => void;
+
 /** A wire that drops and shuffles batches, put under the link's own socket: inside TLS nothing else could. */
 function spoilWire(wire: Wire): void {
-	const plainSend = Object.getOwnPropertyDescriptor(WebSocket.prototype, "send")?.value as (data: Uint8Array) => void;
 	let state = wire.seed >>> 0 || 1;
 	const random = (below: number) => {
 		state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;

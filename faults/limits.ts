@@ -24,6 +24,7 @@ export const FAULT_LIMITS = {
 	stuckMsMax: 35_000,
 	/** Room left on a disk that is called full: less than one segment or one page of a log. */
 	fullDiskSlackBytes: 64 * 1024,
+	fillTriesMax: 8,
 	/** How long it stays full after the feed. */
 	fullDiskMs: 1500,
 	/** The return path is dead for so long; less than the 30 s after which an agent gives a silent link up. */

@@ -108,16 +108,19 @@ async function runRow(
 	};
 	const planted = asked.isPlanted ? row.planted : "";
 	let outcome: RowOutcome;
+	let hasRun = true;
 	try {
 		const builds = await makeBuilds(context.directory, planted);
 		const interrupted = once(context.signal, "abort").then(() => sleep(INTERRUPT_GRACE_MS, null, { ref: false }));
 		const ran = await Promise.race([row.run({ builds, signal: context.signal, seed: asked.seed, step }), interrupted]);
 		outcome = ran ?? { report: null, violations: ["interrupted"] };
 	} catch (error) {
+		hasRun = false;
 		outcome = { report: null, violations: [`could not be run: ${(error as Error).message}`] };
 	}
 	return {
 		...{ row: row.number, planted, seed: asked.seed },
+		hasRun,
 		isHeld: outcome.violations.length === 0,
 		violations: outcome.violations.slice(0, 10),
 		violationCount: outcome.violations.length,
@@ -132,14 +135,10 @@ function tell(row: FaultRow, result: RowResult, asked: Asked): void {
 		say(JSON.stringify(result));
 		return;
 	}
-	const { isHeld, report, seconds, violations } = result;
-	const verdict = asked.isPlanted
-		? isHeld
-			? "FAIL: the planted bug went unseen"
-			: "red, as it must"
-		: isHeld
-			? "pass"
-			: "FAIL";
+	const { hasRun, isHeld, report, seconds, violations } = result;
+	const plain = isHeld ? "pass" : "FAIL";
+	const bugged = isHeld ? "FAIL: the planted bug went unseen" : "red, as it must";
+	const verdict = hasRun ? (asked.isPlanted ? bugged : plain) : "NOT RUN";
 	const counts =
 		report === null
 			? ""
@@ -163,12 +162,12 @@ async function main(): Promise<number> {
 			if (stopping.signal.aborted) return EXIT.interrupted;
 			results.push(result);
 			tell(row, result, asked);
-			if (asked.isSaved) saveResults([result]);
+			if (asked.isSaved && result.hasRun) saveResults([result]);
 		}
 	} finally {
 		rmSync(directory, { recursive: true, force: true });
 	}
-	return results.every(({ isHeld }) => isHeld !== asked.isPlanted) ? EXIT.fine : EXIT.failed;
+	return results.every(({ hasRun, isHeld }) => hasRun && isHeld !== asked.isPlanted) ? EXIT.fine : EXIT.failed;
 }
 
 process.exitCode = await main();

@@ -171,7 +171,7 @@ export const ROWS: readonly FaultRow[] = [
 		number: 27,
 		fault: "partition for hours",
 		where: "agent to proxy, proxy to Security Center",
-		done: "20 s each, with the live rate going on",
+		done: "20 s each, with the live rate going on; the agent is killed at the end of each",
 		isInCi: false,
 		planted: "chunk_dropped",
 		run: partition,

@@ -52,6 +52,9 @@ export function partition(context: RowContext): Promise<RowOutcome> {
 			const before = agent.truth.attempted;
 			await agent.feed(live);
 			const batches = agent.truth.attempted - before;
+			// Long outages outlive processes: what waits must not depend on one.
+			await agent.kill();
+			await agent.start();
 			wire.heal();
 			const healedAtMs = performance.now();
 			const view = await judgeBox(box, context, { agents: [agent] });

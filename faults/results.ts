@@ -10,6 +10,8 @@ export interface RowResult {
 	/** Empty: the tree as it stands. */
 	readonly planted: PlantedBug | "";
 	readonly seed: number;
+	/** False: something went wrong before the row could say anything; no verdict, with or without a bug. */
+	readonly hasRun: boolean;
 	readonly isHeld: boolean;
 	/** The first ten. */
 	readonly violations: readonly string[];
