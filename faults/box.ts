@@ -8,9 +8,16 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LANES } from "#core/model/batch.ts";
+import { readYaml } from "#core/config/yaml-text.ts";
 import { assertInvariant, type Result } from "#core/result.ts";
-import type { CenterConfig, ProxyConfig } from "../host/config/box-config.ts";
+import {
+	addedProxyYaml,
+	type CenterConfig,
+	centerConfigSetting,
+	centerYaml,
+	type ProxyConfig,
+	proxyConfigSetting,
+} from "../host/config/box-config.ts";
 import { centerProcess } from "../host/enclave/center-process.ts";
 import { proxyProcess } from "../host/enclave/proxy-process.ts";
 import { addNode, createEnclavePki, type EnclavePki, openEnclavePki } from "../host/pki/enclave.ts";
@@ -116,23 +123,17 @@ async function makePlan(
 	const free = [...ports];
 	const next = () => free.pop() as number;
 	const [links, http, admin, consolePort] = [next(), next(), next(), next()];
-	const center: CenterConfig = {
-		listen: `127.0.0.1:${links}`,
-		console: { listen: `localhost:${consolePort}`, origin: `http://localhost:${consolePort}` },
-		store: { http: `127.0.0.1:${http}`, admin: `127.0.0.1:${admin}` },
-	};
+	const ofCenter = { centerLinks: links, console: consolePort, storeHttp: http, storeAdmin: admin };
+	const centerText = centerYaml({ ...ofCenter, proxyLinks: 0, proxyHealth: 0 });
+	const { center } = must(readYaml(centerText, "center.yaml", centerConfigSetting));
 	const upstream = await context.upstreamPort(links);
-	const proxies = proxyNames.map(
-		(name): ProxyConfig => ({
-			listen: `127.0.0.1:${next()}`,
-			// Only the first proxy's way up is spoiled: the second shows that the Security Center is well.
-			upstream: `localhost:${name === proxyName(0) ? upstream : links}`,
-			wal_path: join(dataDir, name, "wal"),
-			fsync_interval_ms: 100,
-			flow: { priorities: [...LANES], compression: "zstd" },
-			health: `127.0.0.1:${next()}`,
-		}),
-	);
+	const proxies = proxyNames.map((name) => {
+		// Only the first proxy's way up is spoiled: the second shows that the Security Center is well.
+		const port = name === proxyName(0) ? upstream : links;
+		const places = { listen: `127.0.0.1:${next()}`, health: `127.0.0.1:${next()}`, upstream: [`localhost:${port}`] };
+		const text = addedProxyYaml({ ...places, walPath: join(dataDir, name, "wal") });
+		return must(readYaml(text, "proxy.yaml", proxyConfigSetting)).proxy;
+	});
 	const sqld = must(prepareSqld({ dataDir, httpPort: http, adminPort: admin }));
 	const node = (id: string) => {
 		const found = pki.nodes.find(({ uri }) => uri.endsWith(`/${id}`));
@@ -145,11 +146,11 @@ async function makePlan(
 			...{ softwareVersion: "faults", worker: context.builds.center },
 		}),
 	);
-	const upstreamUri = node(CENTER_ID).uri;
 	const px = proxyNames.map((name, index) =>
 		must(
 			proxyProcess({
-				...{ dataDir, name, config: proxies[index] as ProxyConfig, node: node(name), upstreamUri },
+				...{ dataDir, name, config: proxies[index] as ProxyConfig, node: node(name) },
+				center: { role: "sc", id: CENTER_ID },
 				worker: context.builds.proxy,
 			}),
 		),

@@ -12,7 +12,7 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import { decodeAs } from "#core/codec/index.ts";
 import { bindingShape } from "#core/identity/binding.ts";
 import { LANES, type Lane, readBatch } from "#core/model/batch.ts";
-import { decodeFrame } from "#core/protocol/index.ts";
+import { DEFAULT_PARENT_TIMES, decodeFrame } from "#core/protocol/index.ts";
 import { assertInvariant, type Result } from "#core/result.ts";
 import { readPinnedTrust } from "#core/trust/trust-document.ts";
 import { sha256 } from "#crypto";
@@ -83,6 +83,7 @@ function identity(): LinkIdentity {
 		binding: binding.value,
 		seed: new Uint8Array(readFileSync(paths.signingKey)),
 		root,
+		proxies: null,
 	};
 }
 
@@ -180,7 +181,16 @@ function main(): void {
 	const read = (path: string) => readFileSync(path, "utf8");
 	const paths = nodePaths(config.node);
 	const sender = new Link({
-		...{ target: config.hop, identity: link, outbox, ledger, log, nowMs, random: Math.random },
+		...{
+			targets: [config.hop],
+			parentTimes: DEFAULT_PARENT_TIMES,
+			identity: link,
+			outbox,
+			ledger,
+			log,
+			nowMs,
+			random: Math.random,
+		},
 		tls: { ca: read(paths.ca), cert: read(paths.chain), key: read(paths.tlsKey) },
 		monotonicMs: () => performance.now(),
 		trust: () => trust.value.document,
