@@ -2,8 +2,9 @@
  * `npm run test:faults`: runs rows of the fault matrix on real processes and says what held. Guarantees that standard output holds
  * results only, and that an interrupted run leaves no process, mount or file.
  */
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,6 +12,7 @@ import { parseArgs } from "node:util";
 import { PLANTED_BUGS } from "#core/planted.ts";
 import { complain, say, visible } from "../cli/console-output.ts";
 import { EXIT } from "../cli/verb.ts";
+import { BUILT } from "../host/enclave/layout.ts";
 import { makeBuilds } from "./builds.ts";
 import { AWAITED, ROWS } from "./matrix.ts";
 import { type RowResult, saveResults } from "./results.ts";
@@ -149,9 +151,21 @@ function tell(row: FaultRow, result: RowResult, asked: Asked): void {
 	for (const violation of violations) say(`  ${visible(violation)}`);
 }
 
+/** What the rows need of this machine, in one sentence; null when it is all there. */
+function missing(): string | null {
+	if (process.getuid?.() !== 0) return "the rows trace processes and mount small disks: run them as root";
+	if (spawnSync("strace", ["-V"]).status !== 0) return "strace is missing (Debian: apt-get install strace)";
+	return existsSync(BUILT.console) ? null : "nothing is built yet: run `npm run setup` first";
+}
+
 async function main(): Promise<number> {
 	const asked = readArguments();
 	if (typeof asked === "number") return asked;
+	const lack = missing();
+	if (lack !== null) {
+		complain(lack);
+		return EXIT.usage;
+	}
 	const stopping = new AbortController();
 	for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stopping.abort());
 	const directory = mkdtempSync(join(tmpdir(), "daemoneye-fault-builds-"));
