@@ -125,6 +125,7 @@ async function killHops(
 	await agent.start();
 	await agent.feed(SMALL);
 	let kills = 0;
+	const violations: string[] = [];
 	for (const { name, call } of targets.flatMap(({ name, calls }) => calls.map((call) => ({ name, call })))) {
 		let last: Killed = "killed";
 		let killed = 0;
@@ -135,12 +136,17 @@ async function killHops(
 		}
 		kills += killed;
 		context.step(`${name}, ${call}: killed ${killed} times`);
-		// What hangs is for the judge; another kill could only hide it.
-		if (last === "broken") break;
+		// Another kill could only hide what hangs, and a row that stops early must not pass.
+		if (last === "broken") {
+			violations.push(
+				`after a kill of ${name} not everything came through within ${FAULT_LIMITS.betweenKillsMsMax} ms`,
+			);
+			break;
+		}
 	}
 	const outcome = await judgeBox(box, context, { agents: [agent] });
-	if (kills > 0) return outcome;
-	return { ...outcome, violations: [...outcome.violations, "nothing was ever killed: the row tries nothing"] };
+	if (kills === 0) violations.push("nothing was ever killed: the row tries nothing");
+	return { ...outcome, violations: [...violations, ...outcome.violations] };
 }
 
 /** Row 2. */

@@ -18,8 +18,8 @@ export const FAULT_LIMITS = {
 	killsMax: 60,
 	/** Which calls kill a hop, counted from an attach: its process starts slowly, so not each one. */
 	hopKillsAt: [1, 2, 3, 8, 20],
-	/** Between two kills everything is let through, but not for longer. */
-	betweenKillsMsMax: 20_000,
+	/** Between two kills everything must come through within it: the longest backoff and a delivery. */
+	betweenKillsMsMax: 45_000,
 	/** Nothing new in the store for so long: what is missing then does not come. */
 	stuckMsMax: 35_000,
 	/** Room left on a disk that is called full: less than one segment or one page of a log. */
