@@ -185,3 +185,5 @@ async function main(): Promise<number> {
 }
 
 process.exitCode = await main();
+// A row that was interrupted may still wait for something that never comes.
+if (process.exitCode === EXIT.interrupted) process.exit();
