@@ -166,7 +166,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#intakeOf().startLink();
 		this.#heardAtMs = nowMs;
 		this.#refusalsInRow = 0;
-		const watermarks = this.#store.streams().map(({ stream, a1, a2 }) => ({ stream, a1, a2 }));
+		const watermarks = this.#store.streams().map(({ stream, a1, a2, state }) => {
+			return { stream, a1, a2, ...(a1 > 0 && a1 === state.received ? { hash: state.lastHash } : {}) };
+		});
 		this.#session.send(encodeFrame("welcome", { timeMs: nowMs, watermarks, trust }));
 		this.#sendCustody("");
 		this.#sendCommands();
@@ -226,6 +228,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#refuse(refusal: Refusal): void {
 		const { agent } = this.#known();
+		if (globalThis.__PLANTED__ === "refusal_untold") return;
 		this.#session.send(encodeFrame("reject", { agent, ...refusal }));
 		// An honest agent that is asked for patience has a window of batches on the way: each is answered, none is a fault.
 		if (isPassingCode(refusal.code)) return;

@@ -9,7 +9,7 @@ import { relative } from "node:path";
 import { run } from "node:test";
 
 const HELP = `usage: npm test -- [SUITE...] [--json]
-Runs all suites, or the named ones. Suites: unit evidence procmond kernel sim fuzz fuzz-c flows browser e2e.
+Runs all suites, or the named ones. Suites: unit evidence procmond kernel sim fuzz fuzz-c flows faults browser e2e.
   example: npm test -- unit flows
 Exit 0 all passed, 1 a failure (or a skip while REQUIRE is set), 2 usage.
 `;
@@ -65,6 +65,7 @@ function testFiles(): string[] {
 		"tools",
 		"bench",
 		"sim",
+		"faults",
 	];
 	return globSync(roots.map((root) => `${root}/**/*.test.ts`)).filter((file) => !file.includes("node_modules"));
 }
@@ -94,6 +95,7 @@ function suites(): Suite[] {
 			command: ["make", "-C", "agent/procmond", "--no-print-directory", "-s", "fuzz", "FUZZ_SECONDS=5"],
 		},
 		{ name: "flows", budgetSecs: 180, files: globSync("miniflare-tests/**/*.test.ts"), concurrency: 1 },
+		{ name: "faults", budgetSecs: 480, command: [process.execPath, "faults/main.ts", "--ci"] },
 		{ name: "browser", budgetSecs: 360, files: files.filter((file) => BROWSER.test(file)), concurrency: 1 },
 		{ name: "e2e", budgetSecs: 300, files: files.filter((file) => E2E.test(file)), concurrency: 1 },
 	];
