@@ -51,13 +51,8 @@ function judge(batch: ReadBatch, hash: Uint8Array, context: AdmissionContext): A
 	const held = context.heldBackAt(stream);
 	if (held !== undefined && seq > held)
 		return refused("skipped", `batch ${seq} came, ${held} is next`, { stream, lane, seq: held });
-	const isLate = globalThis.__PLANTED__ === "order_off" && seq > state.received + 1;
-	const isResumed = isLate || (seq > state.received + 1 && context.mayResume(stream));
-	const isBlind = globalThis.__PLANTED__ === "fork_unseen" && seq === state.received + 1;
-	const base = isResumed || isBlind ? { received: seq - 1, lastHash: prevHash } : state;
-	if (globalThis.__PLANTED__ === "fork_unseen" && seq <= state.received) return { kind: "repeated", stream };
-	if (globalThis.__PLANTED__ === "time_window_dedup" && batch.header.startMs < Date.now() - 3_600_000)
-		return { kind: "repeated", stream };
+	const isResumed = seq > state.received + 1 && context.mayResume(stream);
+	const base = isResumed ? { received: seq - 1, lastHash: prevHash } : state;
 	const verdict = judgeSequence(base, { seq, prevHash, hash });
 	switch (verdict.verdict) {
 		case "next":
@@ -66,8 +61,6 @@ function judge(batch: ReadBatch, hash: Uint8Array, context: AdmissionContext): A
 			const held = context.heldHash(stream, seq);
 			if (held !== undefined && !equalBytes(held, hash))
 				return refused("forked", `batch ${seq} is held with other content`, at);
-			if (globalThis.__PLANTED__ === "dedup_off" && held === undefined)
-				return { kind: "taken", batch: { stream, seq, lane, bytes: batch.bytes, hash }, state };
 			return { kind: "repeated", stream };
 		}
 		case "skipped":

@@ -228,7 +228,6 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	#refuse(refusal: Refusal): void {
 		const { agent } = this.#known();
-		if (globalThis.__PLANTED__ === "refusal_untold") return;
 		this.#session.send(encodeFrame("reject", { agent, ...refusal }));
 		// An honest agent that is asked for patience has a window of batches on the way: each is answered, none is a fault.
 		if (isPassingCode(refusal.code)) return;

@@ -394,7 +394,7 @@ export class ChannelStore {
 
 	/** Waiting commands in the order they came, after expired ones are forgotten. A received one is remembered, but does not wait. */
 	commands(nowMs: number): QueuedCommand[] {
-		if (globalThis.__PLANTED__ !== "expiry_off") this.#sql.exec("DELETE FROM commands WHERE expires_at_ms < ?", nowMs);
+		this.#sql.exec("DELETE FROM commands WHERE expires_at_ms < ?", nowMs);
 		return this.#rows("SELECT * FROM commands WHERE is_received = 0 ORDER BY id").map((row) => ({
 			commandId: blob(row.command_id),
 			envelope: blob(row.envelope),

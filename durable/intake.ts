@@ -75,11 +75,7 @@ export class Intake {
 		const admission = this.#admit(bytes, sender, nowMs);
 		if (admission.kind === "refused") return { refusal: admission.refusal, repeated: null };
 		if (admission.kind === "repeated") return { refusal: null, repeated: this.#watermark(admission.stream) };
-		if (globalThis.__PLANTED__ === "ack_before_commit") {
-			const { stream, seq } = admission.batch;
-			this.#parts.onCommitted([{ stream, seq }]);
-			this.#timer ??= setTimeout(() => this.commit(), CHANNEL_LIMITS.fsyncIntervalMsMax);
-		} else if (admission.batch.lane !== "bulk" || this.#parts.fsyncIntervalMs === 0) this.commit();
+		if (admission.batch.lane !== "bulk" || this.#parts.fsyncIntervalMs === 0) this.commit();
 		else this.#timer ??= setTimeout(() => this.commit(), this.#parts.fsyncIntervalMs);
 		return { refusal: null, repeated: null };
 	}
@@ -95,14 +91,6 @@ export class Intake {
 				const stream = admission.kind === "taken" ? admission.batch.stream : admission.stream;
 				streams.set(hexOf(stream), stream);
 			}
-		}
-		if (globalThis.__PLANTED__ === "ack_before_commit") {
-			this.#timer ??= setTimeout(() => this.commit(), CHANNEL_LIMITS.fsyncIntervalMsMax);
-			const taken = [...streams.values()].map((stream) => this.#parts.store.stream(stream));
-			const early = taken.flatMap((each) =>
-				each === undefined ? [] : [{ stream: each.stream, seq: each.state.received }],
-			);
-			return { receipts: early, refusals };
 		}
 		this.commit();
 		const receipts = [...streams.values()].map((stream) => this.#watermark(stream)).filter((each) => each !== null);
@@ -213,10 +201,6 @@ export class Intake {
 			this.#parts.onCommitted(receipts);
 		} catch (error) {
 			logLine("error", "wal_write_failed", { detail: (error as Error).message });
-			if (globalThis.__PLANTED__ === "retry_as_success") {
-				this.#parts.onCommitted(batches.map(({ stream, seq }) => ({ stream, seq })));
-				return;
-			}
 			this.#parts.abort("the write-ahead log could not be written");
 			throw error;
 		}

@@ -102,8 +102,7 @@ export class WaysUp {
 	/** Drops a link on which nothing was heard for too long; makes sure that one is tried. */
 	check(nowMs: number): void {
 		if (this.#link === null) this.connect();
-		else if (globalThis.__PLANTED__ !== "silence_unseen" && nowMs - this.#link.heardAtMs > UPLINK_LIMITS.silentMsMax)
-			this.close("silent", "nothing was heard");
+		else if (nowMs - this.#link.heardAtMs > UPLINK_LIMITS.silentMsMax) this.close("silent", "nothing was heard");
 	}
 
 	connect(): void {

@@ -19,12 +19,15 @@ import {
 	proxyConfigSetting,
 } from "../host/config/box-config.ts";
 import { centerProcess } from "../host/enclave/center-process.ts";
+import { openDeskOf } from "../host/enclave/desk.ts";
+import { boxPaths } from "../host/enclave/layout.ts";
 import { proxyProcess } from "../host/enclave/proxy-process.ts";
 import { addNode, createEnclavePki, type EnclavePki, openEnclavePki } from "../host/pki/enclave.ts";
 import type { NodeFiles } from "../host/pki/node-files.ts";
 import { signerProcess } from "../host/signer/process.ts";
 import { prepareSqld } from "../host/sqld/sqld.ts";
 import { type DataDirLock, lockDataDir } from "../host/supervisor/data-dir-lock.ts";
+import type { DiskDesk } from "../host/supervisor/disk-desk.ts";
 import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
 import type { ProcessSpec } from "../host/supervisor/supervisor.ts";
 import { AgentProcess } from "./agent-process.ts";
@@ -57,6 +60,8 @@ export interface BoxOptions {
 	readonly hasUpstreamFaults?: boolean;
 	/** Small disks by directory below the data directory, bytes each. */
 	readonly disks?: Readonly<Record<string, number>>;
+	/** Share of its disk from which a box refuses each lane; the configuration's own when not given. */
+	readonly usedPercentMax?: ProxyConfig["disk"]["used_percent_max"];
 	/** One of them for the first agent's folder. */
 	readonly agentDirectory?: string;
 }
@@ -125,14 +130,20 @@ async function makePlan(
 	const [links, http, admin, consolePort] = [next(), next(), next(), next()];
 	const ofCenter = { centerLinks: links, console: consolePort, storeHttp: http, storeAdmin: admin };
 	const centerText = centerYaml({ ...ofCenter, proxyLinks: 0, proxyHealth: 0 });
-	const { center } = must(readYaml(centerText, "center.yaml", centerConfigSetting));
+	const read = must(readYaml(centerText, "center.yaml", centerConfigSetting)).center;
+	const room = (disk: ProxyConfig["disk"]) => ({
+		...disk,
+		used_percent_max: options.usedPercentMax ?? disk.used_percent_max,
+	});
+	const center = { ...read, disk: room(read.disk) };
 	const upstream = await context.upstreamPort(links);
 	const proxies = proxyNames.map((name) => {
 		// Only the first proxy's way up is spoiled: the second shows that the Security Center is well.
 		const port = name === proxyName(0) ? upstream : links;
 		const places = { listen: `127.0.0.1:${next()}`, health: `127.0.0.1:${next()}`, upstream: [`localhost:${port}`] };
 		const text = addedProxyYaml({ ...places, walPath: join(dataDir, name, "wal") });
-		return must(readYaml(text, "proxy.yaml", proxyConfigSetting)).proxy;
+		const { proxy } = must(readYaml(text, "proxy.yaml", proxyConfigSetting));
+		return { ...proxy, disk: room(proxy.disk) };
 	});
 	const sqld = must(prepareSqld({ dataDir, httpPort: http, adminPort: admin }));
 	const node = (id: string) => {
@@ -176,6 +187,7 @@ class Holdings {
 	readonly #wires: FaultProxy[] = [];
 	readonly #mounts: string[] = [];
 	#lock: DataDirLock | null = null;
+	#desk: DiskDesk | null = null;
 	#closing: Promise<void> | null = null;
 
 	/** A fault proxy before a port of this machine. */
@@ -193,10 +205,16 @@ class Holdings {
 		}
 	}
 
-	async startAll(specs: readonly ProcessSpec[], signal: AbortSignal): Promise<void> {
+	/** `objects`: where each worker's objects lie, whose disk it asks about. */
+	async startAll(
+		specs: readonly ProcessSpec[],
+		objects: ReadonlyMap<string, string>,
+		signal: AbortSignal,
+	): Promise<void> {
 		const { dataDir } = this;
 		mkdirSync(join(dataDir, "logs"), { mode: 0o700 });
 		this.#lock = must(lockDataDir(dataDir));
+		this.#desk = must(await openDeskOf(dataDir, objects));
 		const { descriptor: lockDescriptor } = this.#lock;
 		for (const spec of specs) this.processes.set(spec.name, new BoxProcess(spec, { dataDir, lockDescriptor, signal }));
 		for (const each of this.processes.values()) await each.start();
@@ -212,6 +230,7 @@ class Holdings {
 		await Promise.all([...this.agents.values()].map((agent) => agent.kill()));
 		for (const each of [...this.processes.values()].reverse()) await each.kill();
 		for (const wire of this.#wires) await wire.close();
+		this.#desk?.close();
 		this.#lock?.release();
 		for (const path of this.#mounts) execFileSync("umount", ["--lazy", path]);
 		rmSync(this.directory, { recursive: true, force: true });
@@ -244,7 +263,11 @@ async function openIn(holdings: Holdings, context: RowContext, options: BoxOptio
 	};
 	const plan = await makePlan(dataDir, options, { ...context, upstreamPort });
 	holdings.mount(options.disks ?? {});
-	await holdings.startAll(plan.specs, context.signal);
+	const objects = new Map([
+		["sc", boxPaths(dataDir).centerData],
+		...plan.proxies.map(({ wal_path }, index) => [proxyName(index), wal_path] as const),
+	]);
+	await holdings.startAll(plan.specs, objects, context.signal);
 	const ports = plan.proxies.map(({ listen }) => portOf(listen));
 	if (options.hasAgentSideFaults === true) {
 		const made = await holdings.wireTo(ports[0] as number);

@@ -3,9 +3,10 @@
  * they are the product's own bundles made anew, so that what is tried is the tree as it stands.
  */
 import { join } from "node:path";
-import type { PlantedBug } from "#core/planted.ts";
 import { bundleNode } from "../tools/build-node.ts";
 import { bundleWorker } from "../tools/build-workers.ts";
+import { changing } from "../tools/source-changes.ts";
+import { PLANTED_BUGS, type PlantedBug } from "./planted.ts";
 
 export interface Builds {
 	readonly planted: PlantedBug | "";
@@ -24,11 +25,12 @@ export async function makeBuilds(directory: string, planted: PlantedBug | ""): P
 		feedingAgent: at("feeding-agent.mjs"),
 		outboxProbe: at("outbox-probe.mjs"),
 	};
+	const plugins = planted === "" ? [] : [changing(PLANTED_BUGS[planted].changes)];
 	await Promise.all([
-		bundleWorker({ entryPoint: "workers/sc/index.ts", outfile: builds.center, planted }),
-		bundleWorker({ entryPoint: "workers/px/index.ts", outfile: builds.proxy, planted }),
-		bundleNode({ entry: "faults/feeding-agent.ts", outfile: builds.feedingAgent, planted }),
-		bundleNode({ entry: "faults/outbox-probe.ts", outfile: builds.outboxProbe, planted }),
+		bundleWorker({ entryPoint: "workers/sc/index.ts", outfile: builds.center, plugins }),
+		bundleWorker({ entryPoint: "workers/px/index.ts", outfile: builds.proxy, plugins }),
+		bundleNode({ entry: "faults/feeding-agent.ts", outfile: builds.feedingAgent, plugins }),
+		bundleNode({ entry: "faults/outbox-probe.ts", outfile: builds.outboxProbe, plugins }),
 	]);
 	return builds;
 }

@@ -118,7 +118,10 @@ async function reviveAll(box: FaultBox): Promise<string[]> {
 /** Row 13: one small disk after the other is full for a while. */
 export function fillDisks(context: RowContext): Promise<RowOutcome> {
 	const disks = { "px-1/wal": 24 * MIB, center: 48 * MIB, sqld: 64 * MIB, "outbox-of-agent": 8 * MIB };
-	return inBox(context, { agents: [AGENT], disks, agentDirectory: "outbox-of-agent" }, async (box) => {
+	// Without watermarks: the disk itself must say no, in the middle of a write.
+	const usedPercentMax = { bulk: 100, alert: 100, trace: 100 };
+	const options = { agents: [AGENT], disks, agentDirectory: "outbox-of-agent", usedPercentMax };
+	return inBox(context, options, async (box) => {
 		const agent = box.agent(AGENT);
 		await agent.start();
 		await agent.feed({ rounds: 5, everyMs: 20, events: 20, lanes: LANES });

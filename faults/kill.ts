@@ -102,7 +102,10 @@ async function oneHopKill(box: FaultBox, name: string, at: { call: string; nth: 
 	// A new life of the agent comes at once; the old one would wait longer after each kill.
 	await agent.start();
 	await agent.linked();
-	return (await settled(box, agent)) ? "killed" : "broken";
+	const isWell = await settled(box, agent);
+	// Links that live for moments only are tried ever later, as they should be: what is killed here has lived for a while.
+	await sleep(FAULT_LIMITS.lifeBetweenKillsMs);
+	return isWell ? "killed" : "broken";
 }
 
 /** Waits until all that the agent holds is stored: then every hop works again. False: it does not come to that. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { AgentTruth, type StoredBatch, type StoreView } from "./ledger-of-truth.ts";
 
 const stored = (seq: number, sha256: string, events = 2): StoredBatch => {
-	return { stream: "s", seq, sha256, events, distinctEvents: events, ledgerIndex: seq };
+	return { stream: "s", seq, lane: "bulk", sha256, events, distinctEvents: events, ledgerIndex: seq };
 };
 const view = (batches: StoredBatch[], more: Partial<StoreView> = {}): StoreView => ({
 	batches,

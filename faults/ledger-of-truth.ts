@@ -16,6 +16,7 @@ interface Attempt {
 export interface StoredBatch {
 	readonly stream: string;
 	readonly seq: number;
+	readonly lane: string;
 	readonly sha256: string;
 	/** Event rows, and how many different ones. */
 	readonly events: number;

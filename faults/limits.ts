@@ -18,6 +18,8 @@ export const FAULT_LIMITS = {
 	killsMax: 60,
 	/** Which calls kill a hop, counted from an attach: its process starts slowly, so not each one. */
 	hopKillsAt: [1, 2, 3, 8, 20],
+	/** What a hop lives between two kills at least: a crash in the middle of work, not one at every start. */
+	lifeBetweenKillsMs: 1500,
 	/** Between two kills everything must come through within it: the longest backoff and a delivery. */
 	betweenKillsMsMax: 45_000,
 	/** Nothing new in the store for so long: what is missing then does not come. */
@@ -33,6 +35,11 @@ export const FAULT_LIMITS = {
 	windowSlackBytes: 2 * MIB,
 	/** Of each side of row 27 (hours in the plan). */
 	partitionMs: 20_000,
+	/** The live rate of row 27 in each lane: 1,500 events a second, as a host makes that starts 500 programs a second, in the agent's own batches. */
+	partitionEvents: 125,
+	partitionEveryMs: 250,
+	/** How much faster than it came the backlog of a partition must drain (row 27). */
+	drainRatioMin: 3,
 	/** Cycles of row 28, about two seconds each. */
 	flaps: 5,
 	/** The Security Center stands still for so long, then runs a tenth of the time for so many half seconds. */

@@ -9,12 +9,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { PLANTED_BUGS } from "#core/planted.ts";
 import { complain, say, visible } from "../cli/console-output.ts";
 import { EXIT } from "../cli/verb.ts";
 import { BUILT } from "../host/enclave/layout.ts";
 import { makeBuilds } from "./builds.ts";
 import { AWAITED, ROWS } from "./matrix.ts";
+import { PLANTED_BUGS } from "./planted.ts";
 import { type RowResult, saveResults } from "./results.ts";
 import type { FaultRow, RowOutcome } from "./row.ts";
 
@@ -47,7 +47,7 @@ interface Asked {
 function listRows(): void {
 	for (const { number, fault, where, isInCi, planted } of ROWS)
 		say(
-			`${String(number).padStart(2)}  ${isInCi ? "ci  " : "hand"}  ${where}: ${fault} [${planted}: ${PLANTED_BUGS[planted]}]`,
+			`${String(number).padStart(2)}  ${isInCi ? "ci  " : "hand"}  ${where}: ${fault} [${planted}: ${PLANTED_BUGS[planted].says}]`,
 		);
 	for (const { number, fault, where, awaits } of AWAITED)
 		say(`${String(number).padStart(2)}  not yet  ${where}: ${fault} (${awaits})`);

@@ -1,8 +1,8 @@
 /** Results of real runs, kept beside the matrix, and the table that is written from them. Must never be edited by hand. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { PlantedBug } from "#core/planted.ts";
 import { AWAITED, ROWS } from "./matrix.ts";
+import type { PlantedBug } from "./planted.ts";
 import type { TruthReport } from "./row.ts";
 
 export interface RowResult {

@@ -1,6 +1,6 @@
 /** One row of the fault matrix: what it does here, where it is run, and the bug that must make it fail. */
-import type { PlantedBug } from "#core/planted.ts";
 import type { Builds } from "./builds.ts";
+import type { PlantedBug } from "./planted.ts";
 
 export interface RowContext {
 	readonly builds: Builds;

@@ -10,7 +10,7 @@ import { signerPaths } from "../host/pki/layout.ts";
 import type { StoredBatch, StoreView } from "./ledger-of-truth.ts";
 
 /** Hashes of batches already read: their bytes never change, and if they did the count of their rows would not. */
-type HashCache = Map<number, { stream: string; seq: number; sha256: string; agent: string }>;
+type HashCache = Map<number, { stream: string; seq: number; lane: string; sha256: string; agent: string }>;
 
 export class StoreReader {
 	readonly #dataDir: string;
@@ -55,7 +55,7 @@ export class StoreReader {
 		const after = Math.max(0, ...this.#cache.keys());
 		const rows = database
 			.prepare(
-				`SELECT b.id, lower(hex(b.stream)) AS stream, b.seq, b.bytes, n.node_id AS agent
+				`SELECT b.id, lower(hex(b.stream)) AS stream, b.seq, b.lane, b.bytes, n.node_id AS agent
 				FROM batches b JOIN nodes n ON n.id = b.agent_row WHERE b.id > ? ORDER BY b.id`,
 			)
 			.iterate(after);
@@ -63,6 +63,7 @@ export class StoreReader {
 			this.#cache.set(Number(row.id), {
 				stream: String(row.stream),
 				seq: Number(row.seq),
+				lane: String(row.lane),
 				sha256: createHash("sha256")
 					.update(row.bytes as Uint8Array)
 					.digest("hex"),
@@ -81,12 +82,12 @@ export class StoreReader {
 				.map((row) => [Number(row.id), row]),
 		);
 		const batches: StoredBatch[] = [];
-		for (const [id, { stream, seq, sha256, agent: owner }] of this.#cache) {
+		for (const [id, { stream, seq, lane, sha256, agent: owner }] of this.#cache) {
 			const row = counts.get(id);
 			if (owner !== agent || row === undefined) continue;
 			const ledgerIndex = row.place === null ? null : Number(row.place);
 			const [events, distinctEvents] = [Number(row.events), Number(row.different)];
-			batches.push({ stream, seq, sha256, events, distinctEvents, ledgerIndex });
+			batches.push({ stream, seq, lane, sha256, events, distinctEvents, ledgerIndex });
 		}
 		const gaps = database
 			.prepare("SELECT lower(hex(stream)) AS stream, first, last FROM gaps WHERE scope = 'stream'")

@@ -14,12 +14,10 @@ export interface WorkerBuild {
 	readonly outfile: string;
 	/** Tests change what they build here; a release has none. */
 	readonly plugins?: Plugin[];
-	/** A bug of core/planted.ts for the fault matrix; the product has none. */
-	readonly planted?: string;
 }
 
 /** Bundles one entry point with the conditions that workerd runs under. Paths are relative to the project. */
-export async function bundleWorker({ entryPoint, outfile, plugins = [], planted = "" }: WorkerBuild): Promise<void> {
+export async function bundleWorker({ entryPoint, outfile, plugins = [] }: WorkerBuild): Promise<void> {
 	await build({
 		absWorkingDir: ROOT,
 		entryPoints: [entryPoint],
@@ -28,7 +26,6 @@ export async function bundleWorker({ entryPoint, outfile, plugins = [], planted 
 		format: "esm",
 		platform: "neutral",
 		target: "es2024",
-		define: { "globalThis.__PLANTED__": JSON.stringify(planted) },
 		mainFields: ["module", "main"],
 		conditions: ["workerd", "worker"],
 		external: ["node:*", "cloudflare:*"],

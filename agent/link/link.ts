@@ -424,7 +424,7 @@ class LinkLife {
 	begin(): void {
 		this.#ping();
 		this.#timer = setInterval(() => {
-			if (globalThis.__PLANTED__ !== "silence_unseen" && ++this.#silentIntervals > 2) {
+			if (++this.#silentIntervals > 2) {
 				this.#onSilence();
 				this.#socket.terminate();
 			} else this.#ping();

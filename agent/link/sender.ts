@@ -65,7 +65,7 @@ export class Sender {
 			const id = hexOf(mark.stream);
 			const chain = this.#chain(id);
 			if (chain === undefined) continue;
-			if (globalThis.__PLANTED__ !== "fork_unseen" && !this.#isOurs(chain, mark)) {
+			if (!this.#isOurs(chain, mark)) {
 				// The hop knows other batches under our numbers: our disk is an old copy, or lost its end. Nothing it says frees anything.
 				options.log(mark.a1 > chain.head ? "stream_ahead" : "stream_forked", { lane: chain.lane });
 				this.#reseal(chain, freedTo(chain) + 1, null);
@@ -135,7 +135,6 @@ export class Sender {
 	}
 
 	#hasRoom(chain: Chain): boolean {
-		if (globalThis.__PLANTED__ === "flow_off") return true;
 		if (this.#inFlightBytes >= AGENT_LIMITS.windowBytesMax) return false;
 		return chain.lane !== "bulk" || this.#bulkInFlightBytes < AGENT_LIMITS.windowBulkBytesMax;
 	}

@@ -168,13 +168,7 @@ export class Outbox {
 	sync(): void {
 		for (const active of this.#active.values()) {
 			if (!active.isDirty) continue;
-			if (globalThis.__PLANTED__ === "retry_as_success") {
-				try {
-					this.#storage.sync(active.handle);
-				} catch {
-					// Nobody knows now what is on the disk, and the caller goes on.
-				}
-			} else if (globalThis.__PLANTED__ !== "fsync_off") this.#guard("sync", () => this.#storage.sync(active.handle));
+			this.#guard("sync", () => this.#storage.sync(active.handle));
 			active.isDirty = false;
 		}
 	}
@@ -400,10 +394,6 @@ export class Outbox {
 				written += count;
 			}
 		} catch (error) {
-			if (globalThis.__PLANTED__ === "retry_as_success") {
-				active.segment.bytes += bytes.length;
-				return ok(true);
-			}
 			const trouble = this.#diskTrouble(error, "write");
 			this.#guard("truncate", () => this.#storage.truncate(active.handle, start));
 			return trouble;

@@ -174,13 +174,6 @@ export function recoverLog(storage: SegmentStorage, { disk, log }: { disk: DiskS
 			storage.remove(name);
 			continue;
 		}
-		if (globalThis.__PLANTED__ === "chunk_dropped") {
-			const isNewest = found.every((each) => each.lane !== lane || each.index <= index);
-			if (isNewest || read.hasLoss) {
-				storage.remove(name);
-				continue;
-			}
-		}
 		if (read.segment.bytes < bytes.length) {
 			log("outbox_tail_cut", { lane, bytes: bytes.length - read.segment.bytes });
 			cutTail(storage, name, read.segment.bytes);

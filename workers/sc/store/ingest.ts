@@ -40,12 +40,10 @@ const INSERT_BATCH = `
 	SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM nodes WHERE node_id = ?1
 	ON CONFLICT (agent_row, stream, seq) DO NOTHING`;
 
-const AND_NEW = globalThis.__PLANTED__ === "dedup_off" ? "" : " AND b.has_events = 0";
-
 /** The batch that the following statements are about, as long as its events are not in. */
 const NEW_BATCH = `
 	SELECT b.id, b.agent_row FROM batches b JOIN nodes n ON n.id = b.agent_row
-	WHERE n.node_id = ?1 AND b.stream = ?2 AND b.seq = ?3 AND b.hash = ?4${AND_NEW}`;
+	WHERE n.node_id = ?1 AND b.stream = ?2 AND b.seq = ?3 AND b.hash = ?4 AND b.has_events = 0`;
 
 const INSERT_PROCESS_KEYS = `
 	INSERT INTO processes (agent_row, key)
