@@ -2,21 +2,17 @@
  * `npm run test:faults`: runs rows of the fault matrix on real processes and says what held. Guarantees that standard output holds
  * results only, and that an interrupted run leaves no process, mount or file.
  */
-import { spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { complain, say, visible } from "../cli/console-output.ts";
 import { EXIT } from "../cli/verb.ts";
-import { BUILT } from "../host/enclave/layout.ts";
-import { makeBuilds } from "./builds.ts";
 import { AWAITED, ROWS } from "./matrix.ts";
 import { PLANTED_BUGS } from "./planted.ts";
 import { type RowResult, saveResults } from "./results.ts";
-import type { FaultRow, RowOutcome } from "./row.ts";
+import type { FaultRow } from "./row.ts";
+import { missing, runRow } from "./run-row.ts";
 
 const HELP = `usage: npm run test:faults -- [ROW...] [--ci] [--planted] [--json] [--save] [--seed N] [--list]
 Runs rows of the fault matrix (docs/faults.md) on real processes: all of them, the named ones, or those of every CI run.
@@ -32,9 +28,6 @@ Progress goes to standard error; each row ends with attempted, acked, stored, lo
   example: npm run test:faults -- 1 22 --planted
   exit: 0 every row did what it must, 1 one did not, 2 usage, 130 interrupted. Needs root and strace.
 `;
-
-/** What an interrupted row gets to close its box. */
-const INTERRUPT_GRACE_MS = 10_000;
 
 interface Asked {
 	readonly rows: readonly FaultRow[];
@@ -98,40 +91,6 @@ function readArguments(): Asked | number {
 	}
 }
 
-async function runRow(
-	row: FaultRow,
-	asked: Asked,
-	context: { directory: string; signal: AbortSignal },
-): Promise<RowResult> {
-	const startedAtMs = performance.now();
-	const step = (text: string) => {
-		const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1).padStart(6);
-		complain(`row ${String(row.number).padStart(2)} ${seconds} s  ${visible(text)}`);
-	};
-	const planted = asked.isPlanted ? row.planted : "";
-	let outcome: RowOutcome;
-	let hasRun = true;
-	try {
-		const builds = await makeBuilds(context.directory, planted);
-		const interrupted = once(context.signal, "abort").then(() => sleep(INTERRUPT_GRACE_MS, null, { ref: false }));
-		const ran = await Promise.race([row.run({ builds, signal: context.signal, seed: asked.seed, step }), interrupted]);
-		outcome = ran ?? { report: null, violations: ["interrupted"] };
-	} catch (error) {
-		hasRun = false;
-		outcome = { report: null, violations: [`could not be run: ${(error as Error).message}`] };
-	}
-	return {
-		...{ row: row.number, planted, seed: asked.seed },
-		hasRun,
-		isHeld: outcome.violations.length === 0,
-		violations: outcome.violations.slice(0, 10),
-		violationCount: outcome.violations.length,
-		report: outcome.report,
-		seconds: Math.round((performance.now() - startedAtMs) / 100) / 10,
-		date: new Date().toISOString().slice(0, 10),
-	};
-}
-
 function tell(row: FaultRow, result: RowResult, asked: Asked): void {
 	if (asked.isJson) {
 		say(JSON.stringify(result));
@@ -151,13 +110,6 @@ function tell(row: FaultRow, result: RowResult, asked: Asked): void {
 	for (const violation of violations) say(`  ${visible(violation)}`);
 }
 
-/** What the rows need of this machine, in one sentence; null when it is all there. */
-function missing(): string | null {
-	if (process.getuid?.() !== 0) return "the rows trace processes and mount small disks: run them as root";
-	if (spawnSync("strace", ["-V"]).status !== 0) return "strace is missing (Debian: apt-get install strace)";
-	return existsSync(BUILT.console) ? null : "nothing is built yet: run `npm run setup` first";
-}
-
 async function main(): Promise<number> {
 	const asked = readArguments();
 	if (typeof asked === "number") return asked;
@@ -172,7 +124,7 @@ async function main(): Promise<number> {
 	const results: RowResult[] = [];
 	try {
 		for (const row of asked.rows) {
-			const result = await runRow(row, asked, { directory, signal: stopping.signal });
+			const result = await runRow(row, { ...asked, directory, signal: stopping.signal, onStep: complain });
 			if (stopping.signal.aborted) return EXIT.interrupted;
 			results.push(result);
 			tell(row, result, asked);

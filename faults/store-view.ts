@@ -24,14 +24,17 @@ export class StoreReader {
 		return new DatabaseSync(storeFile(this.#dataDir), { readOnly: true, timeout: 2000 });
 	}
 
-	/** What is stored of an agent, or null while the store cannot be read. `isWhole` reads every batch's bytes again. */
+	/**
+	 * What is stored of an agent, or null while the store cannot be read. `isWhole` reads every batch's bytes again and counts its
+	 * events, which takes as long as the store is large; else their counts are 0.
+	 */
 	view(agent: string, isWhole = false): StoreView | null {
 		let database: DatabaseSync | null = null;
 		try {
 			database = this.#open();
 			if (isWhole) this.#cache.clear();
 			this.#readBatches(database);
-			return this.#viewOf(database, agent);
+			return this.#viewOf(database, agent, isWhole);
 		} catch {
 			// No table yet, or sqld is being replaced: the caller asks again until its time is over.
 			return null;
@@ -71,16 +74,13 @@ export class StoreReader {
 			});
 	}
 
-	#viewOf(database: DatabaseSync, agent: string): StoreView {
-		const counts = new Map(
-			database
-				.prepare(
-					`SELECT b.id, b.ledger_index AS place, count(e.id) AS events, count(DISTINCT e.batch_index) AS different
-					FROM batches b LEFT JOIN events e ON e.batch_row = b.id GROUP BY b.id`,
-				)
-				.all()
-				.map((row) => [Number(row.id), row]),
-		);
+	#viewOf(database: DatabaseSync, agent: string, isWhole: boolean): StoreView {
+		const counted = isWhole
+			? `SELECT b.id, b.ledger_index AS place, count(e.id) AS events, count(DISTINCT e.batch_index) AS different
+				FROM batches b LEFT JOIN events e ON e.batch_row = b.id GROUP BY b.id`
+			: "SELECT id, ledger_index AS place, 0 AS events, 0 AS different FROM batches";
+		const rows = database.prepare(counted).all();
+		const counts = new Map(rows.map((row) => [Number(row.id), row]));
 		const batches: StoredBatch[] = [];
 		for (const [id, { stream, seq, lane, sha256, agent: owner }] of this.#cache) {
 			const row = counts.get(id);

@@ -44,6 +44,8 @@ const BROWSER = /\.browser\.test\.ts$/;
 const E2E = /\.e2e\.test\.ts$/;
 /** Packages flipped byte by byte take their time; everyday tests do not wait for them. */
 const EVIDENCE = /^(core\/(verify|package)|verify)\//;
+/** Kills and starves real processes: minutes, and alone. */
+const FAULTS = /^faults\/rows\.test\.ts$/;
 /** A thousand worlds and the planted bugs: uses every CPU by itself. */
 const SIM = /^sim\//;
 /** Waits for the kernel, not for the CPU: minutes, and alone, since other work makes it late. */
@@ -76,7 +78,7 @@ function suites(): Suite[] {
 		{
 			name: "unit",
 			budgetSecs: 60,
-			files: files.filter((file) => ![BROWSER, E2E, EVIDENCE, KERNEL, SIM].some((other) => other.test(file))),
+			files: files.filter((file) => ![BROWSER, E2E, EVIDENCE, FAULTS, KERNEL, SIM].some((other) => other.test(file))),
 			concurrency: 2,
 		},
 		{ name: "evidence", budgetSecs: 240, files: files.filter((file) => EVIDENCE.test(file)), concurrency: 2 },
@@ -95,7 +97,7 @@ function suites(): Suite[] {
 			command: ["make", "-C", "agent/procmond", "--no-print-directory", "-s", "fuzz", "FUZZ_SECONDS=5"],
 		},
 		{ name: "flows", budgetSecs: 180, files: globSync("miniflare-tests/**/*.test.ts"), concurrency: 1 },
-		{ name: "faults", budgetSecs: 480, command: [process.execPath, "faults/main.ts", "--ci"] },
+		{ name: "faults", budgetSecs: 480, files: files.filter((file) => FAULTS.test(file)), concurrency: 1 },
 		{ name: "browser", budgetSecs: 360, files: files.filter((file) => BROWSER.test(file)), concurrency: 1 },
 		{ name: "e2e", budgetSecs: 300, files: files.filter((file) => E2E.test(file)), concurrency: 1 },
 	];
