@@ -103,7 +103,10 @@ export const AGENT_LIMITS = {
 	rejectRestMs: 2000,
 	/** It doubles with each refusal in a row up to this: a hop that has room again is found within it. */
 	rejectRestMsMax: 30_000,
-	/** A batch without a receipt for so long was lost on the way: many times the longest group commit of a hop. */
+	/**
+	 * Batches without a receipt for so long on a link that lives are sent again: longer than a hop's slowest commit, short enough that
+	 * a loss on the way is mended before a gap is called (60 s).
+	 */
 	resendMs: 15_000,
 	/** Times a stream goes back to where the hop says before its batches are sealed again in a new one. */
 	rewindsMax: 5,

@@ -166,7 +166,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#intakeOf().startLink();
 		this.#heardAtMs = nowMs;
 		this.#refusalsInRow = 0;
-		const watermarks = this.#store.streams().map(({ stream, a1, a2 }) => ({ stream, a1, a2 }));
+		const watermarks = this.#store.streams().map(({ stream, a1, a2, state }) => {
+			return { stream, a1, a2, ...(a1 > 0 && a1 === state.received ? { hash: state.lastHash } : {}) };
+		});
 		this.#session.send(encodeFrame("welcome", { timeMs: nowMs, watermarks, trust }));
 		this.#sendCustody("");
 		this.#sendCommands();

@@ -3,16 +3,8 @@
  * switch is in the build and nowhere in the product, so no setting of a running box can turn it. `PLANTED_BUG=name` builds every worker
  * of a test run with that bug; a run in which nothing fails then is a test that proves nothing.
  */
-import { readFileSync } from "node:fs";
-import { relative } from "node:path";
 import type { Plugin } from "esbuild";
-
-interface Change {
-	/** Path in the project. */
-	readonly file: string;
-	readonly from: string;
-	readonly to: string;
-}
+import { changing, type SourceChange } from "../tools/source-changes.ts";
 
 export const CHANGES = {
 	next_protocol: {
@@ -42,7 +34,7 @@ export const CHANGES = {
 		from: "await watch?.strangerCame({ node: uri, protocol, atMs })",
 		to: "await Promise.resolve()",
 	},
-} as const satisfies Readonly<Record<string, Change>>;
+} as const satisfies Readonly<Record<string, SourceChange>>;
 export type ChangeName = keyof typeof CHANGES;
 
 function isChangeName(name: string): name is ChangeName {
@@ -57,23 +49,8 @@ export function plantedBug(): ChangeName | null {
 	return name;
 }
 
-/** Throws when the line is not there: a bug that was not planted proves nothing either. */
-export function changing(name: ChangeName): Plugin {
-	const { file, from, to }: Change = CHANGES[name];
-	return {
-		name,
-		setup(build) {
-			build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
-				if (relative(process.cwd(), path) !== file) return undefined;
-				const source = readFileSync(path, "utf8");
-				if (!source.includes(from)) throw new Error(`${file} has no line ${from}`);
-				return { contents: source.replace(from, () => to), loader: "ts" };
-			});
-		},
-	};
-}
-
 /** The plugins of a build: the change asked for, and the planted bug. */
 export function pluginsOf(change: ChangeName | null): Plugin[] {
-	return [change, plantedBug()].flatMap((name) => (name === null ? [] : [changing(name)]));
+	const names = [change, plantedBug()].filter((name) => name !== null);
+	return [changing(names.map((name) => CHANGES[name]))];
 }

@@ -6,7 +6,7 @@
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 export const BUNDLES = {
 	verify: { entry: "verify/main.ts", outfile: "dist/verify/verify.mjs" },
@@ -22,10 +22,12 @@ interface NodeBundle {
 	readonly entry: string;
 	readonly outfile: string;
 	readonly isTight?: boolean;
+	/** Tests change what they build here; a release has none. */
+	readonly plugins?: Plugin[];
 }
 
 /** Bundles one entry; returns the size in bytes. Throws on any build error. */
-export async function bundleNode({ entry, outfile, isTight = false }: NodeBundle): Promise<number> {
+export async function bundleNode({ entry, outfile, isTight = false, plugins = [] }: NodeBundle): Promise<number> {
 	const { outputFiles } = await build({
 		entryPoints: [entry],
 		bundle: true,
@@ -42,6 +44,7 @@ export async function bundleNode({ entry, outfile, isTight = false }: NodeBundle
 		minifySyntax: isTight,
 		write: false,
 		logLevel: "silent",
+		plugins,
 	});
 	const [bundle] = outputFiles;
 	if (bundle === undefined) throw new Error("esbuild wrote no file");

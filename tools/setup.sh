@@ -104,6 +104,7 @@ runtime=$(clang -print-runtime-dir 2>/dev/null || true)
 need libclang-rt-dev "${runtime:-/no-clang}/libclang_rt.fuzzer-$(uname -m).a" "all works; fuzzing of procmond is blind to coverage"
 need openssl openssl "all works; the tests that ask openssl for its verdict are skipped"
 need procps pgrep "all works; the live tests of procmond fail"
+need strace strace "all works; the fault matrix on real processes is skipped"
 need python3 python3 "all works; the live test of the network fails"
 need iproute2 ip "all works; tests and demo with several network namespaces are skipped"
 need tcpdump tcpdump "all works; the test that nothing leaves the enclave is skipped"

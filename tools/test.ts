@@ -9,7 +9,7 @@ import { relative } from "node:path";
 import { run } from "node:test";
 
 const HELP = `usage: npm test -- [SUITE...] [--json]
-Runs all suites, or the named ones. Suites: unit evidence procmond kernel sim fuzz fuzz-c flows browser e2e.
+Runs all suites, or the named ones. Suites: unit evidence procmond kernel sim fuzz fuzz-c flows faults browser e2e.
   example: npm test -- unit flows
 Exit 0 all passed, 1 a failure (or a skip while REQUIRE is set), 2 usage.
 `;
@@ -44,6 +44,8 @@ const BROWSER = /\.browser\.test\.ts$/;
 const E2E = /\.e2e\.test\.ts$/;
 /** Packages flipped byte by byte take their time; everyday tests do not wait for them. */
 const EVIDENCE = /^(core\/(verify|package)|verify)\//;
+/** Kills and starves real processes: minutes, and alone. */
+const FAULTS = /^faults\/rows\.test\.ts$/;
 /** A thousand worlds and the planted bugs: uses every CPU by itself. */
 const SIM = /^sim\//;
 /** Waits for the kernel, not for the CPU: minutes, and alone, since other work makes it late. */
@@ -65,6 +67,7 @@ function testFiles(): string[] {
 		"tools",
 		"bench",
 		"sim",
+		"faults",
 	];
 	return globSync(roots.map((root) => `${root}/**/*.test.ts`)).filter((file) => !file.includes("node_modules"));
 }
@@ -75,7 +78,7 @@ function suites(): Suite[] {
 		{
 			name: "unit",
 			budgetSecs: 60,
-			files: files.filter((file) => ![BROWSER, E2E, EVIDENCE, KERNEL, SIM].some((other) => other.test(file))),
+			files: files.filter((file) => ![BROWSER, E2E, EVIDENCE, FAULTS, KERNEL, SIM].some((other) => other.test(file))),
 			concurrency: 2,
 		},
 		{ name: "evidence", budgetSecs: 240, files: files.filter((file) => EVIDENCE.test(file)), concurrency: 2 },
@@ -94,6 +97,7 @@ function suites(): Suite[] {
 			command: ["make", "-C", "agent/procmond", "--no-print-directory", "-s", "fuzz", "FUZZ_SECONDS=5"],
 		},
 		{ name: "flows", budgetSecs: 180, files: globSync("miniflare-tests/**/*.test.ts"), concurrency: 1 },
+		{ name: "faults", budgetSecs: 480, files: files.filter((file) => FAULTS.test(file)), concurrency: 1 },
 		{ name: "browser", budgetSecs: 360, files: files.filter((file) => BROWSER.test(file)), concurrency: 1 },
 		{ name: "e2e", budgetSecs: 300, files: files.filter((file) => E2E.test(file)), concurrency: 1 },
 	];

@@ -24,6 +24,8 @@ interface Stage {
 	readonly lanes: Lanes;
 	readonly rig: Rig;
 	readonly codes: string[];
+	/** Added to the monotonic clock of the link. */
+	readonly clock: { aheadMs: number };
 }
 
 /** How long a preferred proxy must have answered here; each link wants up to twice that. */
@@ -52,6 +54,7 @@ async function stage(
 	assert.ok(identity.ok);
 	const rig = new Rig();
 	const codes: string[] = [];
+	const clock = { aheadMs: 0 };
 	const log = (code: string, fields = {}) => codes.push(`${code} ${JSON.stringify(fields)}`);
 	const { outbox } = rig;
 	const lanes: Lanes = new Lanes({
@@ -77,7 +80,7 @@ async function stage(
 		ledger: LedgerMemory.open(new SealedFiles(lab.dataDir, DISK), log),
 		log,
 		nowMs: Date.now,
-		monotonicMs: () => performance.now(),
+		monotonicMs: () => performance.now() + clock.aheadMs,
 		random: () => 0.01,
 		trust: () => genesis.document,
 		status: () => ({
@@ -103,7 +106,7 @@ async function stage(
 		await hop.close();
 		lab.remove();
 	});
-	return { lab, hop, link, lanes, rig, codes };
+	return { lab, hop, link, lanes, rig, codes, clock };
 }
 
 function put(lanes: Lanes, lane: "trace" | "bulk" | "alert", pid: number, text = ""): void {
@@ -164,6 +167,25 @@ test("a link that breaks goes on where the hop says, without doubles or holes", 
 		pids(hop),
 		Array.from({ length: 20 }, (_, index) => index + 1),
 	);
+	assert.deepEqual(hop.refusals, []);
+});
+
+test("batches that a living link lost on the way are sent again after a while, without doubles", async (t) => {
+	const { hop, link, lanes, clock } = await stage(t);
+	link.start();
+	await until("the link", () => link.isUp);
+	put(lanes, "bulk", 1);
+	await until("the first", () => hop.events.length === 1);
+	hop.loseNext = 2;
+	put(lanes, "bulk", 2);
+	put(lanes, "bulk", 3);
+	await until("the loss", () => hop.loseNext === 0);
+	link.heartbeat();
+	assert.deepEqual(pids(hop), [1]);
+	clock.aheadMs = AGENT_LIMITS.resendMs + 1;
+	link.heartbeat();
+	await until("the rest", () => hop.events.length === 3);
+	assert.deepEqual(pids(hop), [1, 2, 3]);
 	assert.deepEqual(hop.refusals, []);
 });
 
@@ -287,6 +309,24 @@ test("a hop that asks for older batches gets them while they are kept", async (t
 	assert.deepEqual(pids(hop), [1, 2, 3, 4, 5, 6, 7, 8]);
 	assert.equal(hop.frames.filter(({ type }) => type === "batch").length, 3 + 8, "one return answers every refusal");
 });
+
+for (const [title, received, code] of [
+	["knows other batches under our numbers", 3, "stream_forked"],
+	["is ahead of us", 9, "stream_ahead"],
+] as const)
+	test(`a hop that ${title} frees nothing, and what is held goes by another stream`, async (t) => {
+		const { hop, link, lanes, rig, codes } = await stage(t);
+		for (let pid = 1; pid <= 3; pid++) put(lanes, "bulk", pid);
+		const { stream, id } = rig.outbox.current("bulk");
+		// As a hop sees an agent whose disk of yesterday was put back.
+		hop.streams.set(id, { stream, state: { received, lastHash: new Uint8Array(32).fill(7) }, batches: [] });
+		link.start();
+		await until("all three", () => pids(hop).filter((pid) => pid !== undefined).length === 3);
+		assert.ok(codes.some((each) => each.startsWith(code)));
+		const gap = hop.events.find(({ kind }) => kind === "gap");
+		assert.deepEqual([gap?.payload.gapFrom, gap?.payload.gapTo, gap?.payload.cause], [1n, 3n, "resealed"]);
+		assert.deepEqual(hop.refusals, []);
+	});
 
 test("a batch that is refused for good is named, and what follows it goes by another stream", async (t) => {
 	const { hop, link, lanes } = await stage(t);

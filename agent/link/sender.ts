@@ -3,10 +3,10 @@
  * long as one link. Guarantees: within a stream batches go in order; nothing is freed by an A2 but up to a batch whose leaf was shown
  * to be in a tree signed by the ledger key of the pinned trust document. Must never free anything by a hop's bare word about A2.
  */
-import { hexOf } from "#core/bytes/bytes.ts";
+import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { nodeUri } from "#core/identity/node-uri.ts";
 import { type CustodyCode, ed25519Verifier, isKeyName, verifyCustody } from "#core/ledger/index.ts";
-import { LANES, readBatch } from "#core/model/batch.ts";
+import { batchHash, LANES, readBatch } from "#core/model/batch.ts";
 import { type FrameBody, isRoomCode } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
@@ -49,6 +49,8 @@ interface Progress {
 	/** Refusals for want of room since something was taken: while there are any, one batch asks for all, less and less often. */
 	rests: number;
 	rewinds: number;
+	/** When the hop last took something of this stream: a slow hop is no lost batch. */
+	movedAtMs: number;
 }
 
 export class Sender {
@@ -59,20 +61,29 @@ export class Sender {
 
 	constructor(options: SenderOptions, watermarks: FrameBody<"welcome">["watermarks"]) {
 		this.#options = options;
-		for (const { stream, a1 } of watermarks) {
-			const id = hexOf(stream);
+		for (const mark of watermarks) {
+			const id = hexOf(mark.stream);
 			const chain = this.#chain(id);
 			if (chain === undefined) continue;
-			if (a1 > chain.head) {
-				// The hop holds more of this stream than we do: our copy lost its end, and going on would fork it.
-				options.log("stream_ahead", { lane: chain.lane });
-				if (options.outbox.current(chain.lane) === chain) options.outbox.close(chain.lane);
+			if (!this.#isOurs(chain, mark)) {
+				// The hop knows other batches under our numbers: our disk is an old copy, or lost its end. Nothing it says frees anything.
+				options.log(mark.a1 > chain.head ? "stream_ahead" : "stream_forked", { lane: chain.lane });
+				this.#reseal(chain, freedTo(chain) + 1, null);
+				continue;
 			}
-			options.outbox.acknowledge(id, "a1", a1);
-			this.#progress.set(id, { next: a1 + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0 });
-			// The proof of custody that would free what we have is of a batch that we have not: it goes once more, in another stream.
-			if (a1 > chain.head && !isFreed(chain)) this.#reseal(chain, freedTo(chain) + 1, null);
+			options.outbox.acknowledge(id, "a1", mark.a1);
+			this.#progress.set(id, { next: mark.a1 + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0, movedAtMs: 0 });
 		}
+	}
+
+	/** Whether the hop's watermark is of the batches that lie here. What was freed and evicted cannot be compared and is not ours to doubt. */
+	#isOurs(chain: Chain, { a1, hash }: FrameBody<"welcome">["watermarks"][number]): boolean {
+		if (a1 > chain.head) return false;
+		const held = a1 === 0 || hash === undefined ? null : this.#options.outbox.read(chain, a1);
+		if (held === null || hash === undefined) return true;
+		const batch = readBatch(held);
+		assertInvariant(batch.ok, "the outbox returned a batch that does not read");
+		return equalBytes(batchHash(batch.value.headerBytes), hash);
 	}
 
 	#chain(id: string): Chain | undefined {
@@ -83,7 +94,7 @@ export class Sender {
 		let progress = this.#progress.get(chain.id);
 		if (progress === undefined) {
 			// Unknown to the hop: everything that is not freed, in order.
-			progress = { next: freedTo(chain) + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0 };
+			progress = { next: freedTo(chain) + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0, movedAtMs: 0 };
 			this.#progress.set(chain.id, progress);
 		}
 		return progress;
@@ -128,10 +139,10 @@ export class Sender {
 		return chain.lane !== "bulk" || this.#bulkInFlightBytes < AGENT_LIMITS.windowBulkBytesMax;
 	}
 
-	/** Whether the oldest batch in flight has waited so long for its receipt. */
-	#isOverdue({ inFlight }: Progress, afterMs: number): boolean {
+	/** Whether the oldest batch in flight waits so long for its receipt, and nothing of its stream was receipted meanwhile. */
+	#isOverdue({ inFlight, movedAtMs }: Progress, afterMs: number): boolean {
 		const oldest = inFlight[0];
-		return oldest !== undefined && this.#options.monotonicMs() - oldest.sentAtMs >= afterMs;
+		return oldest !== undefined && this.#options.monotonicMs() - Math.max(oldest.sentAtMs, movedAtMs) >= afterMs;
 	}
 
 	/** Sends from there again: what is in flight counts as lost. */
@@ -163,6 +174,7 @@ export class Sender {
 		if (progress !== undefined && outbox.acknowledge(id, body.level, body.seq)) {
 			progress.rewinds = 0;
 			progress.rests = 0;
+			progress.movedAtMs = this.#options.monotonicMs();
 		}
 		this.pump();
 	}

@@ -111,6 +111,25 @@ test("one flipped byte anywhere costs at most one record, named, and everything 
 	}
 });
 
+test("a damaged block over a segment's head and its first batches costs what it hit, and all of that is named", () => {
+	for (const hit of [1, 2]) {
+		const rig = new Rig();
+		for (let pid = 1; pid <= 5; pid++) rig.put("bulk", pid);
+		const chain = rig.outbox.current("bulk");
+		const { name, offsets } = chain.segments[0] as { name: string; offsets: readonly number[] };
+		const bytes = rig.storage.read(name);
+		rig.storage.files.set(name, bytes.fill(0, 100, (offsets[hit - 1] as number) + 50));
+		rig.restart();
+		const pids = rig.delivered("bulk").events.map(({ payload }) => payload.pid);
+		assert.deepEqual(pids, [1, 2, 3, 4, 5].slice(hit));
+		const named = rig.gaps().filter(({ payload }) => payload.cause === "outbox_damaged");
+		assert.deepEqual(
+			named.map(({ payload }) => payload.gapFrom),
+			[1n, 2n].slice(0, hit),
+		);
+	}
+});
+
 test("a record put in another's place, or into another segment, is damage like any other", () => {
 	const source = new Rig();
 	for (const pid of [1, 2, 3]) source.put("bulk", pid);

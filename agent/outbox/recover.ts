@@ -7,7 +7,16 @@ import { batchHash, LANES, type Lane, readBatch } from "#core/model/batch.ts";
 import type { DiskSeal } from "../disk-key/disk-seal.ts";
 import type { Log } from "../log.ts";
 import { type Chain, chainOf, lastSeqOf, type Segment } from "./chain.ts";
-import { decodeHead, decodeMarks, type Marks, readHeader, scanSegment } from "./record.ts";
+import {
+	decodeHead,
+	decodeMarks,
+	encodeHead,
+	type Marks,
+	readHeader,
+	recordLength,
+	type ScannedRecord,
+	scanSegment,
+} from "./record.ts";
 import type { SegmentStorage } from "./storage.ts";
 
 export interface Recovered {
@@ -31,6 +40,11 @@ export interface Buried {
 }
 
 const BURIED = /^gone-([0-9a-f]{16})-(\d{1,16})-(\d{1,16})-([a-z_]{1,32})$/;
+
+/** Every head takes the same place on the disk: its fields are fixed or small. */
+const HEAD_RECORD_BYTES = recordLength(
+	encodeHead({ stream: new Uint8Array(8), nextSeq: 1, nextEvent: 0, prevHash: new Uint8Array(32) }).length,
+);
 
 const NAME = /^(trace|alert|bulk)-(\d{12})\.sealed$/;
 
@@ -69,6 +83,13 @@ interface ReadSegment {
 	readonly marks: readonly Marks[];
 }
 
+/** The first number of a segment whose head does not read: what was damaged with it may have been batches too, as many as fit. */
+function firstSeqWithoutHead(first: ScannedRecord | undefined): number {
+	if (first === undefined) return 1;
+	const hidden = Math.floor((first.offset - HEAD_RECORD_BYTES) / recordLength(1));
+	return Math.max(1, first.header.seq - Math.max(0, hidden));
+}
+
 /** What a segment holds; when nothing of it opens, how many events its headers name. */
 function readSegment(file: SegmentFile, bytes: Uint8Array, disk: DiskSeal): ReadSegment | { lostEvents: number } {
 	const { name, lane, index } = file;
@@ -82,7 +103,7 @@ function readSegment(file: SegmentFile, bytes: Uint8Array, disk: DiskSeal): Read
 	const firstBatch = firstWhole?.payload ? readBatch(firstWhole.payload) : null;
 	const stream = head?.ok ? head.value.stream : firstBatch?.ok ? firstBatch.value.header.stream : null;
 	if (stream === null) return { lostEvents: scan.records.reduce((sum, { header }) => sum + header.eventCount, 0) };
-	const firstSeq = head?.ok ? head.value.nextSeq : (batches[0]?.header.seq ?? 1);
+	const firstSeq = head?.ok ? head.value.nextSeq : firstSeqWithoutHead(batches[0]);
 	const segment: Segment = { name, index, lane, seal, firstSeq, offsets: [], bytes: scan.end };
 	let hasLoss = scan.damagedRuns > 0 || scan.end < bytes.length || !head?.ok;
 	let nextEvent = head?.ok ? head.value.nextEvent : 0;

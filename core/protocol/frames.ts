@@ -34,7 +34,7 @@ import { pathShape } from "#core/identity/path.ts";
 import { routeShape } from "#core/identity/route.ts";
 import { LEDGER_LIMITS } from "#core/ledger/index.ts";
 import { LANES, laneShape } from "#core/model/batch.ts";
-import { commandIdShape, nodeIdShape, streamIdShape } from "#core/model/ids.ts";
+import { commandIdShape, hashShape, nodeIdShape, streamIdShape } from "#core/model/ids.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { LINK_LIMITS } from "./limits.ts";
@@ -54,6 +54,8 @@ const watermarkShape = record({
 	a1: field(2, uint()),
 	/** Highest sequence in custody of the Security Center as far as this hop knows. */
 	a2: field(3, uint()),
+	/** Header hash of batch `a1`: an agent that holds another batch under that number has an old disk. */
+	hash: optional(4, hashShape),
 });
 
 export const healthShape = openRecord({

@@ -46,15 +46,23 @@ test("after a steady link the preferred parent is first again; one that goes dow
 	assert.equal(parents.current, 0);
 });
 
-test("one parent alone is tried again with a wait that doubles to its cap and starts anew after a steady link", () => {
+test("one parent alone is tried again with a wait that doubles to its cap and starts anew after a link that lived as long", () => {
 	const parents = new Parents(1, LATEST);
 	const waits = Array.from({ length: 9 }, () => parents.ended(0));
 	assert.deepEqual(waits.slice(0, 3), [500, 1000, 2000]);
 	assert.equal(waits.at(-1), PARENT_LIMITS.roundMsMax);
 	parents.up();
-	assert.equal(parents.ended(PARENT_LIMITS.steadyMs - 1), PARENT_LIMITS.roundMsMax);
-	parents.ended(PARENT_LIMITS.steadyMs);
-	assert.equal(parents.ended(0), PARENT_LIMITS.roundMs);
+	assert.equal(parents.ended(PARENT_LIMITS.roundMsMax + 2000), PARENT_LIMITS.roundMs);
+	assert.equal(parents.ended(0), 2 * PARENT_LIMITS.roundMs);
+});
+
+test("a parent that is restarted again and again is found as fast each time", () => {
+	const parents = new Parents(1, LATEST);
+	for (let restart = 0; restart < 20; restart++) {
+		parents.up();
+		const waits = [parents.ended(2500), parents.ended(0), parents.ended(0)];
+		assert.deepEqual(waits, [500, 1000, 2000], `restart ${restart}`);
+	}
 });
 
 test("links that come up and end at once do not stop the wait from growing", () => {

@@ -15,7 +15,7 @@ export const PARENT_LIMITS = {
 	roundMs: 500,
 	/** Longest wait between rounds: a parent that returns is found within it. */
 	roundMsMax: 30_000,
-	/** A link that lived so long was well: the waits start anew, and so does the order of preference. */
+	/** A link that lived so long was well: the order of preference starts anew, as the waits have long done. */
 	steadyMs: 60_000,
 	/** One try may take this long where another parent waits for its turn: two dead ones still leave a third within ten seconds. */
 	tryMsMax: 3000,
@@ -35,6 +35,9 @@ export const DEFAULT_PARENT_TIMES: ParentTimes = {
 	stableMs: PARENT_LIMITS.stableSecs * 1000,
 };
 
+/** Doublings from the first wait to the longest. */
+const ROUNDS_MAX = Math.ceil(Math.log2(PARENT_LIMITS.roundMsMax / PARENT_LIMITS.roundMs));
+
 export class Parents {
 	readonly #count: number;
 	readonly #times: ParentTimes;
@@ -43,7 +46,7 @@ export class Parents {
 	#current = 0;
 	/** Tries of this round that failed. */
 	#tried = 0;
-	/** Rounds in a row in which nobody answered. */
+	/** Rounds in which nobody answered, less what links were worth that lived meanwhile. */
 	#rounds = 0;
 	/** Since when each preferred parent has answered every probe. */
 	#goodSinceMs: (number | null)[] = [];
@@ -71,7 +74,9 @@ export class Parents {
 
 	/**
 	 * A try failed, or a link ended that had lived for so long; answers how long to wait before `current` is tried. A parent that goes
-	 * down again and again is passed over like a dead one; after a steady link the order of preference holds again.
+	 * down again and again is passed over like a dead one; after a steady link the order of preference holds again. A link that ends
+	 * at once leaves the waits as they are; a longer one takes back a doubling, and one more with every doubling of its life, so that
+	 * a parent that is restarted a few times in a row is found as fast each time.
 	 */
 	ended(livedMs: number): number {
 		if (livedMs >= PARENT_LIMITS.steadyMs) {
@@ -80,6 +85,8 @@ export class Parents {
 			this.#rounds = 0;
 			return this.#jitter(PARENT_LIMITS.hopMs);
 		}
+		const worth = livedMs < PARENT_LIMITS.roundMs ? 0 : 1 + Math.floor(Math.log2(livedMs / PARENT_LIMITS.roundMs));
+		this.#rounds = Math.max(0, this.#rounds - worth);
 		this.#tried++;
 		if (this.#tried < this.#count) {
 			this.#current = (this.#current + 1) % this.#count;
@@ -87,8 +94,8 @@ export class Parents {
 		}
 		this.#tried = 0;
 		this.#current = 0;
-		const longestMs = Math.min(PARENT_LIMITS.roundMsMax, PARENT_LIMITS.roundMs * 2 ** Math.min(this.#rounds, 16));
-		this.#rounds++;
+		const longestMs = Math.min(PARENT_LIMITS.roundMsMax, PARENT_LIMITS.roundMs * 2 ** this.#rounds);
+		this.#rounds = Math.min(ROUNDS_MAX, this.#rounds + 1);
 		return this.#jitter(longestMs);
 	}
 

@@ -28,6 +28,8 @@ export interface CenterOptions {
 	readonly sqld: Sqld;
 	/** Version of this build, for the packages that leave. */
 	readonly softwareVersion: string;
+	/** Another build of the worker than the one in dist/. */
+	readonly worker?: string;
 }
 
 /** Names its log, its configuration and its disk socket. */
@@ -73,7 +75,7 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 			{
 				kind: "worker",
 				name: "sc",
-				modules: [{ name: "index.js", kind: "esModule", path: BUILT.centerWorker }],
+				modules: [{ name: "index.js", kind: "esModule", path: options.worker ?? BUILT.centerWorker }],
 				storage: "objects",
 				durableObjects: Object.values(OBJECTS).map((className) => ({
 					className,

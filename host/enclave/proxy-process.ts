@@ -26,6 +26,8 @@ export interface ProxyOptions {
 	readonly center: { readonly role: "sc"; readonly id: string };
 	/** Version of this build, told upstream. */
 	readonly softwareVersion: string;
+	/** Another build of the worker than the one in dist/. */
+	readonly worker?: string;
 }
 
 const OBJECTS = ["AgentChannel", "Uplink", "PeerLink"] as const;
@@ -69,7 +71,7 @@ function proxySpec(options: ProxyOptions): WorkerdSpec {
 			{
 				kind: "worker",
 				name: "px",
-				modules: [{ name: "index.js", kind: "esModule", path: BUILT.proxyWorker }],
+				modules: [{ name: "index.js", kind: "esModule", path: options.worker ?? BUILT.proxyWorker }],
 				storage: "wal",
 				durableObjects: OBJECTS.map((className) => ({
 					className,

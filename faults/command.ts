@@ -1,0 +1,77 @@
+/** Row 35: a TraceCommand for an agent that is away, past its time. It must never be handed out late, and its end must be recorded. */
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { hexOf } from "#core/bytes/bytes.ts";
+import { type OperatorClient, operatorClient } from "../cli/operator-client.ts";
+import { newTraceId } from "../demo/story.ts";
+import { type FaultBox, OPERATOR_ID } from "./box.ts";
+import { HandAgent } from "./hand-agent.ts";
+import { inBox } from "./kill.ts";
+import { FAULT_LIMITS } from "./limits.ts";
+import type { RowContext, RowOutcome } from "./row.ts";
+
+const AGENT = "agent-1";
+
+async function signIn(box: FaultBox): Promise<OperatorClient> {
+	const operator = operatorClient(box.center.console.origin, OPERATOR_ID, new Uint8Array(randomBytes(32)));
+	for (const answer of [await operator.redeem(box.invitation), await operator.signIn()])
+		if (!answer.ok) throw new Error(answer.detail);
+	return operator;
+}
+
+/** Signs and sends a start; answers its command id and trace. */
+async function start(operator: OperatorClient, livesMs: number): Promise<{ commandId: string; traceId: string }> {
+	const session = await operator.get<{ trustVersion: number }>("/api/session");
+	if (!session.ok) throw new Error(session.detail);
+	const nowMs = Date.now();
+	const commandId = new Uint8Array(randomBytes(16));
+	const traceId = newTraceId(nowMs);
+	const sent = await operator.command({
+		...{ traceId, targetAgent: AGENT, targetPid: 1, depth: 4, collectCmdlines: true, collectNetwork: true },
+		...{ collectFileMeta: true, maxDurationSecs: 60, initiatedBy: OPERATOR_ID, timestampMs: nowMs, act: "start" },
+		...{ targetProcess: new Uint8Array(randomBytes(16)), commandId, expiresAtMs: nowMs + livesMs },
+		...{ reason: "a command for an agent that is away", trustVersion: session.value.trustVersion },
+	});
+	if (!sent.ok) throw new Error(sent.detail);
+	return { commandId: hexOf(commandId), traceId };
+}
+
+export function commandPastExpiry(context: RowContext): Promise<RowOutcome> {
+	return inBox(context, { agents: [AGENT] }, async (box) => {
+		const violations: string[] = [];
+		const operator = await signIn(box);
+		const agent = new HandAgent(box, AGENT);
+		const first = await agent.open();
+		await first.expect("welcome");
+		await sleep(2000);
+		first.close();
+		await sleep(500);
+		const brief = await start(operator, FAULT_LIMITS.briefCommandMs);
+		const lasting = await start(operator, 10 * 60_000);
+		await sleep(FAULT_LIMITS.briefCommandMs + 1000);
+		const back = await agent.open();
+		await back
+			.expect("command", ({ commandId }) => hexOf(commandId) === lasting.commandId)
+			.catch(() => violations.push("the command that lives on was not handed out: the row tries nothing"));
+		await sleep(1500);
+		const isLate = back.frames.some(
+			({ type, body }) => type === "command" && hexOf(body.commandId) === brief.commandId,
+		);
+		if (isLate) violations.push("a command was handed out after its time");
+		back.close();
+		context.step("the agent was away past the command's time; its end is recorded after the time for answers");
+		const untilMs = performance.now() + FAULT_LIMITS.expiryRecordedMsMax;
+		let state = "";
+		while (state !== "expired" && performance.now() < untilMs && !context.signal.aborted) {
+			const trace = await operator.get<{ commands: { commandId: string; state: string }[] }>(
+				`/api/traces/${brief.traceId}`,
+			);
+			state = trace.ok
+				? (trace.value.commands.find(({ commandId }) => commandId === brief.commandId)?.state ?? "")
+				: "";
+			await sleep(500);
+		}
+		if (state !== "expired") violations.push(`its end was not recorded: ${state}`);
+		return { report: null, violations };
+	});
+}

@@ -1,0 +1,72 @@
+/** Bounds of the fault matrix, each with its reason. They say how a row of the plan is shortened, so they are not hidden in code. */
+const MIB = 1024 * 1024;
+
+export const FAULT_LIMITS = {
+	/** A whole enclave starts within it, also on two busy cores. */
+	startMsMax: 60_000,
+	/** After the last fault everything must be in custody within it: agent and proxy wait at most 30 s between two attempts. */
+	settleMsMax: 75_000,
+	/** How often the store is asked meanwhile. */
+	settlePollMs: 250,
+	/** A killed agent has its outbox open again within it (row 1 asks for it). */
+	agentRestartMsMax: 2000,
+	/** An agent's outbox in a row that does not fill it. */
+	outboxBytesMax: 256 * MIB,
+	/** A reordering wire lets go of what it holds after so long, so that the last batches arrive. */
+	reorderHoldMs: 50,
+	/** Highest N of "at every Nth call": the workload makes fewer calls of each kind than this at an agent. */
+	killsMax: 60,
+	/** Which calls kill a hop, counted from an attach: its process starts slowly, so not each one. */
+	hopKillsAt: [1, 2, 3, 8, 20],
+	/** What a hop lives between two kills at least: a crash in the middle of work, not one at every start. */
+	lifeBetweenKillsMs: 1500,
+	/** Between two kills everything must come through within it: the longest backoff and a delivery. */
+	betweenKillsMsMax: 45_000,
+	/** Nothing new in the store for so long: what is missing then does not come. */
+	stuckMsMax: 35_000,
+	/** Room left on a disk that is called full: less than one segment or one page of a log. */
+	fullDiskSlackBytes: 64 * 1024,
+	fillTriesMax: 8,
+	/** How long it stays full after the feed. */
+	fullDiskMs: 1500,
+	/** The return path is dead for so long; less than the 30 s after which an agent gives a silent link up. */
+	deadReturnMs: 12_000,
+	/** Framing, heartbeats and the batch that overshoots a window. */
+	windowSlackBytes: 2 * MIB,
+	/** Of each side of row 27 (hours in the plan). */
+	partitionMs: 20_000,
+	/** The live rate of row 27 in each lane: 1,500 events a second, as a host makes that starts 500 programs a second, in the agent's own batches. */
+	partitionEvents: 125,
+	partitionEveryMs: 250,
+	/** How much faster than it came the backlog of a partition must drain (row 27). */
+	drainRatioMin: 3,
+	/** Cycles of row 28, about two seconds each. */
+	flaps: 5,
+	/** The Security Center stands still for so long, then runs a tenth of the time for so many half seconds. */
+	centerStillMs: 3000,
+	slowCycles: 12,
+	/** What must wait at the proxy meanwhile, or the row tries nothing. */
+	backlogBytesMin: 12 * MIB,
+	/** The uplink's window and one carrier above it. */
+	unackedBytesMax: 10 * MIB,
+	/** Life of the command that ends while its agent is away. */
+	briefCommandMs: 3000,
+	/** The desk waits a minute for a late answer before it calls a command expired. */
+	expiryRecordedMsMax: 75_000,
+	/** Kills at random of one run (1,000 in the plan). */
+	randomKills: 40,
+	/** Who stands still for how long (60 s in the plan). The signer's caller waits 10 s for it. */
+	stops: [
+		{ name: "px-1", ms: 3000 },
+		{ name: "sc", ms: 3000 },
+		{ name: "sqld", ms: 3000 },
+		{ name: "agent", ms: 3000 },
+		{ name: "signer", ms: 12_000 },
+	],
+	/** What a proxy's memory may grow by while its upstream stands still: its window, carriers and V8's own ups and downs. */
+	rssGrowthBytesMax: 256 * MIB,
+	/** A link goes on this long after a half-open connection was made: three silent pings of 10 s, and the longest backoff. */
+	halfOpenMsMax: 75_000,
+	/** No stall after a partition healed is longer (row 28): the longest backoff is 30 s. */
+	healMsMax: 35_000,
+} as const;

@@ -1,0 +1,173 @@
+/**
+ * Bugs that are planted on purpose, to prove that the fault matrix can fail: each breaks one promise by a few lines of the source,
+ * changed while the matrix bundles what it runs. The product has no switch for any of them.
+ */
+import type { SourceChange } from "../tools/source-changes.ts";
+
+export interface PlantedSource {
+	readonly says: string;
+	readonly changes: readonly SourceChange[];
+}
+
+export const PLANTED_BUGS = {
+	ack_before_commit: {
+		says: "a hop receipts a batch before its log is written",
+		changes: [
+			{
+				file: "durable/intake.ts",
+				from: `if (admission.batch.lane !== "bulk" || this.#parts.fsyncIntervalMs === 0) this.commit();`,
+				to: `const { stream, seq } = admission.batch;
+		this.#parts.onCommitted([{ stream, seq }]);
+		if (seq < 0) this.commit();`,
+			},
+			{
+				file: "durable/intake.ts",
+				from: "else this.#timer ??= setTimeout(() => this.commit(), this.#parts.fsyncIntervalMs);",
+				to: "else this.#timer ??= setTimeout(() => this.commit(), CHANNEL_LIMITS.fsyncIntervalMsMax);",
+			},
+			{
+				file: "durable/intake.ts",
+				from: `		this.commit();
+		const receipts = [...streams.values()].map((stream) => this.#watermark(stream)).filter((each) => each !== null);`,
+				to: `		this.#timer ??= setTimeout(() => this.commit(), CHANNEL_LIMITS.fsyncIntervalMsMax);
+		const taken = [...streams.values()].map((stream) => this.#parts.store.stream(stream));
+		const receipts = taken.flatMap((each) =>
+			each === undefined ? [] : [{ stream: each.stream, seq: each.state.received }],
+		);`,
+			},
+		],
+	},
+	chunk_dropped: {
+		says: "the agent opens its outbox without the newest segment and without any that is damaged",
+		changes: [
+			{
+				file: "agent/outbox/recover.ts",
+				from: "		if (read.segment.bytes < bytes.length) {",
+				to: `		if (read.hasLoss || found.every((each) => each.lane !== lane || each.index <= index)) {
+			storage.remove(name);
+			continue;
+		}
+		if (read.segment.bytes < bytes.length) {`,
+			},
+		],
+	},
+	dedup_off: {
+		says: "a batch that comes again is taken and stored again",
+		changes: [
+			{
+				file: "durable/admission.ts",
+				from: `			return { kind: "repeated", stream };
+		}`,
+				to: `			if (held === undefined) return { kind: "taken", batch: { stream, seq, lane, bytes: batch.bytes, hash }, state };
+			return { kind: "repeated", stream };
+		}`,
+			},
+			{ file: "workers/sc/store/ingest.ts", from: " AND b.hash = ?4 AND b.has_events = 0`", to: " AND b.hash = ?4`" },
+		],
+	},
+	expiry_off: {
+		says: "a hop hands out commands after their time",
+		changes: [
+			{
+				file: "durable/channel-store.ts",
+				from: `this.#sql.exec("DELETE FROM commands WHERE expires_at_ms < ?", nowMs);`,
+				to: "",
+			},
+		],
+	},
+	flow_off: {
+		says: "senders ask for no credit: everything waiting is sent at once",
+		changes: [
+			{
+				file: "agent/link/sender.ts",
+				from: "		if (this.#inFlightBytes >= AGENT_LIMITS.windowBytesMax) return false;",
+				to: "		if (this.#inFlightBytes >= 0) return true;",
+			},
+			{
+				file: "durable/flow.ts",
+				from: "return this.#unackedBytes < (isLowestLane",
+				to: "return this.#unackedBytes >= 0 || this.#unackedBytes < (isLowestLane",
+			},
+		],
+	},
+	fork_unseen: {
+		says: "other bytes under a known number pass as a repetition, and an old outbox goes on with its stream",
+		changes: [
+			{
+				file: "agent/link/sender.ts",
+				from: "if (!this.#isOurs(chain, mark)) {",
+				to: "if (!this.#isOurs(chain, mark) && mark.a1 < 0) {",
+			},
+			{
+				file: "durable/admission.ts",
+				from: "	const base = isResumed ?",
+				to: `	if (seq <= state.received) return { kind: "repeated", stream };
+	const base = isResumed || seq === state.received + 1 ?`,
+			},
+		],
+	},
+	order_off: {
+		says: "a hop takes a batch behind a hole",
+		changes: [
+			{
+				file: "durable/admission.ts",
+				from: "const isResumed = seq > state.received + 1 && context.mayResume(stream);",
+				to: "const isResumed = seq > state.received + 1;",
+			},
+		],
+	},
+	refusal_untold: {
+		says: "a hop refuses without a word to the sender",
+		changes: [
+			{
+				file: "durable/agent-channel.ts",
+				from: `this.#session.send(encodeFrame("reject", { agent, ...refusal }));`,
+				to: "if (agent !== undefined) return;",
+			},
+		],
+	},
+	retry_as_success: {
+		says: "a write that failed counts as done",
+		changes: [
+			{
+				file: "agent/outbox/outbox.ts",
+				from: `this.#guard("sync", () => this.#storage.sync(active.handle));`,
+				to: `try {
+				this.#storage.sync(active.handle);
+			} catch {}`,
+			},
+			{
+				file: "agent/outbox/outbox.ts",
+				from: `			const trouble = this.#diskTrouble(error, "write");`,
+				to: `			if (written >= 0) {
+				active.segment.bytes += bytes.length;
+				return ok(true);
+			}
+			const trouble = this.#diskTrouble(error, "write");`,
+			},
+			{
+				file: "durable/intake.ts",
+				from: `			this.#parts.abort("the write-ahead log could not be written");
+			throw error;`,
+				to: `this.#parts.onCommitted(batches.map(({ stream, seq }) => ({ stream, seq })));`,
+			},
+		],
+	},
+	silence_unseen: {
+		says: "nobody minds a silent link",
+		changes: [
+			{
+				file: "agent/link/link.ts",
+				from: "if (++this.#silentIntervals > 2) {",
+				to: "if (++this.#silentIntervals < 0) {",
+			},
+			{
+				file: "durable/ways-up.ts",
+				from: "else if (nowMs - this.#link.heardAtMs > UPLINK_LIMITS.silentMsMax)",
+				to: "else if (nowMs < 0)",
+			},
+		],
+	},
+} as const satisfies Readonly<Record<string, PlantedSource>>;
+
+export type PlantedBug = keyof typeof PLANTED_BUGS;

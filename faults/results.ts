@@ -1,0 +1,86 @@
+/** Results of real runs, kept beside the matrix, and the table that is written from them. Must never be edited by hand. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { AWAITED, ROWS } from "./matrix.ts";
+import type { PlantedBug } from "./planted.ts";
+import type { TruthReport } from "./row.ts";
+
+export interface RowResult {
+	readonly row: number;
+	/** Empty: the tree as it stands. */
+	readonly planted: PlantedBug | "";
+	readonly seed: number;
+	/** False: something went wrong before the row could say anything; no verdict, with or without a bug. */
+	readonly hasRun: boolean;
+	readonly isHeld: boolean;
+	/** The first ten. */
+	readonly violations: readonly string[];
+	readonly violationCount: number;
+	readonly report: TruthReport | null;
+	readonly seconds: number;
+	readonly date: string;
+}
+
+const RESULTS = join(import.meta.dirname, "results.json");
+const TABLE = join(import.meta.dirname, "../docs/faults.md");
+
+export function readResults(): RowResult[] {
+	return existsSync(RESULTS) ? (JSON.parse(readFileSync(RESULTS, "utf8")) as RowResult[]) : [];
+}
+
+/** Keeps the newest result of each row, with and without its bug, and writes the table anew. */
+export function saveResults(results: readonly RowResult[]): void {
+	const isOf = (a: RowResult, b: RowResult) => a.row === b.row && (a.planted === "") === (b.planted === "");
+	const kept = readResults().filter((old) => !results.some((fresh) => isOf(old, fresh)));
+	const all = [...kept, ...results].sort((a, b) => a.row - b.row || (a.planted < b.planted ? -1 : 1));
+	writeFileSync(RESULTS, `${JSON.stringify(all, null, "\t")}\n`);
+	writeFileSync(TABLE, renderTable(all));
+}
+
+const HEAD = `# Faults
+
+What was done to real processes, and what held: real workerd, sqld and signer, and agents made of the agent's own lanes, outbox and
+link, on loopback. Written by \`npm run test:faults -- --save\` from the run itself (faults/results.json); never by hand. A row
+counts only beside its planted bug: a build in which one promise is broken on purpose, in which the row must fail.
+
+\`npm run test:faults -- ROW\` repeats a row, \`-- ROW --planted\` its bug; \`ci\` rows run with every CI run (\`npm test -- faults\`).
+Rows 5, 18 and 21 belong to the ledger and to trust; row 39 is \`npm run sim\`.
+
+`;
+
+function counts(report: TruthReport | null): string {
+	if (report === null) return "";
+	const { attempted, acked, stored, lost, duplicated, gapsNamed, gapsUnnamed } = report;
+	return `${attempted} / ${acked} / ${stored} / ${lost} / ${duplicated} / ${gapsNamed} + ${gapsUnnamed}`;
+}
+
+/** The table of docs/faults.md. */
+export function renderTable(results: readonly RowResult[]): string {
+	const find = (row: number, isPlanted: boolean) =>
+		results.find((each) => each.row === row && (each.planted !== "") === isPlanted);
+	const lines = ROWS.map(({ number, fault, where, done, isInCi, planted }) => {
+		const [plain, bug] = [find(number, false), find(number, true)];
+		const verdict = plain === undefined ? "not run" : plain.isHeld ? "pass" : "**fail**";
+		const red = bug === undefined ? "not run" : bug.isHeld ? "**unseen**" : "red";
+		const date = [plain?.date, bug?.date].filter((each) => each !== undefined).sort()[0] ?? "";
+		const cells = [
+			fault,
+			where,
+			done,
+			isInCi ? "ci" : "hand",
+			verdict,
+			counts(plain?.report ?? null),
+			`\`${planted}\`: ${red}`,
+			date,
+		];
+		return `| ${number} | ${cells.join(" | ")} |`;
+	});
+	const columns =
+		"| row | fault | where | done here | run | verdict | attempted / acked / stored / lost / duplicated / gaps named + unnamed | planted bug | date |";
+	const awaited = AWAITED.map(({ number, fault, where, awaits }) => `| ${number} | ${fault} | ${where} | ${awaits} |`);
+	const rest =
+		awaited.length === 0
+			? ""
+			: `\n## Not yet\n\n| row | fault | where | waits for |\n|---|---|---|---|\n${awaited.join("\n")}\n`;
+	return `${HEAD}${columns}\n|---|---|---|---|---|---|---|---|---|\n${lines.join("\n")}\n${rest}`;
+}
