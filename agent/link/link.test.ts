@@ -613,3 +613,17 @@ test("a hop of another protocol version is named with both, shown the hello, and
 	await until("the link", () => beats().length > 0);
 	assert.equal(beats()[0]?.lastError, "server_protocol: the server speaks protocol 2, this agent 1");
 });
+
+test("an agent without a link, or with a hop that has no room, is behind; one whose hop takes everything is not", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	assert.ok(link.isBehind, "there is no link yet");
+	link.start();
+	await until("the link", () => link.isUp);
+	assert.equal(link.isBehind, false);
+	put(lanes, "bulk", 1);
+	await until("the batch", () => pids(hop).length === 1);
+	assert.equal(link.isBehind, false, "what is on its way is not behind");
+	hop.isReceipting = false;
+	for (let pid = 0; !link.isBehind && pid < 200; pid++) put(lanes, "bulk", pid, "x".repeat(60_000));
+	assert.ok(link.isBehind, "the window is full of what nobody acknowledged");
+});

@@ -113,6 +113,11 @@ export class Link {
 		return this.#sender !== null;
 	}
 
+	/** Whether what is on the disk waits: there is no link, or it has no room for more. */
+	get isBehind(): boolean {
+		return this.#sender?.isBehind ?? true;
+	}
+
 	start(): void {
 		void this.#attempt();
 	}
