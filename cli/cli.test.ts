@@ -19,7 +19,7 @@ function daemoneye(...args: string[]) {
 test("the overview names every verb, and each verb's help has an example and its exit codes", () => {
 	const overview = daemoneye("--help");
 	assert.equal(overview.status, 0);
-	for (const verb of ["start", "status", "proxy", "verify"]) {
+	for (const verb of ["start", "restart", "status", "proxy", "verify"]) {
 		assert.match(overview.stdout, new RegExp(`^  ${verb} `, "m"));
 		const help = daemoneye(verb, "--help");
 		assert.equal(help.status, 0);

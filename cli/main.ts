@@ -5,12 +5,13 @@
 import { parseArgs } from "node:util";
 import { complain, say } from "./console-output.ts";
 import { proxyVerb } from "./proxy.ts";
+import { restartVerb } from "./restart.ts";
 import { startVerb } from "./start.ts";
 import { statusVerb } from "./status.ts";
 import { EXIT, helpOf, type Verb } from "./verb.ts";
 import { verifyVerb } from "./verify.ts";
 
-const VERBS: readonly Verb[] = [startVerb, statusVerb, proxyVerb, verifyVerb];
+const VERBS: readonly Verb[] = [startVerb, restartVerb, statusVerb, proxyVerb, verifyVerb];
 
 function overview(): string {
 	const verbs = VERBS.map((verb) => `  ${verb.name.padEnd(10)} ${verb.summary}`);

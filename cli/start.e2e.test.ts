@@ -4,14 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test } from "node:test";
-import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
+import { setTimeout as sleep } from "node:timers/promises";
 import { operatorClient } from "./operator-client.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "daemoneye-start-"));
@@ -24,6 +24,9 @@ interface Started {
 	readonly answer: { readonly ok: boolean; readonly console: string };
 	stop(): Promise<number | null>;
 }
+
+/** Six ports in a row are rarely free among those that the kernel hands out to connections: these lie below. */
+const portBase = () => String(randomInt(12_000, 32_000));
 
 /** Starts with `--json` and waits for its one line. */
 async function start(...args: string[]): Promise<Started> {
@@ -61,13 +64,24 @@ function modesOf(path: string): [string, number][] {
 		.map((file) => [file, statSync(file).mode & 0o077]);
 }
 
+/** The agent found its proxy again, and the proxy its Security Center. */
+async function agentIsBack(data: string): Promise<void> {
+	const linked = /px-1 is linked for \d+ s, 1 agents connected/;
+	const untilMs = Date.now() + 30_000;
+	for (;;) {
+		const { stdout } = spawnSync("cli/daemoneye", ["status", "--data", data], { encoding: "utf8" });
+		if (linked.test(stdout)) return;
+		assert(Date.now() < untilMs, stdout);
+		await sleep(200);
+	}
+}
+
 test(
 	"a start makes an enclave, signs its operator in, stops cleanly, and a second start finds everything",
 	options,
 	async () => {
 		const data = join(directory, "solo");
-		const base = await freeLoopbackPort();
-		const first = await start("--data", data, "--port-base", String(base < 60_000 ? base : base - 10_000));
+		const first = await start("--data", data, "--port-base", portBase());
 		const seed = new Uint8Array(randomBytes(32));
 		const url = new URL(first.answer.console);
 		const origin = url.origin;
@@ -87,8 +101,15 @@ test(
 		const status = spawnSync("cli/daemoneye", ["status", "--data", data], { encoding: "utf8" });
 		assert.match(status.stdout, /holds \d+ batches\npx-1 is linked for \d+ s, 1 agents connected; /);
 
+		const restarted = spawnSync("cli/daemoneye", ["restart", "--data", data], { encoding: "utf8" });
+		assert.equal(restarted.status, 0, restarted.stderr);
+		assert.match(restarted.stdout, /^sc is replaced: .+\npx-1 is replaced: .+ connections waited \d+ ms\n$/);
+		assert((await operator.get("/api/ledger")).ok, "a session goes on at the new process");
+		await agentIsBack(data);
+
 		assert.equal(await first.stop(), 0);
 		assert.deepEqual(leftovers(data), []);
+		assert.equal(spawnSync("cli/daemoneye", ["restart", "--data", data]).status, 1);
 		assert.deepEqual(
 			modesOf(data).filter(([, mode]) => mode !== 0),
 			[],
@@ -131,15 +152,7 @@ function getOverTls(url: URL, ca: string): Promise<{ status: number; headers: No
 
 test("under a name the console is HTTPS, proved by the enclave's root and nothing else", options, async () => {
 	const data = join(directory, "named");
-	const base = await freeLoopbackPort();
-	const started = await start(
-		"--data",
-		data,
-		"--port-base",
-		String(base < 60_000 ? base : base - 10_000),
-		"--host",
-		"sc.site.local",
-	);
+	const started = await start("--data", data, "--port-base", portBase(), "--host", "sc.site.local");
 	try {
 		const url = new URL(started.answer.console);
 		assert.equal(url.protocol, "https:");
@@ -171,14 +184,9 @@ test("under a name the console is HTTPS, proved by the enclave's root and nothin
 
 test("Ctrl-C while starting leaves nothing running and nothing half-made", options, async () => {
 	const data = join(directory, "interrupted");
-	const base = await freeLoopbackPort();
-	const child = spawn(
-		process.execPath,
-		["cli/main.ts", "start", "--data", data, "--port-base", String(base < 60_000 ? base : base - 10_000)],
-		{
-			stdio: ["ignore", "pipe", "pipe"],
-		},
-	);
+	const child = spawn(process.execPath, ["cli/main.ts", "start", "--data", data, "--port-base", portBase()], {
+		stdio: ["ignore", "pipe", "pipe"],
+	});
 	const ended = new Promise<number | null>((done) => child.on("close", done));
 	child.stdout.once("data", () => child.kill("SIGINT"));
 	const code = await ended;

@@ -31,7 +31,7 @@ export interface AdmissionContext {
 
 export type Admission =
 	| { readonly kind: "taken"; readonly batch: WalBatch; readonly state: StreamState }
-	| { readonly kind: "repeated"; readonly stream: Uint8Array }
+	| { readonly kind: "repeated"; readonly stream: Uint8Array; readonly lane: Lane }
 	/** `lane` is what the header says, where it could be read. */
 	| { readonly kind: "refused"; readonly refusal: Refusal; readonly lane: Lane | null };
 
@@ -61,7 +61,7 @@ function judge(batch: ReadBatch, hash: Uint8Array, context: AdmissionContext): A
 			const held = context.heldHash(stream, seq);
 			if (held !== undefined && !equalBytes(held, hash))
 				return refused("forked", `batch ${seq} is held with other content`, at);
-			return { kind: "repeated", stream };
+			return { kind: "repeated", stream, lane };
 		}
 		case "skipped":
 			return refused("skipped", `batch ${seq} came, ${verdict.expected} is next`, {

@@ -60,6 +60,7 @@ class FakeChannel {
 
 let sent: { lane: Lane; agents: string[]; bytes: number }[];
 let drained: string[];
+let proved: string[];
 let channels: Map<string, FakeChannel>;
 let registry: AgentRegistry;
 let pump: CarrierPump;
@@ -67,6 +68,7 @@ let pump: CarrierPump;
 beforeEach(() => {
 	sent = [];
 	drained = [];
+	proved = [];
 	channels = new Map(["a", "b"].map((agent) => [agent, new FakeChannel()]));
 	const known = { proof: new Uint8Array(), route: new Uint8Array(), status: null, heardAtMs: 0 };
 	registry = new AgentRegistry(["a", "b"].map((agent) => ({ agent, ...known })));
@@ -84,6 +86,7 @@ beforeEach(() => {
 			sent.push({ lane: decoded.value.body.lane, agents: unpacked.value.map((each) => each.agent), bytes });
 			return true;
 		},
+		prove: (agent) => proved.push(agent),
 		onDrained: (agent) => drained.push(agent),
 		onBroken: (error) => {
 			throw error;
@@ -164,6 +167,36 @@ test("receipts reach the channel once per stream and level, the highest speaking
 	equal(channel("a").rows.trace.length, 0);
 });
 
+test("receipts that the channel could not take are brought to it again, the newer of a stream first", async () => {
+	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
+	try {
+		const acked = channel("a").acked.bind(channel("a"));
+		channel("a").acked = async () => {
+			throw new Error("its disk is full");
+		};
+		for (let count = 0; count < 2; count++) channel("a").put("trace", 10);
+		pump.start();
+		await settle();
+		receipt("a", "trace", 1);
+		receipt("a", "trace", 1, "a2");
+		await settle();
+		receipt("a", "trace", 2);
+		await settle();
+		deepEqual(channel("a").receipts, []);
+		channel("a").acked = acked;
+		mock.timers.tick(UPLINK_LIMITS.holePauseMs + 10);
+		await settle();
+		deepEqual(
+			channel("a")
+				.receipts.map(({ level, seq }) => `${level} ${seq}`)
+				.sort(),
+			["a1 2", "a2 1"],
+		);
+	} finally {
+		mock.timers.reset();
+	}
+});
+
 test("a stream refused for a hole waits alone and is sent again from its oldest batch", async () => {
 	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
 	try {
@@ -199,6 +232,36 @@ test("an agent that upstream does not believe is not sent until it proves itself
 	pump.hasBacklog("a", channel("a").depths());
 	await settle();
 	equal(sent.length, 1);
+	pump.stop();
+	pump.start();
+	await settle();
+	equal(sent.length, 2, "the next link is another one's judgement");
+});
+
+test("an agent whose proof upstream could not take or does not believe is proved again before anything else of it goes", async () => {
+	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
+	try {
+		channel("a").put("trace", 10);
+		pump.start();
+		await settle();
+		pump.refusedAgent("a", true);
+		pump.refusedAgent("a", true);
+		pump.hasBacklog("a", channel("a").depths());
+		await settle();
+		deepEqual([sent.length, proved], [1, []]);
+		mock.timers.tick(UPLINK_LIMITS.holePauseMs + 10);
+		await settle();
+		deepEqual([sent.length, proved], [2, ["a"]], "one proof answers every refusal");
+		pump.refusedAgent("a", false);
+		mock.timers.tick(UPLINK_LIMITS.holePauseMsMax + 10);
+		await settle();
+		deepEqual(proved, ["a"], "what is not believed is not said again at once");
+		mock.timers.tick(UPLINK_LIMITS.proofPauseMsMax);
+		await settle();
+		deepEqual([sent.length, proved], [3, ["a", "a"]]);
+	} finally {
+		mock.timers.reset();
+	}
 });
 
 test("an agent that went is forgotten when nothing of it waits and upstream has been told, and not before", async () => {

@@ -22,6 +22,8 @@ export interface CarrierPumpParts {
 	readonly channelOf: (agent: string) => Pick<AgentChannelFace, "read" | "acked" | "refused">;
 	/** False when the link is gone. */
 	readonly send: (frame: Uint8Array) => boolean;
+	/** Shows upstream the agent's proof again. */
+	readonly prove: (agent: string) => void;
 	/** An agent went and nothing of it waits any more. */
 	readonly onDrained: (agent: string) => void;
 	/** Our own mistake: what was read may be lost on this link, so the link must end and everything be sent again. */
@@ -37,12 +39,20 @@ interface Flow {
 	pauses: number;
 }
 
+/** An agent of which upstream takes nothing. */
+interface Unproved {
+	/** Shows its proof again; null once that was done. */
+	timer: ReturnType<typeof setTimeout> | null;
+	tries: number;
+}
+
 interface Acks {
 	readonly pending: Map<string, Acknowledged>;
 	isRunning: boolean;
 }
 
 const PAUSE = { firstMs: UPLINK_LIMITS.holePauseMs, longestMs: UPLINK_LIMITS.holePauseMsMax };
+const DISBELIEF = { firstMs: UPLINK_LIMITS.proofPauseMs, longestMs: UPLINK_LIMITS.proofPauseMsMax };
 
 export class CarrierPump {
 	readonly #parts: CarrierPumpParts;
@@ -53,6 +63,7 @@ export class CarrierPump {
 	#flows = newFlows();
 	readonly #laneOfStream = new Map<string, Lane>();
 	readonly #acks = new Map<string, Acks>();
+	readonly #unproved = new Map<string, Unproved>();
 	#isStarted = false;
 	#generation = 0;
 	#isRunning = false;
@@ -68,10 +79,11 @@ export class CarrierPump {
 		return this.#window.unackedBytes;
 	}
 
-	/** A new link is up: everything not acknowledged goes again. */
+	/** A new link is up and everyone was proved on it: everything not acknowledged goes again. */
 	start(): void {
 		this.#isStarted = true;
 		this.#generation++;
+		this.#forgetDisbelief();
 		this.#window = newWindow();
 		this.#flows = newFlows();
 		this.#laneOfStream.clear();
@@ -83,6 +95,14 @@ export class CarrierPump {
 	stop(): void {
 		this.#isStarted = false;
 		this.#generation++;
+		this.#forgetDisbelief();
+	}
+
+	/** What one upstream thought of an agent binds no other, nor the same one on its next link. */
+	#forgetDisbelief(): void {
+		for (const { timer } of this.#unproved.values()) if (timer !== null) clearTimeout(timer);
+		this.#unproved.clear();
+		for (const { agent } of this.#parts.registry.everyone()) this.#parts.registry.setRefused(agent, false);
 	}
 
 	#flow(lane: Lane, agent: string): Flow {
@@ -194,6 +214,8 @@ export class CarrierPump {
 		if (!registry.isDrained(agent)) return;
 		registry.forget(agent);
 		for (const lane of LANES) this.#flows[lane].delete(agent);
+		clearTimeout(this.#unproved.get(agent)?.timer ?? undefined);
+		this.#unproved.delete(agent);
 		this.#parts.onDrained(agent);
 	}
 
@@ -225,6 +247,7 @@ export class CarrierPump {
 		this.#window.acknowledge(key, seq);
 		const lane = this.#laneOfStream.get(key);
 		if (lane !== undefined) this.#flow(lane, agent).pauses = 0;
+		if (this.#unproved.get(agent)?.timer === null) this.#unproved.delete(agent);
 		const acks = this.#acks.get(agent) ?? { pending: new Map<string, Acknowledged>(), isRunning: false };
 		this.#acks.set(agent, acks);
 		// Watermarks only rise, so a later receipt of a stream speaks for the earlier one.
@@ -235,14 +258,21 @@ export class CarrierPump {
 
 	async #flushAcks(agent: string, acks: Acks): Promise<void> {
 		acks.isRunning = true;
+		const generation = this.#generation;
+		let failures = 0;
 		while (acks.pending.size > 0) {
-			const receipts = [...acks.pending.values()];
+			const receipts = new Map(acks.pending);
 			acks.pending.clear();
 			try {
-				this.#heardDepths(agent, await this.#parts.channelOf(agent).acked(receipts));
+				this.#heardDepths(agent, await this.#parts.channelOf(agent).acked([...receipts.values()]));
+				failures = 0;
 			} catch (error) {
-				// The batches stay in the log and upstream receipts them again on the next link.
 				logLine("warning", "receipt_not_taken", { agent, detail: (error as Error).message });
+				// The next link brings every receipt again; this one says each only once, so they wait here for the channel.
+				if (generation !== this.#generation) break;
+				for (const [key, receipt] of receipts) if (!acks.pending.has(key)) acks.pending.set(key, receipt);
+				const waitMs = backoffMs(PAUSE, ++failures, Math.random());
+				await new Promise((resolve) => setTimeout(resolve, waitMs));
 			}
 		}
 		acks.isRunning = false;
@@ -266,11 +296,30 @@ export class CarrierPump {
 		this.kick();
 	}
 
-	/** Upstream cannot take anything of this agent: for good until it proves itself again, or for a while. */
+	/**
+	 * Upstream takes nothing of this agent, so nothing goes until its proof was shown again: soon, where upstream could not take the
+	 * proof or does not know it, and later where it did not believe it, for the fault may have been upstream's clock.
+	 */
 	refusedAgent(agent: string, isForAWhile: boolean): void {
 		this.#window.forgetOwner(`${agent}/`);
-		if (!isForAWhile) this.#parts.registry.setRefused(agent, true);
-		for (const lane of LANES) this.#pause(lane, agent);
+		for (const lane of LANES) {
+			const flow = this.#flow(lane, agent);
+			flow.cursor = 0;
+			flow.isDirty = true;
+		}
+		this.#parts.registry.setRefused(agent, true);
+		const unproved = this.#unproved.get(agent) ?? { timer: null, tries: 0 };
+		this.#unproved.set(agent, unproved);
+		// A window of carriers is refused one by one: one proof answers all.
+		if (unproved.timer !== null) return;
+		unproved.tries++;
+		const waitMs = backoffMs(isForAWhile ? PAUSE : DISBELIEF, unproved.tries, Math.random());
+		unproved.timer = setTimeout(() => {
+			unproved.timer = null;
+			this.#parts.prove(agent);
+			this.#parts.registry.setRefused(agent, false);
+			this.kick();
+		}, waitMs);
 	}
 }
 

@@ -352,3 +352,50 @@ test("a write that fails aborts the object and acknowledges nothing", () => {
 	}
 	deepEqual([failed, aborted.length, receipts], [true, 1, []]);
 });
+
+test("a relay whose object slept lets no stream resume that its link has brought before, and a new link does", () => {
+	const batches = [sealed(1, ZERO_HASH)];
+	for (let seq = 2; seq <= 9; seq++) batches.push(sealed(seq, (batches.at(-1) as (typeof batches)[0]).hash));
+	const take = (intake: Intake, seq: number) =>
+		intake.take((batches[seq - 1] as (typeof batches)[0]).bytes, SENDER, 0).refusal?.code;
+	const asleep = () => {
+		store = new ChannelStore(openSql(database));
+		return intakeOf(0, []);
+	};
+	let intake = intakeOf(0, []);
+	equal(take(intake, 3), undefined, "the agent was elsewhere before");
+	equal(take(intake, 5), "skipped");
+	intake = asleep();
+	equal(take(intake, 5), "skipped", "the hole is still there");
+	equal(take(intake, 4), undefined);
+	intake.startLink();
+	equal(take(intake, 7), undefined, "the agent was elsewhere meanwhile");
+	intake = asleep();
+	equal(take(intake, 9), "skipped");
+});
+
+test("a relay whose object slept still waits for the batch that it had no room for", () => {
+	const second = sealed(2, ZERO_HASH);
+	const third = sealed(3, second.hash);
+	const full = {
+		judge: () => ({ ok: false, code: "wal_full", detail: "" }),
+		wrote: () => undefined,
+	} as never as BoxDisk;
+	const refused = intakeOf(0, [], true, full).take(second.bytes, SENDER, 0).refusal;
+	equal(refused?.code, "wal_full");
+	store = new ChannelStore(openSql(database));
+	const intake = intakeOf(0, []);
+	deepEqual(intake.waitingLanes, ["bulk"]);
+	const early = intake.take(third.bytes, SENDER, 0).refusal;
+	deepEqual([early?.code, early?.seq], ["skipped", 2]);
+	equal(intake.take(second.bytes, SENDER, 0).refusal, null, "the first of its stream here may be any");
+	deepEqual(intake.waitingLanes, []);
+});
+
+test("what a link has brought is remembered of so many streams, and no more", () => {
+	for (let index = 0; index <= CHANNEL_LIMITS.seenStreamsMax; index++)
+		store.markLinkStream({ stream: streamOf(index), lane: "bulk", heldBack: null });
+	const known = store.linkStreams();
+	equal(known.length, CHANNEL_LIMITS.seenStreamsMax);
+	deepEqual(known[0]?.stream, streamOf(1));
+});

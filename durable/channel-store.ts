@@ -31,11 +31,12 @@ CREATE TABLE IF NOT EXISTS commands (
 ${QUARANTINE_SCHEMA}
 CREATE TABLE IF NOT EXISTS alarms (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL, detail TEXT NOT NULL, evidence BLOB);
+CREATE TABLE IF NOT EXISTS link_streams (stream BLOB PRIMARY KEY, lane INTEGER NOT NULL, held_back INTEGER);
 CREATE TABLE IF NOT EXISTS high_mark (one INTEGER PRIMARY KEY CHECK (one = 1), bytes INTEGER NOT NULL);
 `;
 
 /** Everything but the log itself: what a file that is made anew takes over. */
-const KEPT_TABLES = ["identity", "streams", "commands", "quarantine", "alarms"] as const;
+const KEPT_TABLES = ["identity", "streams", "commands", "quarantine", "alarms", "link_streams"] as const;
 
 export interface ChannelIdentity extends ChannelPlace {
 	readonly agent: string;
@@ -72,6 +73,14 @@ export interface StreamRow {
 	/** The proof of custody of batch `a2`, as it goes to the agent. */
 	readonly custody: string | null;
 	readonly holeSinceMs: number | null;
+}
+
+/** A stream of which something came on the agent's link. */
+export interface LinkStream {
+	readonly stream: Uint8Array;
+	readonly lane: Lane;
+	/** The batch refused for want of room that is to come first; null once something was taken or judged. */
+	readonly heldBack: number | null;
 }
 
 /** A WAL row with the key that was proved when it came. */
@@ -171,6 +180,28 @@ export class ChannelStore {
 
 	stream(stream: Uint8Array): StreamRow | undefined {
 		return this.#streams.get(hexOf(stream));
+	}
+
+	/** What came on the link so far, oldest first. It outlives the object's memory, as the link does when the object sleeps. */
+	linkStreams(): LinkStream[] {
+		return this.#rows("SELECT stream, lane, held_back FROM link_streams ORDER BY rowid").map((row) => ({
+			stream: blob(row.stream),
+			lane: laneOf(row.lane),
+			heldBack: row.held_back as number | null,
+		}));
+	}
+
+	markLinkStream({ stream, lane, heldBack }: LinkStream): void {
+		const { seenStreamsMax } = CHANNEL_LIMITS;
+		this.#sql.exec("INSERT OR REPLACE INTO link_streams VALUES (?, ?, ?)", stream, LANES.indexOf(lane), heldBack);
+		this.#sql.exec(
+			"DELETE FROM link_streams WHERE rowid NOT IN (SELECT rowid FROM link_streams ORDER BY rowid DESC LIMIT ?)",
+			seenStreamsMax,
+		);
+	}
+
+	forgetLinkStreams(): void {
+		this.#sql.exec("DELETE FROM link_streams");
 	}
 
 	/** Notes what was taken before it is on disk; `commit` makes it true. */

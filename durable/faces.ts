@@ -53,6 +53,9 @@ export interface Refusal {
 /** Upstream could not reach an agent's channel for the moment; everything of the agent is sent again. */
 export const CHANNEL_UNAVAILABLE = "channel_unavailable";
 
+/** Code of a refusal that ends when the agent's proof has come once more. */
+export const AGENT_UNPROVED = "agent_unproved";
+
 export interface IngestAnswer {
 	/** Highest durable sequence of every stream touched. */
 	readonly receipts: readonly { readonly stream: Uint8Array; readonly seq: number }[];

@@ -41,15 +41,20 @@ export class Intake {
 	#stagedBytes = 0;
 	#signingKey: Uint8Array = new Uint8Array(32);
 	#timer: ReturnType<typeof setTimeout> | null = null;
-	/** Streams seen on this link: only the first batch of one may resume past what this relay knows. */
-	#seen = new Set<string>();
-	/** Streams refused for want of room, with that batch's number: what follows is early, neither a hole nor a place to resume at. */
-	#heldBack = new Map<string, number>();
+	/**
+	 * Streams seen on this link, by id. Null: something was taken or judged, and only the first batch of a stream may resume past what
+	 * this relay knows. A number: that batch was refused for want of room; what follows it is early, neither a hole nor a place to
+	 * resume at. On the disk too, because the link outlives a sleep of the object.
+	 */
+	#seen: Map<string, number | null>;
 	/** Lanes of which this link was refused something for want of room, and nothing was taken since. */
-	#waitingLanes = new Set<Lane>();
+	#waitingLanes: Set<Lane>;
 
 	constructor(parts: IntakeParts) {
 		this.#parts = parts;
+		const known = parts.store.linkStreams();
+		this.#seen = new Map(known.map(({ stream, heldBack }) => [hexOf(stream), heldBack]));
+		this.#waitingLanes = new Set(known.filter(({ heldBack }) => heldBack !== null).map(({ lane }) => lane));
 	}
 
 	/** Whether batches wait for their commit. */
@@ -65,8 +70,8 @@ export class Intake {
 	/** A new link of the agent begins. */
 	startLink(): void {
 		this.commit();
-		this.#seen = new Set();
-		this.#heldBack = new Map();
+		if (this.#seen.size > 0) this.#write(() => this.#parts.store.forgetLinkStreams());
+		this.#seen = new Map();
 		this.#waitingLanes = new Set();
 	}
 
@@ -110,26 +115,25 @@ export class Intake {
 			heldHash: (stream, seq) =>
 				this.#staged.find((batch) => batch.seq === seq && hexOf(batch.stream) === hexOf(stream))?.hash ??
 				store.heldHash(stream, seq),
-			mayResume: (stream) => isRelay && !this.#seen.has(hexOf(stream)),
-			heldBackAt: (stream) => this.#heldBack.get(hexOf(stream)),
+			mayResume: (stream) => isRelay && this.#seen.get(hexOf(stream)) !== null,
+			heldBackAt: (stream) => this.#seen.get(hexOf(stream)) ?? undefined,
 		});
 		if (admission.kind === "refused") this.#keepRefused(bytes, admission, nowMs);
 		if (admission.kind !== "taken") {
-			if (admission.kind === "repeated") this.#see(admission.stream);
-			else if (admission.refusal.code === "forked") this.#seeForked(admission.refusal);
+			if (admission.kind === "repeated") this.#see(admission.stream, admission.lane);
+			else if (admission.refusal.code === "forked") this.#seeForked(admission.refusal, admission.lane);
 			return admission;
 		}
 		const { batch, state } = admission;
 		const room = this.#judgeRoom(batch, nowMs);
 		if (!room.ok) {
 			const { code, detail } = room;
-			this.#holdBack(hexOf(batch.stream), batch.seq);
+			this.#see(batch.stream, batch.lane, batch.seq);
 			this.#waitingLanes.add(batch.lane);
 			return { kind: "refused", refusal: { code, detail, stream: batch.stream, seq: batch.seq }, lane: batch.lane };
 		}
-		this.#heldBack.delete(hexOf(batch.stream));
 		this.#waitingLanes.delete(batch.lane);
-		this.#see(batch.stream);
+		this.#see(batch.stream, batch.lane);
 		this.#signingKey = sender.signingKey;
 		store.stage(batch, state);
 		this.#staged.push(batch);
@@ -138,19 +142,31 @@ export class Intake {
 	}
 
 	/** What follows a batch of another history may not resume past it. */
-	#seeForked({ stream }: Refusal): void {
-		if (stream !== undefined) this.#see(stream);
+	#seeForked({ stream }: Refusal, lane: Lane | null): void {
+		if (stream !== undefined && lane !== null) this.#see(stream, lane);
 	}
 
 	/** A forgotten one may at worst resume once more. */
-	#see(stream: Uint8Array): void {
-		this.#seen.add(hexOf(stream));
+	#see(stream: Uint8Array, lane: Lane, refusedSeq: number | null = null): void {
+		const key = hexOf(stream);
+		const known = this.#seen.get(key);
+		const heldBack = refusedSeq === null ? null : Math.min(refusedSeq, known ?? refusedSeq);
+		if (known === heldBack) return;
+		this.#seen.delete(key);
+		this.#seen.set(key, heldBack);
 		forgetOldest(this.#seen, CHANNEL_LIMITS.seenStreamsMax);
+		this.#write(() => this.#parts.store.markLinkStream({ stream, lane, heldBack }));
 	}
 
-	#holdBack(stream: string, seq: number): void {
-		this.#heldBack.set(stream, Math.min(seq, this.#heldBack.get(stream) ?? seq));
-		forgetOldest(this.#heldBack, CHANNEL_LIMITS.seenStreamsMax);
+	/** Memory never runs ahead of the disk: where that takes nothing, the object starts again from it. */
+	#write<T>(write: () => T): T {
+		try {
+			return write();
+		} catch (error) {
+			logLine("error", "wal_write_failed", { detail: (error as Error).message });
+			this.#parts.abort("the write-ahead log could not be written");
+			throw error;
+		}
 	}
 
 	/** Room for this agent, then room on this box. */
@@ -168,7 +184,7 @@ export class Intake {
 		const { code, detail, stream } = admission.refusal;
 		if (code === "skipped") {
 			if (isRelay || stream === undefined || admission.lane === null) return;
-			if (this.#heldBack.has(hexOf(stream))) return;
+			if ((this.#seen.get(hexOf(stream)) ?? null) !== null) return;
 			if (nowMs - store.markHole(stream, admission.lane, nowMs) < CHANNEL_LIMITS.holeAlarmMs) return;
 			store.addAlarm({ code: "sequence_missing", detail: `stream ${hexOf(stream)}: ${detail}`, evidence: null });
 			store.markHoleAlarmed(stream);
@@ -192,18 +208,14 @@ export class Intake {
 		this.#staged = [];
 		this.#parts.disk.wrote(Math.max(0, this.#stagedBytes - this.#parts.store.reusableBytes()));
 		this.#stagedBytes = 0;
-		try {
+		this.#write(() => {
 			const receipts = this.#parts.transaction(() => {
 				const written = this.#parts.store.commit(batches, this.#signingKey, Date.now());
 				this.#parts.store.pruneStreams();
 				return written;
 			});
 			this.#parts.onCommitted(receipts);
-		} catch (error) {
-			logLine("error", "wal_write_failed", { detail: (error as Error).message });
-			this.#parts.abort("the write-ahead log could not be written");
-			throw error;
-		}
+		});
 	}
 }
 

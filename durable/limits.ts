@@ -103,6 +103,9 @@ export const UPLINK_LIMITS = {
 	/** First and longest pause of a stream that upstream refuses for a hole. */
 	holePauseMs: 1000,
 	holePauseMsMax: 10_000,
+	/** First and longest wait before an agent that upstream did not believe is shown to it again. */
+	proofPauseMs: 30_000,
+	proofPauseMsMax: 300_000,
 	/** A batch without a receipt for so long was lost on the way: upstream commits within a second. */
 	resendMs: 20_000,
 	/** The object looks after itself and says that it lives this often, also when nobody calls. */

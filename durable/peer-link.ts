@@ -8,6 +8,7 @@ import { DurableObject } from "cloudflare:workers";
 import { bytesOfBase64 } from "#core/bytes/bytes.ts";
 import { proveNode } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
+import { HELLO_LIMITS, helloTimeMs } from "#core/identity/hello.ts";
 import { judgePath } from "#core/identity/path.ts";
 import { ROUTE_LIMITS, type RouteCode, verifyRoute } from "#core/identity/route.ts";
 import { addClockSample, clockOffsetOf } from "#core/protocol/clock-offset.ts";
@@ -16,6 +17,7 @@ import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { unpackCarrier } from "./carrier.ts";
 import {
+	AGENT_UNPROVED,
 	type AgentChannelFace,
 	type AgentRoute,
 	CHANNEL_UNAVAILABLE,
@@ -60,6 +62,8 @@ interface Link {
 	readonly helloTimeMs: number;
 	/** Agents proved on this link. */
 	readonly agents: Set<string>;
+	/** Agents whose route was made in what is this node's future, each with when it can be judged. */
+	readonly unjudged: Map<string, number>;
 	/** What is still being done for an agent: its batches stay in order behind it. */
 	readonly pending: PendingWork;
 	heardAtMs: number;
@@ -113,7 +117,12 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		socket.accept();
 		const link: Link = {
 			...{ id: crypto.randomUUID(), peer, uri, socket, notAfterMs, hello, helloTimeMs, heardAtMs: Date.now(), path },
-			...{ agents: new Set<string>(), clockSamples: [], nested: new Set<string>() },
+			...{
+				agents: new Set<string>(),
+				clockSamples: [],
+				nested: new Set<string>(),
+				unjudged: new Map<string, number>(),
+			},
 			// A failure is told to the proxy, which sends everything again.
 			pending: new PendingWork(PEER_LIMITS, (agent, error) => {
 				logLine("warning", "channel_unavailable", { peer, agent, detail: error.message });
@@ -201,11 +210,22 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		if (link === null || this.#closeIfExpired(link)) return;
 		if (Date.now() - link.heardAtMs > PEER_LIMITS.silentMsMax)
 			this.#close(link, "silent", `nothing was heard for ${PEER_LIMITS.silentMsMax} ms`);
-		// A notice may have crossed with the link itself.
-		else
+		else {
+			this.#askAgain(link, Date.now());
+			// A notice may have crossed with the link itself.
 			this.#path()
 				.then((path) => this.pathChanged(path))
 				.catch((error: Error) => logLine("warning", "path_not_told", { peer: link.peer, detail: error.message }));
+		}
+	}
+
+	/** Without a route nothing goes down to an agent, no proof of custody either: it is asked for again when it can be judged. */
+	#askAgain(link: Link, nowMs: number): void {
+		for (const [agent, dueAtMs] of link.unjudged) {
+			if (nowMs < dueAtMs) continue;
+			link.unjudged.delete(agent);
+			this.#refuse(link, agent, AGENT_UNPROVED, "its route was made in what was the future here");
+		}
 	}
 
 	#closeIfExpired(link: Link): boolean {
@@ -249,7 +269,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		// In order: the proof of the agent may be being checked.
 		link.pending.add(agent, 0, async () => {
 			if (link.agents.has(agent)) await this.env.AGENT_CHANNEL.getByName(agent).quarantinedBelow(item);
-			else this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
+			else this.#refuse(link, agent, AGENT_UNPROVED, "no proof of this agent on this link");
 		});
 	}
 
@@ -326,9 +346,12 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		const { uri: agentUri, signingKey, notAfterMs } = node.value;
 		const route = hellos === undefined ? ok(undefined) : await this.#routeOf(link, agentUri, hellos);
 		// Clocks that disagree make the route worth nothing, and the agent's evidence no less: it comes as by a proxy without one.
-		if (!route.ok && route.code === "hello_clock")
+		link.unjudged.delete(agent);
+		if (!route.ok && route.code === "hello_clock") {
 			logLine("warning", "route_not_judged", { peer: link.peer, agent, detail: route.detail });
-		else if (!route.ok) {
+			const newestMs = Math.max(...(hellos ?? []).map((hello) => helloTimeMs(hello) ?? 0));
+			link.unjudged.set(agent, newestMs - HELLO_LIMITS.clockSkewMsMax);
+		} else if (!route.ok) {
 			// A step of our own: what comes by this link has been here, and what goes by it would come back.
 			if (route.code === "path_cycle") this.#close(link, route.code, route.detail);
 			else this.#refuse(link, agent, route.code, route.detail);
@@ -377,7 +400,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	async #ingest(link: Link, agent: string, batches: readonly Uint8Array[]): Promise<void> {
 		if (!link.agents.has(agent)) {
-			this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
+			this.#refuse(link, agent, AGENT_UNPROVED, "no proof of this agent on this link");
 			return;
 		}
 		const { receipts, refusals } = await this.env.AGENT_CHANNEL.getByName(agent).ingest(agent, batches);
@@ -388,7 +411,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	#takeCommandReceived(link: Link, { agent, commandId }: FrameBody<"command_received">): void {
 		if (!link.agents.has(agent)) {
-			this.#refuse(link, agent, "agent_unproved", "no proof of this agent on this link");
+			this.#refuse(link, agent, AGENT_UNPROVED, "no proof of this agent on this link");
 			return;
 		}
 		link.pending.add(agent, 0, () => this.env.AGENT_CHANNEL.getByName(agent).commandReceived(commandId));

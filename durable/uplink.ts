@@ -18,6 +18,7 @@ import { AgentRegistry } from "./agent-registry.ts";
 import { CarrierPump } from "./carrier-pump.ts";
 import type { QuarantinedItem } from "./drain.ts";
 import {
+	AGENT_UNPROVED,
 	type AgentChannelFace,
 	type AgentNews,
 	CHANNEL_UNAVAILABLE,
@@ -96,6 +97,10 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 			registry: this.#registry,
 			channelOf: (agent) => env.AGENT_CHANNEL.getByName(agent),
 			send: (frame) => this.#ways.send(frame),
+			prove: (agent) => {
+				const news = this.#registry.newsOf(agent);
+				if (news !== null) this.#sendState(news);
+			},
 			onDrained: (agent) => this.#store.forget(agent),
 			onBroken: (error) => {
 				logLine("error", "pump_broken", { detail: error.message, stack: error.stack });
@@ -156,7 +161,8 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		const { agent, code, detail } = body;
 		logLine("warning", "upstream_refused", { agent, code, detail });
 		if (agent === undefined || !this.#registry.has(agent)) return;
-		if (body.stream === undefined) this.#pump.refusedAgent(agent, code === CHANNEL_UNAVAILABLE);
+		const isForAWhile = code === CHANNEL_UNAVAILABLE || code === AGENT_UNPROVED;
+		if (body.stream === undefined) this.#pump.refusedAgent(agent, isForAWhile);
 		else this.#pump.refused(agent, { ...body, stream: body.stream });
 	}
 

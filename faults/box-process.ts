@@ -52,7 +52,9 @@ export class BoxProcess {
 		if (this.#isFirst) this.#spec.beforeFirstStart?.();
 		this.#isFirst = false;
 		for (let attempt = 1; ; attempt++) {
-			this.#child = startChild(this.#spec, { log: this.#log, lockDescriptor: this.#lockDescriptor });
+			// It listens by itself: who links to a box that is gone is refused, as when its machine is.
+			const context = { log: this.#log, lockDescriptor: this.#lockDescriptor, sockets: [] };
+			this.#child = startChild(this.#spec, context);
 			const healthy = await this.#child.waitHealthy(this.#signal);
 			if (healthy.ok) return;
 			await this.kill();

@@ -14,8 +14,13 @@ export const HOST_LIMITS = {
 	healthAnswerMs: 2 * SECOND,
 	/** SIGTERM to SIGKILL: sqld checkpoints at the end. */
 	stopGraceMs: 10 * SECOND,
-	/** workerd drains open WebSockets on SIGTERM, which never end by themselves; what it acknowledged is on disk already. */
+	/**
+	 * On SIGTERM workerd serves the links it has until it is killed: WebSockets never end by themselves. What it acknowledged is on disk
+	 * already; twice the longest group commit (`fsync_interval_ms` is at most a second) lets it acknowledge what it holds.
+	 */
 	workerdStopGraceMs: 2 * SECOND,
+	/** Connections that wait while a process is replaced; the kernel takes the less of this and its own `somaxconn`, 4096 by default. */
+	listenBacklog: 4096,
 	/** First wait before a crashed child is started again; doubles each time. */
 	backoffFirstMs: 250,
 	/** Longest wait between two starts: an outage that heals is noticed within it. */

@@ -3,6 +3,7 @@ import { after, before, test } from "node:test";
 import { base64Of, hexOf } from "#core/bytes/bytes.ts";
 import { encodeAs } from "#core/codec/index.ts";
 import { LINK_PATHS } from "#core/identity/challenge.ts";
+import { HELLO_LIMITS } from "#core/identity/hello.ts";
 import { carriedShape, LINK_LIMITS } from "#core/protocol/index.ts";
 import { packCarrier } from "../durable/carrier.ts";
 import { addNode } from "../host/pki/enclave.ts";
@@ -113,6 +114,22 @@ test("a proxy's own forgeries are refused one by one, and the agent's batches be
 	);
 	deepEqual(alarms, [{ ...alarms[0], agent: "web-01", code: "forked", evidence: fork.bytes.length }]);
 	link.close();
+});
+
+test("an agent whose route was made in the future is asked for again when it can be judged, and not before", async () => {
+	const link = await openPeer();
+	const heardAtMs = Date.now();
+	const madeAtMs = heardAtMs + HELLO_LIMITS.clockSkewMsMax + 3000;
+	const early = { ...stateOf(web01, heardAtMs), route: routeTo(PX2, web01, madeAtMs) };
+	link.send("agent_state", early);
+	await settle(link, "web-01");
+	equal((await statsOf("web-01")).via, "", "nobody knows yet whether it leads there");
+	await link.expect("reject", (body) => body.agent === "web-01" && body.code === "agent_unproved");
+	ok(Date.now() >= heardAtMs + 3000);
+	link.send("agent_state", early);
+	await untilVia("web-01", "px-2");
+	link.close();
+	await untilVia("web-01", "");
 });
 
 test("what a proxy says that it keeps is told under its own name, and only of agents proved on its link", async () => {

@@ -249,7 +249,7 @@ export class Checks implements AgentWatch {
 			kept.add(hashText(new Uint8Array(row.evidence as ArrayBuffer)));
 		for (const server of tree.servers)
 			for (const slot of server.host.slots()) {
-				if (slot.className !== "AgentChannel") continue;
+				if (slot.className !== "AgentChannel" || !slot.disk.hasTable("quarantine")) continue;
 				for (const row of slot.disk.sql.exec("SELECT bytes FROM quarantine").toArray())
 					kept.add(hashText(new Uint8Array(row.bytes as ArrayBuffer)));
 			}

@@ -72,7 +72,7 @@ function waitingOf(tree: Tree): string[] {
 	}
 	for (const server of tree.servers)
 		for (const slot of server.host.slots()) {
-			if (slot.className !== "AgentChannel") continue;
+			if (slot.className !== "AgentChannel" || !slot.disk.hasTable("wal")) continue;
 			const [row] = slot.disk.sql
 				.exec("SELECT (SELECT count(*) FROM wal) + (SELECT count(*) FROM alarms) AS n")
 				.toArray();

@@ -350,6 +350,18 @@ test("a batch that is refused for good is named, and what follows it goes by ano
 	);
 });
 
+test("a batch that is refused because the hop has another of its number goes by another stream with what follows it", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	hop.refuseNext = "forked";
+	for (let pid = 1; pid <= 3; pid++) put(lanes, "trace", pid);
+	link.start();
+	await until("all", () => hop.events.filter(({ kind }) => kind === "exec").length === 3);
+	await until("the gap", () => hop.events.some(({ kind }) => kind === "gap"));
+	const execs = hop.events.filter(({ kind }) => kind === "exec").map(({ payload }) => payload.pid);
+	const gaps = hop.events.filter(({ kind }) => kind === "gap").map(({ payload }) => [payload.gapFrom, payload.gapTo]);
+	assert.deepEqual([execs, gaps], [[1, 2, 3], [[1n, 3n]]]);
+});
+
 for (const code of ROOM_CODES)
 	test(`a hop without room (${code}) gets the same batch later`, async (t) => {
 		const { hop, link, lanes } = await stage(t);

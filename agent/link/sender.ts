@@ -251,10 +251,13 @@ export class Sender {
 		progress.restUntilMs = this.#options.monotonicMs() + restMs;
 	}
 
-	/** The hop will never take this batch: what follows it goes by another stream, and the gap record names it. */
+	/**
+	 * The hop will never take this batch: what follows it goes by another stream, and the gap record names it. Where only the number is
+	 * another batch's, the events are good and go too: they may be the only record of another loss.
+	 */
 	#giveUp(chain: Chain, seq: number, code: string): void {
 		if (seq <= freedTo(chain) || seq > sendableTo(chain)) return;
-		this.#reseal(chain, seq, `refused: ${code}`);
+		this.#reseal(chain, seq, code === "forked" ? null : `refused: ${code}`);
 	}
 
 	/** The stream ends here. Marked first: sealing again brings new batches, and they are sent before this returns. */

@@ -423,3 +423,71 @@ test("nothing is announced to the link before its fsync", () => {
 	assert.equal(rig.held, 1);
 	assert.ok(syncedAtHeld > count);
 });
+
+test("a stream shed while the disk has no room for the record of it is named after a crash, and its rest is gone", () => {
+	for (let callsLeft = 1; callsLeft < 10; callsLeft++) {
+		const rig = new Rig();
+		fill(rig, "bulk", 3);
+		const [chain] = rig.outbox.chains("bulk");
+		assert.ok(chain !== undefined);
+		rig.storage.writeFault = "ENOSPC";
+		// The power fails at some call that takes the stream away, or at none.
+		let left = callsLeft;
+		let isNamed = false;
+		for (const call of ["rename", "truncate", "remove", "syncDirectory"] as const) {
+			const real = rig.storage[call].bind(rig.storage) as (...args: unknown[]) => void;
+			rig.storage[call] = (...args: unknown[]) => {
+				if (--left === 0) throw new Error("power");
+				real(...args);
+				isNamed ||= call === "rename";
+			};
+		}
+		try {
+			rig.put("trace", 7);
+		} catch (error) {
+			assert.ok(error instanceof DiskFailure);
+		}
+		rig.storage.writeFault = null;
+		left = Number.MAX_SAFE_INTEGER;
+		rig.restart();
+		const isThere = rig.outbox.chains("bulk").some(({ id }) => id === chain.id);
+		assert.equal(isThere, !isNamed);
+		const gaps = rig.gaps().map(({ payload }) => [payload.gapStream, payload.gapFrom, payload.gapTo, payload.cause]);
+		assert.deepEqual(gaps, isThere ? [] : [[chain.stream, 1n, 3n, "disk_full"]]);
+		assert.ok(!rig.storage.list().some((name) => name.startsWith("gone-")), "what is on record needs no name");
+		rig.restart();
+		assert.equal(rig.gaps().length, gaps.length, "told once");
+	}
+});
+
+test("the record of what was shed is made again when memory had to drop it too", () => {
+	const rig = new Rig();
+	fill(rig, "bulk", 3);
+	const [chain] = rig.outbox.chains("bulk");
+	rig.storage.writeFault = "ENOSPC";
+	rig.put("trace", 7);
+	for (let pid = 0; pid < 10_000; pid++) rig.lanes.add("alert", { ...rigDraft(pid), payload: { pid } });
+	rig.storage.writeFault = null;
+	for (let second = 0; second < 3; second++) rig.advance(1000);
+	const named = rig.gaps().filter(({ payload }) => hexOf(payload.gapStream ?? new Uint8Array()) === chain?.id);
+	assert.ok(named.length > 0);
+	assert.ok(!rig.storage.list().some((name) => name.startsWith("gone-")));
+});
+
+test("a stream that goes on in another ends only when that one is on the disk", () => {
+	const rig = new Rig();
+	for (let pid = 1; pid <= 3; pid++) rig.put("trace", pid);
+	const [chain] = rig.outbox.chains("trace");
+	assert.ok(chain !== undefined);
+	rig.storage.writeFault = "ENOSPC";
+	rig.lanes.reseal(chain, 1, null);
+	rig.lanes.reseal(chain, 1, null);
+	assert.equal(chain.end, null, "its events are nowhere else");
+	rig.storage.writeFault = null;
+	const crashed = new Rig(64 * 1024 * 1024, rig.storage);
+	assert.deepEqual(pids(crashed, "trace"), [1, 2, 3]);
+	rig.advance(1000);
+	rig.advance(1000);
+	assert.equal(chain.end, 0);
+	assert.deepEqual(pids(rig, "trace"), [1, 2, 3], "once, though it was refused twice");
+});

@@ -19,7 +19,7 @@ import {
 	readHeader,
 	recordLength,
 } from "./record.ts";
-import { recoverLog, segmentName, segmentPurpose } from "./recover.ts";
+import { type Buried, buriedName, recoverLog, segmentName, segmentPurpose } from "./recover.ts";
 import { DiskFailure, isDiskFull, type SegmentStorage } from "./storage.ts";
 
 export type AppendCode =
@@ -71,6 +71,7 @@ export class Outbox {
 	readonly #closed: Set<string>;
 	/** Events in segments that did not open at all, to be told once. */
 	readonly lostEvents: number;
+	#buried: Buried[];
 	#nextIndex: number;
 	#bytes = 0;
 	#hasNewMarks = false;
@@ -88,6 +89,7 @@ export class Outbox {
 		this.#closed = new Set(recovered.closed);
 		this.#nextIndex = recovered.nextIndex;
 		this.lostEvents = recovered.lostEvents;
+		this.#buried = [...recovered.buried];
 		for (const chain of this.chains()) for (const segment of chain.segments) this.#bytes += segment.bytes;
 	}
 
@@ -266,6 +268,44 @@ export class Outbox {
 			ofLane.filter((each) => each !== chain),
 		);
 		this.#closed.delete(chain.id);
+	}
+
+	/**
+	 * Sheds a chain whose record the disk has no room for: one of its files stays, empty, and its new name says what is lost. A name
+	 * takes no room, and from it the record is made again should the process end before that is on the disk.
+	 */
+	bury({ chain, from, to }: StreamLoss, cause: AppendCode): void {
+		const [first] = chain.segments;
+		assertInvariant(first !== undefined, "a chain that is shed has a segment");
+		const active = this.#active.get(chain.lane);
+		if (active?.segment === first) {
+			this.#storage.close(active.handle);
+			this.#active.delete(chain.lane);
+		}
+		const buried = { stream: chain.stream, from, to, cause };
+		const name = buriedName(buried);
+		this.#guard("rename", () => this.#storage.rename(first.name, name));
+		this.#guard("sync", () => this.#storage.syncDirectory());
+		this.#buried.push({ ...buried, name });
+		const handle = this.#guard("open", () => this.#storage.open(name, false));
+		this.#guard("truncate", () => this.#storage.truncate(handle, 0));
+		this.#storage.close(handle);
+		chain.segments.shift();
+		this.#bytes -= first.bytes;
+		this.shed(chain);
+	}
+
+	/** What was shed and is not yet on record. */
+	buried(): readonly Omit<Buried, "name">[] {
+		return this.#buried;
+	}
+
+	/** Everything buried is on record, on the disk. */
+	forgetBuried(): void {
+		if (this.#buried.length === 0) return;
+		for (const { name } of this.#buried) this.#guard("remove", () => this.#storage.remove(name));
+		this.#guard("sync", () => this.#storage.syncDirectory());
+		this.#buried = [];
 	}
 
 	/** Ends a chain before its head: what follows `end` is never sent. On the disk when this returns. */

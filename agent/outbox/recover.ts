@@ -2,7 +2,7 @@
  * Opening the log: every segment is read once, a torn tail is cut exactly, damage is named. Guarantees that after a cut or a
  * damage the stream is not continued: the bytes lost may have been sent, and the same number with other bytes would be a fork.
  */
-import { hexOf } from "#core/bytes/bytes.ts";
+import { bytesOfHex, hexOf } from "#core/bytes/bytes.ts";
 import { batchHash, LANES, type Lane, readBatch } from "#core/model/batch.ts";
 import type { DiskSeal } from "../disk-key/disk-seal.ts";
 import type { Log } from "../log.ts";
@@ -26,8 +26,20 @@ export interface Recovered {
 	readonly closed: ReadonlySet<string>;
 	/** Events in segments of which nothing opens: their stream is not known, the headers tell how many they were. */
 	readonly lostEvents: number;
+	readonly buried: readonly Buried[];
 	readonly nextIndex: number;
 }
+
+/** A stream that was shed while the disk had no room for the record of it: the name of an empty file is that record meanwhile. */
+export interface Buried {
+	readonly name: string;
+	readonly stream: Uint8Array;
+	readonly from: number;
+	readonly to: number;
+	readonly cause: string;
+}
+
+const BURIED = /^gone-([0-9a-f]{16})-(\d{1,16})-(\d{1,16})-([a-z_]{1,32})$/;
 
 /** Every head takes the same place on the disk: its fields are fixed or small. */
 const HEAD_RECORD_BYTES = recordLength(
@@ -43,6 +55,16 @@ export function segmentPurpose(name: string): string {
 
 export function segmentName(lane: Lane, index: number): string {
 	return `${lane}-${String(index).padStart(12, "0")}.sealed`;
+}
+
+export function buriedName({ stream, from, to, cause }: Omit<Buried, "name">): string {
+	return `gone-${hexOf(stream)}-${from}-${to}-${cause}`;
+}
+
+function readBuried(name: string): Buried[] {
+	const [, stream, from, to, cause] = BURIED.exec(name) ?? [];
+	const bytes = stream === undefined ? null : bytesOfHex(stream);
+	return bytes === null ? [] : [{ name, stream: bytes, from: Number(from), to: Number(to), cause: cause as string }];
 }
 
 interface SegmentFile {
@@ -150,8 +172,11 @@ function place(ofLane: Chain[], read: ReadSegment): Chain {
 
 /** Reads the log. Throws the system's error when the disk cannot be read. */
 export function recoverLog(storage: SegmentStorage, { disk, log }: { disk: DiskSeal; log: Log }): Recovered {
-	const found = storage
-		.list()
+	const names = storage.list();
+	const buried = names.flatMap(readBuried);
+	const isBuried = new Set(buried.map(({ stream }) => hexOf(stream)));
+	for (const { name } of buried) cutTail(storage, name, 0);
+	const found = names
 		.map((name) => NAME.exec(name))
 		.filter((match) => match !== null)
 		.map((match) => ({ name: match[0], lane: match[1] as Lane, index: Number(match[2]) }))
@@ -174,6 +199,11 @@ export function recoverLog(storage: SegmentStorage, { disk, log }: { disk: DiskS
 			storage.remove(name);
 			continue;
 		}
+		if (isBuried.has(hexOf(read.stream))) {
+			// The power failed between the burial and the removal of the rest.
+			storage.remove(name);
+			continue;
+		}
 		if (read.segment.bytes < bytes.length) {
 			log("outbox_tail_cut", { lane, bytes: bytes.length - read.segment.bytes });
 			cutTail(storage, name, read.segment.bytes);
@@ -186,5 +216,5 @@ export function recoverLog(storage: SegmentStorage, { disk, log }: { disk: DiskS
 		marks.push(...read.marks);
 	}
 	applyMarks(chains, marks);
-	return { chains, closed, lostEvents, nextIndex: (found.at(-1)?.index ?? 0) + 1 };
+	return { chains, closed, lostEvents, buried, nextIndex: (found.at(-1)?.index ?? 0) + 1 };
 }

@@ -45,6 +45,8 @@ export interface SegmentStorage {
 	syncDirectory(): void;
 	close(handle: number): void;
 	remove(name: string): void;
+	/** The file under another name, which must not exist. Takes no room. */
+	rename(name: string, to: string): void;
 }
 
 export function directoryStorage(directory: string): SegmentStorage {
@@ -74,6 +76,7 @@ export function directoryStorage(directory: string): SegmentStorage {
 		},
 		close: (handle) => closeSync(handle),
 		remove: (name) => rmSync(join(directory, name)),
+		rename: (name, to) => renameSync(join(directory, name), join(directory, to)),
 	};
 }
 

@@ -71,6 +71,8 @@ export class Lanes {
 		bulk: emptyLane(),
 	};
 	readonly #burned = new Map<Lane, Burned>();
+	/** Streams whose events go on in another, each with its last batch: they end when those are on the disk. */
+	readonly #resealed = new Map<Chain, number>();
 	#isMakingRoom = false;
 	/** Events and gap records since start; the heartbeat tells them. */
 	eventCount = 0;
@@ -114,9 +116,28 @@ export class Lanes {
 		if (this.#pending.alert.events.count > 0 && !lanes.includes("alert"))
 			this.#flushLater("alert", AGENT_LIMITS.promptFlushMs);
 		if (!hasAppended) return;
-		this.#options.outbox.sync();
+		const { outbox } = this.#options;
+		outbox.sync();
+		if (this.#isOnDisk("alert")) outbox.forgetBuried();
 		this.#options.onHeld();
-		this.#options.outbox.letGo();
+		outbox.letGo();
+		this.#endResealed();
+	}
+
+	/** Whether nothing of a lane waits in memory, nor the record of what was dropped from there. */
+	#isOnDisk(lane: Lane): boolean {
+		return this.#pending[lane].events.count === 0 && !this.#burned.has(lane);
+	}
+
+	/** A stream whose events and whose record are still in memory alone stays as it is: a crash seals them again. */
+	#endResealed(): void {
+		const { outbox } = this.#options;
+		for (const [chain, end] of this.#resealed) {
+			if (!this.#isOnDisk(chain.lane) || !this.#isOnDisk("alert")) continue;
+			this.#resealed.delete(chain);
+			// It may have been shed meanwhile.
+			if (outbox.chains(chain.lane).includes(chain)) outbox.endChain(chain, end);
+		}
 	}
 
 	#flushLane(lane: Lane): boolean {
@@ -231,7 +252,8 @@ export class Lanes {
 			this.add("alert", streamGap(clock, { stream: chain.stream, from, to }, cause));
 			if (this.#flushLane("alert")) outbox.sync();
 			// A full disk may have refused the record: it stays in memory and is written into the room made here.
-			outbox.shed(chain);
+			if (this.#isOnDisk("alert")) outbox.shed(chain);
+			else outbox.bury(victim, cause);
 		} finally {
 			this.#isMakingRoom = false;
 		}
@@ -267,6 +289,13 @@ export class Lanes {
 		if (burned === undefined) return;
 		this.#burned.delete(lane);
 		this.add("alert", streamGap(this.#options.clock, burned, burned.cause));
+		// What was dropped from memory held the records of what was shed.
+		if (lane === "alert") this.#tellBuried();
+	}
+
+	#tellBuried(): void {
+		const { clock, outbox } = this.#options;
+		for (const { cause, ...range } of outbox.buried()) this.add("alert", streamGap(clock, range, cause));
 	}
 
 	/**
@@ -274,8 +303,11 @@ export class Lanes {
 	 * of batch `from` itself; null = it can be read too and is sealed again with the rest.
 	 */
 	reseal(chain: Chain, from: number, cause: string | null): void {
+		// A hop that refuses a stream says so for each of its batches, and on each link.
+		if (this.#resealed.has(chain)) return;
 		const { outbox, clock, log } = this.#options;
 		const to = sendableTo(chain);
+		this.#resealed.set(chain, from - 1);
 		log("stream_resealed", { lane: chain.lane, batches: to - from + 1 });
 		if (outbox.current(chain.lane) === chain) outbox.close(chain.lane);
 		const lost = cause === null ? [] : [{ stream: chain.stream, from, to: from }];
@@ -288,9 +320,9 @@ export class Lanes {
 			for (const { seq: _, ...draft } of events ?? []) this.add(chain.lane, draft);
 		}
 		if (first <= to) this.add("alert", streamGap(clock, { stream: chain.stream, from: first, to }, "resealed"));
+		// Ends the stream behind it: a crash before that seals twice, which is better than not at all.
 		this.flush();
-		// Only now: a crash before this seals twice, which is better than not at all.
-		outbox.endChain(chain, from - 1);
+		this.#endResealed();
 	}
 
 	#eventsOf(chain: Chain, seq: number): Event[] | null {
@@ -311,6 +343,7 @@ export class Lanes {
 		const { clock, outbox } = this.#options;
 		if (outbox.lostEvents > 0)
 			this.add("alert", countGap(clock, { count: outbox.lostEvents, cause: "outbox_damaged", agoMs: 0 }));
+		this.#tellBuried();
 		for (const chain of outbox.chains()) {
 			const hole = outbox.firstHole(chain);
 			if (hole !== null) this.reseal(chain, hole, "outbox_damaged");

@@ -96,4 +96,9 @@ export class MemoryStorage implements SegmentStorage {
 		this.#file(name);
 		this.files.delete(name);
 	}
+
+	rename(name: string, to: string): void {
+		this.files.set(to, this.#file(name));
+		this.files.delete(name);
+	}
 }

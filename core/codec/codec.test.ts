@@ -11,7 +11,9 @@ import {
 	field,
 	list,
 	oneOf,
+	openRecord,
 	optional,
+	readAs,
 	record,
 	text,
 	uint,
@@ -130,6 +132,19 @@ test("a record round-trips with and without its optional fields", () => {
 		const decoded = decodeAs(shape, encodeAs(shape, input));
 		assert.deepEqual(decoded, { ok: true, value: input });
 	}
+});
+
+test("an open record passes over keys it does not name, and over nothing else", () => {
+	const open = openRecord({ name: field(1, text(4)), inner: optional(2, shape) });
+	const read = (value: CborValue) => readAs(open, value);
+	const members = (...pairs: [number, CborValue][]) => new Map<number, CborValue>(pairs);
+	assert.deepEqual(read(members([1, "a"], [7, 1], [8, ["x"]])), { ok: true, value: { name: "a" } });
+	assert(!read(members([7, 1])).ok, "what must be there must be there");
+	assert(!read(members([1, "abcde"], [7, 1])).ok);
+	assert(
+		!read(members([1, "a"], [2, members([1, "abc"], [2, 1], [8, 1])])).ok,
+		"a record within it is read as strictly as ever",
+	);
 });
 
 const misfits: [string, CborValue, string][] = [

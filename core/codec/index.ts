@@ -13,6 +13,7 @@ export {
 	int32,
 	list,
 	oneOf,
+	openRecord,
 	optional,
 	type RecordOf,
 	readAs,

@@ -1,7 +1,7 @@
 /**
  * Shapes over CBOR: a `Shape<T>` writes a typed value and reads it back with every bound checked. A record is a map with the
- * integer keys its fields name; unknown keys are refused, so that a signature never covers something nobody looked at. Key
- * numbers are append-only. Reading never throws: the path to the first wrong field is in the detail.
+ * integer keys its fields name; unknown keys are refused, so that a signature never covers something nobody looked at. An open record
+ * passes over them: it is for what no signature covers and a newer writer may say more of. Key numbers are append-only. Reading never throws: the path to the first wrong field is in the detail.
  */
 import { fail, ok, type Result } from "#core/result.ts";
 import { type CborValue, decodeCbor, encodeBy, encodeInPlaceBy } from "./cbor.ts";
@@ -180,8 +180,19 @@ export function optional<T>(key: number, shape: Shape<T>): { key: number; shape:
 	return { key, shape, isOptional: true };
 }
 
+type Fields = Record<string, Field<never> | Field<unknown>>;
+
 /** A map with the integer keys that its fields name; any other key is refused. */
-export function record<F extends Record<string, Field<never> | Field<unknown>>>(fields: F): Shape<RecordOf<F>> {
+export function record<F extends Fields>(fields: F): Shape<RecordOf<F>> {
+	return mapOf(fields, false);
+}
+
+/** The same, but a key that no field names is passed over. Must never be what a signature or a hash covers. */
+export function openRecord<F extends Fields>(fields: F): Shape<RecordOf<F>> {
+	return mapOf(fields, true);
+}
+
+function mapOf<F extends Fields>(fields: F, isOpen: boolean): Shape<RecordOf<F>> {
 	// In the order of the keys, which is the order on the wire.
 	const entries = (Object.entries(fields) as [string, Field<unknown>][]).sort(([, a], [, b]) => a.key - b.key);
 	// The writer asks a value for its members, not for the members it could have: an event has twenty of ninety. Lists side by
@@ -223,7 +234,7 @@ export function record<F extends Record<string, Field<never> | Field<unknown>>>(
 				seen++;
 				out[name] = shape.read(member, `${path}.${name}`);
 			}
-			if (seen !== value.size) refuse(path, "no unknown keys");
+			if (seen !== value.size && !isOpen) refuse(path, "no unknown keys");
 			return out as RecordOf<F>;
 		},
 	};

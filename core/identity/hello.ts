@@ -128,6 +128,13 @@ export function helloTarget(hello: Uint8Array): string | null {
 	return name.ok ? name.value.id : null;
 }
 
+/** When a hello says that it was made, unproved; null if unreadable. */
+export function helloTimeMs(hello: Uint8Array): number | null {
+	const outer = decodeAs(helloShape, hello);
+	const payload = outer.ok ? decodeAs(helloPayloadShape, outer.value.payload) : outer;
+	return payload.ok ? payload.value.timeMs : null;
+}
+
 interface ReadHello {
 	readonly outer: TypeOf<typeof helloShape>;
 	readonly payload: HelloPayload;

@@ -2,6 +2,10 @@
  * The frames of every link, both directions: one CBOR array `[type, body]` per WebSocket message. The same frames run between
  * agent and proxy and between proxy and Security Center. Guarantees that a frame is read whole or refused by name. Types and
  * keys are append-only; PROTOCOL_VERSION changes when a meaning does.
+ *
+ * Nodes of one version are not of one build: a fleet is upgraded node by node. How a node is (open records: heartbeat, agent_state,
+ * proxy_state, the news in reject and welcome) may gain optional keys within a version, and a reader passes over those it does not know.
+ * What moves evidence or commands (records) may not: there a new key raises the version, as a new frame type does.
  */
 import {
 	bool,
@@ -14,6 +18,7 @@ import {
 	int32,
 	list,
 	oneOf,
+	openRecord,
 	optional,
 	readAs,
 	record,
@@ -37,7 +42,11 @@ import { LINK_LIMITS } from "./limits.ts";
 /** A1: fsynced at the next hop. A2: stored at the Security Center and under a signed checkpoint (DESIGN §6). */
 export const CUSTODY_LEVELS = ["a1", "a2"] as const;
 
-const streamHeadShape = record({ lane: field(1, laneShape), stream: field(2, streamIdShape), head: field(3, uint()) });
+const streamHeadShape = openRecord({
+	lane: field(1, laneShape),
+	stream: field(2, streamIdShape),
+	head: field(3, uint()),
+});
 
 const watermarkShape = record({
 	stream: field(1, streamIdShape),
@@ -49,7 +58,7 @@ const watermarkShape = record({
 	hash: optional(4, hashShape),
 });
 
-export const healthShape = record({
+export const healthShape = openRecord({
 	/** The sender's wall clock. */
 	timeMs: field(1, wallMs()),
 	streams: field(2, list(streamHeadShape, 8)),
@@ -70,7 +79,7 @@ export const healthShape = record({
 export type Health = TypeOf<typeof healthShape>;
 
 /** A refused item that a hop keeps for a person. */
-const keptShape = record({
+const keptShape = openRecord({
 	/** The hops from the reporter down to the one that keeps it: `px-1/px-2`. */
 	hop: field(1, text(LINK_LIMITS.hopPathLengthMax, /^[a-z0-9./?-]+$/)),
 	bytes: field(2, uint()),
@@ -79,7 +88,7 @@ const keptShape = record({
 });
 
 /** How a proxy's own link to its upstream is, by its own clock and count. */
-export const linkHealthShape = record({
+export const linkHealthShape = openRecord({
 	timeMs: field(1, wallMs()),
 	/** Node URI of the upstream. */
 	upstream: field(2, text(200)),
@@ -93,7 +102,7 @@ export const linkHealthShape = record({
 	lanes: field(
 		6,
 		list(
-			record({
+			openRecord({
 				lane: field(1, laneShape),
 				batches: field(2, uint()),
 				bytes: field(3, uint()),
@@ -114,7 +123,7 @@ export const linkHealthShape = record({
 	strangers: field(
 		13,
 		list(
-			record({ node: field(1, text(200)), protocol: field(2, uint(65_535)), atMs: field(3, wallMs()) }),
+			openRecord({ node: field(1, text(200)), protocol: field(2, uint(65_535)), atMs: field(3, wallMs()) }),
 			LINK_LIMITS.strangersMax,
 		),
 	),
@@ -123,7 +132,7 @@ export type LinkHealth = TypeOf<typeof linkHealthShape>;
 
 const FRAME_SHAPES = {
 	/** First frame from the server after the hello was accepted (the hello itself rides in the upgrade request). */
-	welcome: record({
+	welcome: openRecord({
 		timeMs: field(1, wallMs()),
 		watermarks: field(2, list(watermarkShape, 64)),
 		/** Trust documents after genesis, oldest first. */
@@ -143,7 +152,7 @@ const FRAME_SHAPES = {
 		custody: optional(5, text(LEDGER_LIMITS.custodyCharsMax)),
 	}),
 	/** One item was refused; the link goes on. Downwards it answers the sender; upwards with `kept` it tells what a hop put aside. */
-	reject: record({
+	reject: openRecord({
 		agent: optional(1, nodeIdShape),
 		stream: optional(2, streamIdShape),
 		seq: optional(3, uint()),
@@ -162,9 +171,9 @@ const FRAME_SHAPES = {
 	/** The agent holds the command (its answer follows in the alert lane): hops forget it. */
 	command_received: record({ agent: field(1, nodeIdShape), commandId: field(2, commandIdShape) }),
 	/** Agent → its hop, every few seconds. A proxy's carries `link`, and is said back to it. */
-	heartbeat: record({ health: field(1, healthShape), link: optional(2, linkHealthShape) }),
+	heartbeat: openRecord({ health: field(1, healthShape), link: optional(2, linkHealthShape) }),
 	/** Proxy → Security Center: an agent came, went, or said how it is. `proof` comes with every arrival. */
-	agent_state: record({
+	agent_state: openRecord({
 		agent: field(1, nodeIdShape),
 		isUp: field(2, bool()),
 		proof: optional(3, nodeProofShape),
@@ -191,11 +200,11 @@ const FRAME_SHAPES = {
 	/** Trust documents after genesis, oldest first, when a new one appears. */
 	trust: record({ documents: field(1, list(bytes(70_000), LINK_LIMITS.trustDocumentsMax)) }),
 	/** Last frame before the sender drops the link. */
-	bye: record({ code: field(1, text(64)), detail: field(2, text(MODEL_LIMITS.sentenceLengthMax)) }),
+	bye: openRecord({ code: field(1, text(64)), detail: field(2, text(MODEL_LIMITS.sentenceLengthMax)) }),
 	/** To a proxy: its path has changed; this node first (core/identity/path.ts). */
 	path: record({ path: field(1, pathShape) }),
 	/** Proxy → its upstream: how a proxy below it is, as its parent `via` sees it. */
-	proxy_state: record({
+	proxy_state: openRecord({
 		proxy: field(1, nodeIdShape),
 		via: field(2, nodeIdShape),
 		isUp: field(3, bool()),

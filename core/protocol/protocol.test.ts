@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { encodeCbor } from "#core/codec/index.ts";
+import { type CborValue, decodeCbor, encodeCbor } from "#core/codec/index.ts";
 import { LEDGER_LIMITS } from "#core/ledger/index.ts";
 import { decodeFrame, EMPTY_STREAM, encodeFrame, judgeSequence, LINK_LIMITS } from "./index.ts";
 
@@ -79,6 +79,64 @@ test("an unknown type and a misshapen pair are refused by name", () => {
 		const malformed = decodeFrame(encodeCbor(value));
 		assert(!malformed.ok && malformed.code === "frame_malformed");
 	}
+});
+
+/** The same with a key of a later build in every map. */
+function withNews(value: CborValue): CborValue {
+	if (Array.isArray(value)) return value.map(withNews);
+	if (!(value instanceof Map)) return value;
+	const members = [...value].map(([key, member]) => [key, withNews(member)] as const);
+	return new Map<number, CborValue>([...members, [400, new Map([[1, ["more"]]])]]);
+}
+
+function fromLaterBuild(bytes: Uint8Array): Uint8Array {
+	const decoded = decodeCbor(bytes);
+	assert(decoded.ok);
+	return encodeCbor(withNews(decoded.value));
+}
+
+test("of what a node of a later build says of itself, the keys that this one does not know are passed over", () => {
+	const kept = { hop: "px-1/px-2", bytes: 3, atMs: 4, lane: "bulk" } as const;
+	const news = [
+		...frames.slice(0, 3),
+		encodeFrame("welcome", { timeMs: 5, watermarks: [], trust: [], path: [] }),
+		encodeFrame("reject", { agent: "web-01", code: "forked", detail: "two of them", kept }),
+		encodeFrame("bye", { code: "replaced", detail: "a newer link" }),
+	];
+	for (const bytes of news) {
+		const read = decodeFrame(fromLaterBuild(bytes));
+		assert(read.ok, JSON.stringify(read));
+		assert.deepEqual(encodeFrame(read.value.type, read.value.body as never), bytes, "nothing else has changed");
+	}
+});
+
+test("in what moves evidence and commands an unknown key is refused: there it raises the version", () => {
+	const id = new Uint8Array(16);
+	const moving = [
+		encodeFrame("batch", { bytes: new Uint8Array(9) }),
+		encodeFrame("receipt", { agent: "web-01", stream: new Uint8Array(8), level: "a1", seq: 9 }),
+		encodeFrame("command", { agent: "web-01", commandId: id, envelope: new Uint8Array(5), expiresAtMs: 7 }),
+		encodeFrame("command_received", { agent: "web-01", commandId: id }),
+		encodeFrame("carrier", { lane: "trace", compression: "zstd", rawBytes: 10, data: new Uint8Array(10) }),
+		encodeFrame("trust", { documents: [] }),
+		encodeFrame("path", { path: [] }),
+	];
+	for (const bytes of moving) {
+		assert(decodeFrame(bytes).ok);
+		const read = decodeFrame(fromLaterBuild(bytes));
+		assert(!read.ok && read.code === "shape_mismatch", JSON.stringify(read));
+	}
+	const status = {
+		hostName: "h",
+		tier: "ebpf",
+		missing: "",
+		siteTag: "",
+		softwareVersion: "",
+		addresses: [],
+		cause: "",
+	};
+	const signed = encodeFrame("agent_state", { agent: "web-01", isUp: true, status, heardAtMs: 6 });
+	assert(!decodeFrame(fromLaterBuild(signed)).ok, "what the hello signs is read whole wherever it stands");
 });
 
 test("a proof of custody is carried at its size limit and refused above it", () => {

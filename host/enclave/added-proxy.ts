@@ -19,10 +19,17 @@ import { type ConfigFileCode, readYamlFile } from "../config/yaml-file.ts";
 import { makePrivateDirectory, writeFileDurably } from "../durable-files.ts";
 import { type AddNodeCode, addNode, openEnclavePki } from "../pki/enclave.ts";
 import { type NodeFiles, openNodeFiles } from "../pki/node-files.ts";
+import { type ControlDesk, openControlDesk } from "../supervisor/control-desk.ts";
 import type { DiskDesk } from "../supervisor/disk-desk.ts";
-import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
+import {
+	type ProcessSpec,
+	type Replaced,
+	runSupervisor,
+	type StateChange,
+	type Supervisor,
+} from "../supervisor/supervisor.ts";
 import { openDeskOf } from "./desk.ts";
-import { boxPaths, CENTER_ID, proxiesOf, SOFTWARE_VERSION } from "./layout.ts";
+import { boxPaths, CENTER_ID, proxiesOf, softwareVersion } from "./layout.ts";
 import { checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
 
@@ -131,25 +138,48 @@ function describe(box: ProxyBox, node: NodeFiles, config: ProxyConfig): Result<P
 			`Say who answers at each upstream, as in px/px-1@host:port: this machine knows no other node of ${name.value.enclave}.`,
 		);
 	const center = { role: "sc", id: CENTER_ID } as const;
-	const software = { softwareVersion: SOFTWARE_VERSION };
+	const software = { softwareVersion: softwareVersion() };
 	return proxyProcess({ dataDir: box.dataDir, name: name.value.id, config, node, center, ...software });
 }
 
-/** Starts one proxy on a machine of its own. */
-export async function startProxyBox(box: ProxyBox): Promise<Result<RunningProxy, string>> {
+interface PresentProxy {
+	readonly uri: string;
+	readonly config: ProxyConfig;
+	readonly process: ProcessSpec;
+}
+
+/** What the folder says now. */
+function readBox(box: ProxyBox): Result<PresentProxy, string> {
 	const node = openNodeFiles(box.nodeDirectory, Date.now());
 	if (!node.ok) return node;
 	const read = readYamlFile(join(box.nodeDirectory, CARRIED_CONFIG), proxyConfigSetting);
 	if (!read.ok) return read;
 	const config = read.value.proxy;
 	const process = describe(box, node.value, config);
-	if (!process.ok) return process;
+	return process.ok ? ok({ uri: node.value.uri, config, process: process.value }) : process;
+}
+
+/** Replaces the worker by what the folder says now, its data staying where they are. */
+async function replaceIn(box: ProxyBox, running: RunningProxy, name: string): Promise<Result<Replaced, string>> {
+	const now = readBox(box);
+	if (!now.ok) return now;
+	if (now.value.config.wal_path !== running.config.wal_path || now.value.uri !== running.uri)
+		return fail("needs_stop", `wal_path or the name of ${running.uri} has changed: that takes a stop and a start.`);
+	return running.supervisor.replace(name, name === now.value.process.name ? now.value.process : undefined);
+}
+
+/** Starts one proxy on a machine of its own. */
+export async function startProxyBox(box: ProxyBox): Promise<Result<RunningProxy, string>> {
+	const present = readBox(box);
+	if (!present.ok) return present;
+	const { uri, config, process } = present.value;
 	makePrivateDirectory(box.dataDir);
-	const { name } = process.value;
+	const { name } = process;
 	let diskDesk: DiskDesk | null = null;
+	let controlDesk: ControlDesk | null = null;
 	const supervisor = await runSupervisor<string>({
 		dataDir: box.dataDir,
-		processes: [process.value],
+		processes: [process],
 		beforeStart: async () => {
 			const ports = await checkPorts({ "proxy.listen": config.listen, "proxy.health": config.health });
 			if (!ports.ok) return ports;
@@ -160,11 +190,26 @@ export async function startProxyBox(box: ProxyBox): Promise<Result<RunningProxy,
 		...(box.onState === undefined ? {} : { onState: box.onState }),
 		...(box.signal === undefined ? {} : { signal: box.signal }),
 	});
-	const closeDesk = () => diskDesk?.close();
+	const closeDesks = () => {
+		diskDesk?.close();
+		controlDesk?.close();
+	};
 	if (!supervisor.ok) {
-		closeDesk();
+		closeDesks();
 		return supervisor;
 	}
-	void supervisor.value.finished.then(closeDesk);
-	return ok({ supervisor: supervisor.value, uri: node.value.uri, config });
+	const running: RunningProxy = { supervisor: supervisor.value, uri, config };
+	const control = await openControlDesk(box.dataDir, {
+		workers: [name],
+		pids: supervisor.value.pids,
+		replace: (asked) => replaceIn(box, running, asked),
+	});
+	if (!control.ok) {
+		await supervisor.value.stop();
+		closeDesks();
+		return control;
+	}
+	controlDesk = control.value;
+	void supervisor.value.finished.then(closeDesks);
+	return ok(running);
 }

@@ -7,7 +7,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { splitHostPort } from "#core/config/strict-tree.ts";
 import { readYaml } from "#core/config/yaml-text.ts";
-import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
+import { assertInvariant, ok, type Result } from "#core/result.ts";
 import {
 	type BoxPorts,
 	type CenterConfig,
@@ -17,24 +17,31 @@ import {
 	proxyConfigSetting,
 	proxyYaml,
 } from "../config/box-config.ts";
-import { type ConfigFileCode, readYamlFile } from "../config/yaml-file.ts";
 import { makePrivateDirectory, writeFileDurably } from "../durable-files.ts";
 import { addNode, createEnclavePki, type EnclavePki, type GenesisPolicy, openEnclavePki } from "../pki/enclave.ts";
 import { signerPaths } from "../pki/layout.ts";
-import type { NodeFiles } from "../pki/node-files.ts";
 import type { Invitee } from "../signer/invitations.ts";
 import { signerProcess } from "../signer/process.ts";
-import { prepareSqld } from "../sqld/sqld.ts";
+import { prepareSqld, type Sqld } from "../sqld/sqld.ts";
+import { type ControlDesk, openControlDesk } from "../supervisor/control-desk.ts";
 import type { DiskDesk } from "../supervisor/disk-desk.ts";
 import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
 import { type AgentOptions, agentProcess, makeAgentFiles } from "./agent-process.ts";
 import { settleAgentUser } from "./agent-user.ts";
-import { CENTER_PROCESS, centerProcess } from "./center-process.ts";
 import { openDeskOf } from "./desk.ts";
-import { BUILT, boxPaths, CENTER_ID, FIRST_PROXY, proxiesOf, SOFTWARE_VERSION } from "./layout.ts";
+import { BUILT, boxPaths, CENTER_ID, FIRST_PROXY, proxiesOf } from "./layout.ts";
 import { checkBuilt, checkDataFolder, checkDisk, checkPorts } from "./preflight.ts";
-import { proxyProcess } from "./proxy-process.ts";
 import { centerHealth } from "./readiness.ts";
+import {
+	type Configs,
+	describeWorkers,
+	directoriesOf,
+	nodeOf,
+	type RunningBox,
+	readConfigs,
+	replaceProcess,
+	workerNamesOf,
+} from "./worker-processes.ts";
 
 export interface EnclaveStart {
 	readonly dataDir: string;
@@ -109,29 +116,10 @@ async function ensurePki(start: EnclaveStart): Promise<Result<EnclavePki, string
 	return openEnclavePki(dataDir, nowMs);
 }
 
-interface Configs {
-	readonly center: CenterConfig;
-	/** By id, the first proxy first. */
-	readonly proxies: ReadonlyMap<string, ProxyConfig>;
-}
-
 function firstOf({ proxies }: Configs): ProxyConfig {
 	const first = proxies.get(FIRST_PROXY);
 	assertInvariant(first !== undefined, "an enclave on one machine has its first proxy");
 	return first;
-}
-
-function readConfigs(dataDir: string): Result<Configs, ConfigFileCode> {
-	const paths = boxPaths(dataDir);
-	const center = readYamlFile(paths.centerConfig, centerConfigSetting);
-	if (!center.ok) return center;
-	const proxies = new Map<string, ProxyConfig>();
-	for (const id of proxiesOf(dataDir)) {
-		const proxy = readYamlFile(paths.proxyConfig(id), proxyConfigSetting);
-		if (!proxy.ok) return proxy;
-		proxies.set(id, proxy.value.proxy);
-	}
-	return ok({ center: center.value.center, proxies });
 }
 
 /** What a first start would write, to be asked before it is written. */
@@ -160,45 +148,24 @@ function addressesOf({ center, proxies }: Configs): Record<string, string> {
 	};
 }
 
-function nodeOf(pki: EnclavePki, role: string, id: string): NodeFiles | undefined {
-	// The console's certificate carries a Security Center's name by its own rules; its folder tells it apart.
-	return pki.nodes.find(({ paths }) => paths.directory.endsWith(`/${role}-${id}`));
-}
-
-function describeProcesses(start: EnclaveStart, pki: EnclavePki, configs: Configs): Result<ProcessSpec[], string> {
+function describeProcesses(
+	start: EnclaveStart,
+	pki: EnclavePki,
+	configs: Configs,
+): Result<{ sqld: Sqld; processes: ProcessSpec[] }, string> {
 	const { dataDir } = start;
-	const center = nodeOf(pki, "sc", CENTER_ID);
-	if (center === undefined) return fail("pki_incomplete", `${dataDir} lacks the node ${CENTER_ID}.`);
 	const sqld = prepareSqld({
 		dataDir,
 		httpPort: splitHostPort(configs.center.store.http).port,
 		adminPort: splitHostPort(configs.center.store.admin).port,
 	});
 	if (!sqld.ok) return sqld;
-	const sc = centerProcess({
-		dataDir,
-		config: configs.center,
-		pki,
-		node: center,
-		consoleNode: nodeOf(pki, "console", "console"),
-		sqld: sqld.value,
-		softwareVersion: SOFTWARE_VERSION,
-	});
-	if (!sc.ok) return sc;
-	const proxies: ProcessSpec[] = [];
-	for (const [id, config] of configs.proxies) {
-		const node = nodeOf(pki, "px", id);
-		if (node === undefined) return fail("pki_incomplete", `${dataDir} lacks the node ${id}.`);
-		const px = proxyProcess({
-			...{ dataDir, name: id, config, node, center: { role: "sc", id: CENTER_ID } },
-			softwareVersion: SOFTWARE_VERSION,
-		});
-		if (!px.ok) return px;
-		proxies.push(px.value);
-	}
+	const workers = describeWorkers({ dataDir, pki, configs, sqld: sqld.value });
+	if (!workers.ok) return workers;
 	const agents = describeAgents(start, pki, configs);
 	if (!agents.ok) return agents;
-	return ok([sqld.value.process, signerProcess(dataDir), sc.value, ...proxies, ...agents.value]);
+	const { process } = sqld.value;
+	return ok({ sqld: sqld.value, processes: [process, signerProcess(dataDir), ...workers.value, ...agents.value] });
 }
 
 function describeAgents(start: EnclaveStart, pki: EnclavePki, configs: Configs): Result<ProcessSpec[], string> {
@@ -230,12 +197,6 @@ function firstLinksOf(dataDir: string, consoleUrl: string): FirstLink[] {
 	return stored.map(({ operatorId, token }) => ({ operatorId, url: `${consoleUrl}/#/join/${token}` }));
 }
 
-/** Where each worker's objects lie, by the worker's name. */
-function directoriesOf(dataDir: string, { proxies }: Configs): Map<string, string> {
-	const wals = [...proxies].map(([id, { wal_path }]) => [id, wal_path] as const);
-	return new Map([...wals, [CENTER_PROCESS, boxPaths(dataDir).centerData]]);
-}
-
 /** Starts everything, or names the part that failed and leaves nothing running. */
 export async function startEnclave(start: EnclaveStart): Promise<Result<RunningEnclave, string>> {
 	const ready = checkBuilt();
@@ -256,8 +217,9 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 	const { center } = configs.value;
 	const described = describeProcesses(start, pki.value, configs.value);
 	if (!described.ok) return described;
+	const { sqld } = described.value;
 	let storedBefore = 0;
-	const processes = described.value.map((each) =>
+	const processes = described.value.processes.map((each) =>
 		each.name === "sc"
 			? {
 					...each,
@@ -269,6 +231,7 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 			: each,
 	);
 	let diskDesk: DiskDesk | null = null;
+	let controlDesk: ControlDesk | null = null;
 	const supervisor = await runSupervisor<string>({
 		dataDir: start.dataDir,
 		processes,
@@ -282,12 +245,27 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 		...(start.onState === undefined ? {} : { onState: start.onState }),
 		...(start.signal === undefined ? {} : { signal: start.signal }),
 	});
-	const closeDesk = () => diskDesk?.close();
+	const closeDesks = () => {
+		diskDesk?.close();
+		controlDesk?.close();
+	};
 	if (!supervisor.ok) {
-		closeDesk();
+		closeDesks();
 		return supervisor;
 	}
-	void supervisor.value.finished.then(closeDesk);
+	const box: RunningBox = { dataDir: start.dataDir, supervisor: supervisor.value, sqld, configs: configs.value };
+	const control = await openControlDesk(start.dataDir, {
+		workers: workerNamesOf(configs.value),
+		pids: supervisor.value.pids,
+		replace: (name) => replaceProcess(box, name),
+	});
+	if (!control.ok) {
+		await supervisor.value.stop();
+		closeDesks();
+		return control;
+	}
+	controlDesk = control.value;
+	void supervisor.value.finished.then(closeDesks);
 	const consoleUrl = center.console.origin;
 	return ok({
 		supervisor: supervisor.value,

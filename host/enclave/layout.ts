@@ -1,7 +1,6 @@
 /** Where an enclave on one machine keeps what is not PKI: configurations, worker data, agents. */
 
-import { existsSync, readdirSync } from "node:fs";
-import { createRequire } from "node:module";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The Security Center of an enclave. */
@@ -9,8 +8,11 @@ export const CENTER_ID = "sc-1";
 /** The proxy that every single-machine enclave is made with. */
 export const FIRST_PROXY = "px-1";
 
-/** package.json's version, one number for everything that is built from this tree. */
-export const SOFTWARE_VERSION: string = createRequire(import.meta.url)("../../package.json").version;
+/** package.json's version, one number for everything that is built from this tree. Read when asked: a build may have been replaced. */
+export function softwareVersion(): string {
+	const text = readFileSync(join(import.meta.dirname, "../../package.json"), "utf8");
+	return (JSON.parse(text) as { version: string }).version;
+}
 
 export interface BoxPaths {
 	readonly centerConfig: string;

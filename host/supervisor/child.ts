@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fail, ok, type Result } from "#core/result.ts";
 import { HOST_LIMITS } from "../limits.ts";
 import { type HealthCheck, isHealthy } from "./health.ts";
+import type { ListeningSocket, ListenSpec } from "./listening.ts";
 import type { LogFile } from "./log-file.ts";
 
 export interface ProcessSpec {
@@ -20,7 +21,11 @@ export interface ProcessSpec {
 	/** The child's whole environment beside PATH and LANG; secrets go here. */
 	readonly env?: Readonly<Record<string, string>>;
 	readonly cwd?: string;
-	/** Writes the files the process reads; runs once, when the lock is held and the processes before it are healthy. */
+	/** Sockets that outlive the process: each start gets them, told by `socketArgument`. */
+	readonly listens?: readonly ListenSpec[];
+	/** How the command is told that a socket of `listens` is already open: `--socket-fd=links=4`. */
+	readonly socketArgument?: (name: string, descriptor: number) => string;
+	/** Writes the files the process reads; runs before the first start by this specification, under the lock. */
 	readonly beforeFirstStart?: () => void;
 	readonly health: HealthCheck;
 	/** Runs after every start once the child is healthy, before the next process starts; a failure fails that start. */
@@ -44,16 +49,23 @@ export interface Child {
 export interface ChildContext {
 	readonly log: LogFile;
 	readonly lockDescriptor: number;
+	readonly sockets: readonly ListeningSocket[];
 }
 
-function spawnPrivately(spec: ProcessSpec, lockDescriptor: number): ChildProcessByStdio<null, Readable, Readable> {
+/** The child's descriptors: the standard ones, the lock, then the sockets. */
+const FIRST_SOCKET_DESCRIPTOR = 4;
+
+function spawnPrivately(spec: ProcessSpec, context: ChildContext): ChildProcessByStdio<null, Readable, Readable> {
 	const before = process.umask(0o077);
+	const told = context.sockets.flatMap(
+		({ name }, index) => spec.socketArgument?.(name, FIRST_SOCKET_DESCRIPTOR + index) ?? [],
+	);
 	try {
 		// The parent-death signal follows the thread that forked; Node forks on its main thread, which lives as long as we do.
-		const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", spec.command, ...spec.args], {
+		const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", spec.command, ...spec.args, ...told], {
 			cwd: spec.cwd,
 			env: { PATH: process.env.PATH ?? "/usr/bin:/bin", LANG: "C.UTF-8", ...spec.env },
-			stdio: ["ignore", "pipe", "pipe", lockDescriptor],
+			stdio: ["ignore", "pipe", "pipe", context.lockDescriptor, ...context.sockets.map((each) => each.descriptor)],
 			detached: true,
 		});
 		return child as unknown as ChildProcessByStdio<null, Readable, Readable>;
@@ -82,7 +94,7 @@ export function describeFailure(spec: ProcessSpec, what: string, log: LogFile): 
 /** Starts the process. A command that cannot be run shows as an exit, like one that ends at once. */
 export function startChild(spec: ProcessSpec, context: ChildContext): Child {
 	const { log } = context;
-	const child = spawnPrivately(spec, context.lockDescriptor);
+	const child = spawnPrivately(spec, context);
 	child.stdout.on("data", (chunk: Uint8Array) => log.write(chunk));
 	child.stderr.on("data", (chunk: Uint8Array) => log.write(chunk));
 	const exited = exitOf(child);

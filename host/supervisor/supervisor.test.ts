@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -156,7 +156,7 @@ test("a killed child comes back under a new pid", async () => {
 });
 
 test("a child that keeps failing stops the whole box with a named error", async () => {
-	const supervisor = await start([listener("a"), listener("b", "setTimeout(() => process.exit(7), 30)")]);
+	const supervisor = await start([listener("a"), listener("b", "setTimeout(() => process.exit(7), 300)")]);
 	const end = await supervisor.finished;
 	ok(!end.ok);
 	equal(end.code, "child_keeps_failing");
@@ -256,4 +256,61 @@ test("a log file keeps its size under the cap, with one predecessor", async () =
 	ok(statSync(path).size <= 100 && statSync(`${path}.1`).size <= 100);
 	equal(log.lostBytes(), 150);
 	log.close();
+});
+
+test("a replacement runs by its own specification, and one that does not come up gives way to the former", async () => {
+	const supervisor = await start([listener("a"), listener("b")]);
+	const before = supervisor.pids();
+	const next: ProcessSpec = {
+		...listener("b", "appendFileSync('order', '!');"),
+		beforeFirstStart: () => appendFileSync(join(dataDir, "order"), "w"),
+	};
+	const replaced = await supervisor.replace("b", next);
+	ok(replaced.ok && replaced.value.name === "b");
+	equal(read("order"), "+a+b-bw!+b", "the files are written when the old one is gone");
+	equal(supervisor.pids().get("a"), before.get("a"));
+	ok(supervisor.pids().get("b") !== before.get("b"));
+	const broken = { ...listener("b"), args: ["-e", "console.error('no such key'); process.exit(3)"] };
+	const failed = await supervisor.replace("b", broken);
+	ok(!failed.ok && failed.code === "replacement_failed");
+	match(failed.detail, /b ended with status 3.*no such key.*The former one runs again/s);
+	equal(read("order"), "+a+b-bw!+b-bw!+b");
+	const unknown = await supervisor.replace("c");
+	ok(!unknown.ok && unknown.code === "process_unknown");
+	await supervisor.stop();
+	const late = await supervisor.replace("b");
+	ok(!late.ok && late.code === "process_busy");
+});
+
+test("of two replacements at once the second is refused, and a stop answers the one that it overtakes", async () => {
+	const slow = {
+		...listener("a", "process.removeAllListeners('SIGTERM'); process.on('SIGTERM', () => {});"),
+		stopGraceMs: 200,
+	};
+	const supervisor = await start([slow]);
+	const first = supervisor.replace("a");
+	const second = await supervisor.replace("a");
+	ok(!second.ok && second.code === "process_busy");
+	ok((await first).ok);
+	const overtaken = supervisor.replace("a");
+	await sleep(20);
+	await supervisor.stop();
+	const answer = await overtaken;
+	ok(!answer.ok && answer.code === "process_busy");
+	equal((await supervisor.finished).ok, true);
+});
+
+test("a process that waits for its next try after a crash is replaced at once", async () => {
+	const dying = listener("a", "setTimeout(() => process.exit(7), 400)");
+	const changes: StateChange[] = [];
+	const result = await runSupervisor({
+		...{ dataDir, processes: [dying] },
+		limits: { ...QUICK, backoffFirstMs: 60_000, backoffMaxMs: 60_000 },
+		onState: (change) => changes.push(change),
+	});
+	if (!result.ok) throw new Error(result.detail);
+	running = result.value;
+	await until(() => changes.at(-1)?.state === "waiting");
+	const replaced = await result.value.replace("a", listener("a"));
+	ok(replaced.ok, "its wait of a minute is over");
 });

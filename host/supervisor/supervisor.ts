@@ -1,39 +1,36 @@
 /**
  * Starts the processes of one box in order, keeps them running, and stops them in reverse order. Guarantees: one supervisor per
  * data directory; a process starts only when the ones before it are healthy; no child outlives the supervisor; a child that
- * keeps failing stops the whole box with a named error instead of half of it running unseen. Must never decide what runs:
- * specifications come from the caller.
+ * keeps failing stops the whole box with a named error instead of half of it running unseen; while a process is down, crashed or being
+ * replaced, its listening sockets stay open. Must never decide what runs: specifications come from the caller. Must never run two
+ * processes of one name at once: both would serve the same data.
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fail, ok, type Result } from "#core/result.ts";
 import { makePrivateDirectory } from "../durable-files.ts";
 import { HOST_LIMITS } from "../limits.ts";
-import { type Child, type ChildCode, describeFailure, type ProcessSpec, startChild } from "./child.ts";
+import { type ChildCode, describeFailure, type ProcessSpec } from "./child.ts";
 import { type LockCode, lockDataDir } from "./data-dir-lock.ts";
+import { type ListenCode, openListening } from "./listening.ts";
 import { type LogFile, openLogFile } from "./log-file.ts";
+import {
+	type Box,
+	type Managed,
+	report,
+	type StateChange,
+	type SupervisorLimits,
+	startAgain,
+	startIn,
+} from "./managed.ts";
+import { giveUp, type ReplaceCode, type Replaced, replace, takeUp } from "./replacement.ts";
 
 export type { ProcessSpec } from "./child.ts";
 export type { HealthCheck } from "./health.ts";
+export type { ProcessState, StateChange, SupervisorLimits } from "./managed.ts";
+export type { ReplaceCode, Replaced } from "./replacement.ts";
 
-export type SupervisorCode = LockCode | ChildCode | "child_keeps_failing";
-
-export type ProcessState = "starting" | "ready" | "waiting" | "stopping" | "stopped" | "failed";
-
-export interface StateChange {
-	readonly name: string;
-	readonly state: ProcessState;
-	readonly pid?: number;
-	/** Why, for `waiting` and `failed`: the exit and the last lines of the log. */
-	readonly detail?: string;
-}
-
-export interface SupervisorLimits {
-	readonly backoffFirstMs: number;
-	readonly backoffMaxMs: number;
-	readonly backoffResetMs: number;
-	readonly restartsMax: number;
-}
+export type SupervisorCode = LockCode | ListenCode | ChildCode | "child_keeps_failing";
 
 export interface SupervisorOptions<Code extends string = never> {
 	readonly dataDir: string;
@@ -50,50 +47,39 @@ export interface SupervisorOptions<Code extends string = never> {
 export interface Supervisor {
 	/** Stops everything in reverse order and frees the data directory. Safe to call twice. */
 	stop(): Promise<void>;
+	/**
+	 * Stops one process and starts it by `spec`, or by its present one, on the same listening sockets. Where the new one does not become
+	 * healthy the former specification is started again, and the failure says so.
+	 */
+	replace(name: string, spec?: ProcessSpec): Promise<Result<Replaced, ReplaceCode>>;
 	/** Settles when all is stopped: ok after `stop`, a failure when a child kept failing. */
 	readonly finished: Promise<Result<void, SupervisorCode>>;
 	/** Pids of the running children by name. */
 	pids(): ReadonlyMap<string, number>;
 }
 
-interface Managed {
-	readonly spec: ProcessSpec;
-	readonly log: LogFile;
-	child: Child;
-}
-
-interface Box {
-	readonly options: SupervisorOptions<string>;
-	readonly limits: SupervisorLimits;
-	readonly lockDescriptor: number;
-	readonly managed: Managed[];
-	/** Aborted when everything is to stop: wakes the waits. */
-	readonly stopping: AbortController;
-}
-
-function report(box: Box, managed: Managed, state: ProcessState, detail?: string): void {
-	const { pid } = managed.child;
-	const running = pid !== undefined && (state === "starting" || state === "ready" || state === "stopping");
-	box.options.onState?.({
-		name: managed.spec.name,
-		state,
-		...(running ? { pid } : {}),
-		...(detail === undefined ? {} : { detail }),
-	});
-}
-
-async function startFirst(box: Box, spec: ProcessSpec): Promise<Result<void, ChildCode>> {
+async function startFirst(
+	box: Box,
+	spec: ProcessSpec,
+	options: SupervisorOptions<string>,
+): Promise<Result<void, ListenCode | ChildCode>> {
+	const opened = await openListening(spec.listens ?? []);
+	if (!opened.ok) return opened;
+	const sockets = opened.value;
 	let log: LogFile;
 	try {
-		log = openLogFile(join(box.options.dataDir, "logs", `${spec.name}.log`));
+		log = openLogFile(join(options.dataDir, "logs", `${spec.name}.log`));
 		spec.beforeFirstStart?.();
 	} catch (error) {
+		for (const each of sockets) each.close();
 		return fail("child_failed", `The files of ${spec.name} could not be written: ${(error as Error).message}`);
 	}
-	const managed = { spec, log, child: startChild(spec, { log, lockDescriptor: box.lockDescriptor }) };
+	const child = startIn(box, { spec, log, sockets });
+	const idle = { isBeingReplaced: false, replacement: null, wake: new AbortController() };
+	const managed: Managed = { spec, log, sockets, child, ...idle };
 	box.managed.push(managed);
 	report(box, managed, "starting");
-	const signals = [box.stopping.signal, ...(box.options.signal === undefined ? [] : [box.options.signal])];
+	const signals = [box.stopping.signal, ...(options.signal === undefined ? [] : [options.signal])];
 	const healthy = await managed.child.waitHealthy(AbortSignal.any(signals));
 	if (healthy.ok) report(box, managed, "ready");
 	else report(box, managed, "failed", healthy.detail);
@@ -114,6 +100,12 @@ async function keepRunning(box: Box, managed: Managed): Promise<Result<void, "ch
 	for (;;) {
 		const how = await managed.child.exited;
 		if (stopping.signal.aborted) return ok(undefined);
+		if (managed.replacement !== null) {
+			await takeUp(box, managed, managed.replacement);
+			failures = 0;
+			readySinceMs = performance.now();
+			continue;
+		}
 		if (performance.now() - readySinceMs > limits.backoffResetMs) failures = 0;
 		failures++;
 		const detail = describeFailure(managed.spec, how, managed.log);
@@ -122,14 +114,12 @@ async function keepRunning(box: Box, managed: Managed): Promise<Result<void, "ch
 			return fail("child_keeps_failing", `After ${limits.restartsMax} restarts: ${detail}`);
 		}
 		report(box, managed, "waiting", detail);
-		const wasStopped = await sleep(backoffMs(failures, limits), false, { signal: stopping.signal }).catch(() => true);
-		if (wasStopped || stopping.signal.aborted) return ok(undefined);
-		managed.child = startChild(managed.spec, { log: managed.log, lockDescriptor: box.lockDescriptor });
-		report(box, managed, "starting");
-		const healthy = await managed.child.waitHealthy(stopping.signal);
+		const woken = AbortSignal.any([stopping.signal, managed.wake.signal]);
+		await sleep(backoffMs(failures, limits), undefined, { signal: woken }).catch(() => undefined);
+		if (stopping.signal.aborted) return ok(undefined);
+		if (managed.replacement !== null) continue;
+		await startAgain(box, managed);
 		readySinceMs = performance.now();
-		if (healthy.ok) report(box, managed, "ready");
-		else if (!stopping.signal.aborted) await managed.child.stop();
 	}
 }
 
@@ -137,6 +127,9 @@ async function stopAll(box: Box): Promise<void> {
 	box.stopping.abort();
 	for (const managed of box.managed.toReversed()) {
 		report(box, managed, "stopping");
+		giveUp(managed);
+		// Nobody will come for those who would queue now: they are refused, and look elsewhere.
+		for (const each of managed.sockets) each.close();
 		await managed.child.stop();
 		managed.log.close();
 		report(box, managed, "stopped");
@@ -154,7 +147,7 @@ export async function runSupervisor<Code extends string = never>(
 	if (!lock.ok) return lock;
 	makePrivateDirectory(join(options.dataDir, "logs"));
 	const box: Box = {
-		options,
+		onState: options.onState,
 		limits: options.limits ?? HOST_LIMITS,
 		lockDescriptor: lock.value.descriptor,
 		managed: [],
@@ -170,11 +163,11 @@ export async function runSupervisor<Code extends string = never>(
 async function startAll<Code extends string>(
 	box: Box,
 	options: SupervisorOptions<Code>,
-): Promise<Result<void, ChildCode | Code>> {
+): Promise<Result<void, ListenCode | ChildCode | Code>> {
 	const ready = await options.beforeStart?.();
 	if (ready?.ok === false) return ready;
 	for (const spec of options.processes) {
-		const started = await startFirst(box, spec);
+		const started = await startFirst(box, spec, options as SupervisorOptions<string>);
 		if (!started.ok) return started;
 	}
 	return ok(undefined);
@@ -201,6 +194,11 @@ function watch(box: Box, releaseLock: () => void): Supervisor {
 	}
 	return {
 		stop,
+		async replace(name, spec) {
+			const managed = box.managed.find((each) => each.spec.name === name);
+			if (managed === undefined) return fail("process_unknown", `No process of this box is called ${name}.`);
+			return replace(box, managed, spec ?? managed.spec);
+		},
 		finished: run(),
 		pids: () =>
 			new Map(box.managed.flatMap(({ spec, child }) => (child.pid === undefined ? [] : [[spec.name, child.pid]]))),

@@ -60,6 +60,8 @@ export function prepareWorkerd(options: WorkerdOptions): Result<ProcessSpec, Wor
 		command,
 		args: ["serve", path, "config"],
 		cwd: options.dataDir,
+		listens: options.spec.sockets.map(({ name, address }) => ({ name, address })),
+		socketArgument: (name, descriptor) => `--socket-fd=${name}=${descriptor}`,
 		beforeFirstStart: () => {
 			makePrivateDirectory(directory);
 			for (const service of options.spec.services) {

@@ -2,6 +2,7 @@ import { equal, match, ok, throws } from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { request } from "node:https";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -10,7 +11,7 @@ import { createEnclavePki } from "../pki/enclave.ts";
 import { nodeDirectory, nodePaths } from "../pki/layout.ts";
 import { freeLoopbackPort } from "../supervisor/free-port.ts";
 import { isHealthy } from "../supervisor/health.ts";
-import { runSupervisor, type Supervisor } from "../supervisor/supervisor.ts";
+import { type ProcessSpec, runSupervisor, type Supervisor } from "../supervisor/supervisor.ts";
 import { renderWorkerdConfig, type ServiceSpec, type SocketSpec, type WorkerdSpec } from "./config.ts";
 import { prepareWorkerd } from "./process.ts";
 
@@ -104,12 +105,16 @@ function specOf(more: readonly ServiceSpec[] = [], sockets: readonly SocketSpec[
 	};
 }
 
-async function start(spec: WorkerdSpec): Promise<Supervisor> {
+function described(spec: WorkerdSpec): ProcessSpec {
 	const health = { kind: "http", url: `http://127.0.0.1:${port}/health` } as const;
 	const prepared = prepareWorkerd({ name: "sc", dataDir, spec, secrets: { THE_SECRET: "hush" }, health });
 	if (!prepared.ok) throw new Error(prepared.detail);
+	return prepared.value;
+}
+
+async function start(spec: WorkerdSpec, change: Partial<ProcessSpec> = {}): Promise<Supervisor> {
 	const limits = { backoffFirstMs: 10, backoffMaxMs: 50, backoffResetMs: 60_000, restartsMax: 5 };
-	const started = await runSupervisor({ dataDir, processes: [prepared.value], limits });
+	const started = await runSupervisor({ dataDir, processes: [{ ...described(spec), ...change }], limits });
 	if (!started.ok) throw new Error(started.detail);
 	box = started.value;
 	return box;
@@ -139,6 +144,55 @@ test("a row that was acknowledged is there after kill -9 and a restart", async (
 	await start(specOf());
 	equal(await get("/"), '["/first","/second"]');
 	equal(statSync(join(dataDir, "objects/notes-v1")).mode & 0o777, 0o700);
+});
+
+/** Connects every few milliseconds while `work` runs. */
+async function refusalsDuring(work: () => Promise<unknown>): Promise<{ asked: number; refused: number }> {
+	const count = { asked: 0, refused: 0 };
+	let isOver = false;
+	const knocking = (async () => {
+		while (!isOver) {
+			await new Promise<void>((resolve) => {
+				const socket = connect(port, "127.0.0.1", () => socket.destroy());
+				socket.on("error", () => count.refused++);
+				socket.on("close", () => resolve());
+			});
+			count.asked++;
+			await sleep(2);
+		}
+	})();
+	await work();
+	isOver = true;
+	await knocking;
+	return count;
+}
+
+test("replaced or killed, a worker whose sockets are the supervisor's refuses nobody; one with its own does", async () => {
+	const ours = await start(specOf());
+	const first = await get("/first", "PUT");
+	// A request that waits in the queue is answered by the next process.
+	const replaced = await refusalsDuring(async () => {
+		const replacing = ours.replace("sc");
+		await sleep(50);
+		const [answer, result] = await Promise.all([get("/second", "PUT"), replacing]);
+		equal(answer, '["/first","/second"]');
+		ok(result.ok && result.value.awayMs < 10_000);
+	});
+	equal(first, '["/first"]');
+	equal(replaced.refused, 0);
+	ok(replaced.asked > 10);
+	const killed = await refusalsDuring(async () => {
+		process.kill(ours.pids().get("sc") as number, "SIGKILL");
+		await sleep(50);
+		equal(await get("/health"), "ok");
+	});
+	equal(killed.refused, 0);
+	await ours.stop();
+	const gone = await refusalsDuring(() => sleep(50));
+	equal(gone.refused, gone.asked, "after a stop nobody waits for what will not come");
+	const own = await start(specOf(), { listens: [] });
+	const { refused } = await refusalsDuring(() => own.replace("sc"));
+	ok(refused > 0, "the counter counts");
 });
 
 test("text of any kind and secrets arrive as bindings; the secret is in no file and on no command line", async () => {

@@ -13,6 +13,7 @@ interface Challenge {
 	readonly nonce: Uint8Array;
 	readonly serverUri: string;
 	readonly timeMs: number;
+	readonly protocol: number;
 }
 
 export function tlsOptions(): object {
@@ -35,8 +36,13 @@ export async function fetchChallenge(
 		const request = new SimRequest(`https://${target.host}${LINK_PATHS.challenge}`, { signal: abort.signal });
 		const response = await network.request(place, machine, target.host, request);
 		if (response.status !== 200) return fail("server_refused", `the server answered ${response.status}`);
-		const { nonce, serverUri, timeMs } = (await response.json()) as Record<string, string | number>;
-		return ok({ nonce: bytesOfHex(String(nonce)) as Uint8Array, serverUri: String(serverUri), timeMs: Number(timeMs) });
+		const answer = (await response.json()) as Record<string, string | number>;
+		return ok({
+			nonce: bytesOfHex(String(answer.nonce)) as Uint8Array,
+			serverUri: String(answer.serverUri),
+			timeMs: Number(answer.timeMs),
+			protocol: Number(answer.protocol),
+		});
 	} catch (error) {
 		return fail("server_unreachable", (error as Error).message);
 	} finally {

@@ -182,6 +182,11 @@ export class ObjectDisk {
 		}
 	}
 
+	/** False where no transaction that made the table was ever durable: a disk that was full from the first start on. */
+	hasTable(name: string): boolean {
+		return this.#live().run("SELECT 1 FROM sqlite_master WHERE name = ?", [name]).length > 0;
+	}
+
 	/** How often an alarm was set. */
 	alarmWrites = 0;
 

@@ -23,6 +23,8 @@ export class SegmentDisk implements SegmentStorage {
 	#files = new Map<string, File>();
 	/** Removed, and the directory not yet synced. */
 	#removed = new Map<string, File>();
+	/** New names, each with the old one, and the directory not yet synced. */
+	#renamed = new Map<string, string>();
 	#handles: (string | null)[] = [];
 	isFull = false;
 	/** The power fails at the call that brings this to zero. */
@@ -103,6 +105,7 @@ export class SegmentDisk implements SegmentStorage {
 		this.#call();
 		for (const file of this.#files.values()) file.isNamed = true;
 		this.#removed.clear();
+		this.#renamed.clear();
 	}
 
 	close(handle: number): void {
@@ -116,12 +119,27 @@ export class SegmentDisk implements SegmentStorage {
 		this.#files.delete(name);
 	}
 
+	rename(name: string, to: string): void {
+		this.#call();
+		if (this.#files.has(to)) throw systemError("EEXIST");
+		this.#files.set(to, this.#file(name));
+		this.#files.delete(name);
+		this.#renamed.set(to, name);
+	}
+
 	/** What a disk has when the power is back. A killed process alone loses nothing: its writes are the kernel's. */
 	crash(isPowerLoss: boolean): void {
 		this.#handles = [];
 		if (!isPowerLoss) return;
 		for (const [name, file] of this.#removed) if (this.#random.chance(0.5)) this.#files.set(name, file);
 		this.#removed.clear();
+		for (const [name, before] of this.#renamed) {
+			const file = this.#files.get(name);
+			if (file === undefined || this.#random.chance(0.5)) continue;
+			this.#files.delete(name);
+			this.#files.set(before, file);
+		}
+		this.#renamed.clear();
 		for (const [name, file] of this.#files) {
 			if (!file.isNamed && this.#random.chance(0.5)) this.#files.delete(name);
 			else this.#tear(file);
@@ -151,6 +169,7 @@ export class SegmentDisk implements SegmentStorage {
 	restore(image: ReadonlyMap<string, Uint8Array>): void {
 		this.#files = new Map();
 		this.#removed = new Map();
+		this.#renamed = new Map();
 		this.#handles = [];
 		for (const [name, content] of image)
 			this.#files.set(name, { content: content.slice(), durable: content.slice(), isNamed: true });

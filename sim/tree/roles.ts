@@ -148,7 +148,10 @@ function openSigner(world: World, signed: { size: number; root: Uint8Array }[]) 
 }
 
 export function centerOf(code: WorkerCode, world: World): Center {
-	const { AgentChannel, PeerLink, PeerDirectory, Ledger, TraceDesk } = code.sc as Record<string, ObjectClass>;
+	const { AgentChannel, PeerLink, PeerDirectory, Ledger, TraceDesk, FleetWatch } = code.sc as Record<
+		string,
+		ObjectClass
+	>;
 	const store = new Store();
 	const sqld = new Service(world, "sqld");
 	const signer = new Service(world, "signer");
@@ -165,7 +168,7 @@ export function centerOf(code: WorkerCode, world: World): Center {
 			desk.close();
 		},
 		role: {
-			classes: { AgentChannel, PeerLink, PeerDirectory, Ledger, TraceDesk } as Record<string, ObjectClass>,
+			classes: { AgentChannel, PeerLink, PeerDirectory, Ledger, TraceDesk, FleetWatch } as Record<string, ObjectClass>,
 			newNonces: newNonces(code),
 			answer: answerWith(code, false),
 			env: (server) => ({
@@ -189,6 +192,7 @@ export function centerOf(code: WorkerCode, world: World): Center {
 				PEER_DIRECTORY: server.host.namespace("PeerDirectory"),
 				LEDGER: server.host.namespace("Ledger"),
 				TRACE_DESK: server.host.namespace("TraceDesk"),
+				FLEET_WATCH: server.host.namespace("FleetWatch"),
 				DETECTOR: silent,
 				FEED: silent,
 			}),
