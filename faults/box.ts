@@ -60,8 +60,8 @@ export interface BoxOptions {
 	readonly hasUpstreamFaults?: boolean;
 	/** Small disks by directory below the data directory, bytes each. */
 	readonly disks?: Readonly<Record<string, number>>;
-	/** Share of its disk from which a box refuses each lane; the configuration's own when not given. */
-	readonly usedPercentMax?: ProxyConfig["disk"]["used_percent_max"];
+	/** Nobody says how full a disk is, so that only the disk itself refuses. */
+	readonly isDiskUnmeasured?: boolean;
 	/** One of them for the first agent's folder. */
 	readonly agentDirectory?: string;
 }
@@ -130,20 +130,14 @@ async function makePlan(
 	const [links, http, admin, consolePort] = [next(), next(), next(), next()];
 	const ofCenter = { centerLinks: links, console: consolePort, storeHttp: http, storeAdmin: admin };
 	const centerText = centerYaml({ ...ofCenter, proxyLinks: 0, proxyHealth: 0 });
-	const read = must(readYaml(centerText, "center.yaml", centerConfigSetting)).center;
-	const room = (disk: ProxyConfig["disk"]) => ({
-		...disk,
-		used_percent_max: options.usedPercentMax ?? disk.used_percent_max,
-	});
-	const center = { ...read, disk: room(read.disk) };
+	const { center } = must(readYaml(centerText, "center.yaml", centerConfigSetting));
 	const upstream = await context.upstreamPort(links);
 	const proxies = proxyNames.map((name) => {
 		// Only the first proxy's way up is spoiled: the second shows that the Security Center is well.
 		const port = name === proxyName(0) ? upstream : links;
 		const places = { listen: `127.0.0.1:${next()}`, health: `127.0.0.1:${next()}`, upstream: [`localhost:${port}`] };
 		const text = addedProxyYaml({ ...places, walPath: join(dataDir, name, "wal") });
-		const { proxy } = must(readYaml(text, "proxy.yaml", proxyConfigSetting));
-		return { ...proxy, disk: room(proxy.disk) };
+		return must(readYaml(text, "proxy.yaml", proxyConfigSetting)).proxy;
 	});
 	const sqld = must(prepareSqld({ dataDir, httpPort: http, adminPort: admin }));
 	const node = (id: string) => {
@@ -267,7 +261,7 @@ async function openIn(holdings: Holdings, context: RowContext, options: BoxOptio
 		["sc", boxPaths(dataDir).centerData],
 		...plan.proxies.map(({ wal_path }, index) => [proxyName(index), wal_path] as const),
 	]);
-	await holdings.startAll(plan.specs, objects, context.signal);
+	await holdings.startAll(plan.specs, options.isDiskUnmeasured === true ? new Map() : objects, context.signal);
 	const ports = plan.proxies.map(({ listen }) => portOf(listen));
 	if (options.hasAgentSideFaults === true) {
 		const made = await holdings.wireTo(ports[0] as number);

@@ -119,8 +119,7 @@ async function reviveAll(box: FaultBox): Promise<string[]> {
 export function fillDisks(context: RowContext): Promise<RowOutcome> {
 	const disks = { "px-1/wal": 24 * MIB, center: 48 * MIB, sqld: 64 * MIB, "outbox-of-agent": 8 * MIB };
 	// Without watermarks: the disk itself must say no, in the middle of a write.
-	const usedPercentMax = { bulk: 100, alert: 100, trace: 100 };
-	const options = { agents: [AGENT], disks, agentDirectory: "outbox-of-agent", usedPercentMax };
+	const options = { agents: [AGENT], disks, agentDirectory: "outbox-of-agent", isDiskUnmeasured: true };
 	return inBox(context, options, async (box) => {
 		const agent = box.agent(AGENT);
 		await agent.start();

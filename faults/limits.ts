@@ -17,7 +17,7 @@ export const FAULT_LIMITS = {
 	/** Highest N of "at every Nth call": the workload makes fewer calls of each kind than this at an agent. */
 	killsMax: 60,
 	/** Which calls kill a hop, counted from an attach: its process starts slowly, so not each one. */
-	hopKillsAt: [1, 2, 3, 8, 20],
+	hopKillsAt: [1, 3, 20],
 	/** What a hop lives between two kills at least: a crash in the middle of work, not one at every start. */
 	lifeBetweenKillsMs: 1500,
 	/** Between two kills everything must come through within it: the longest backoff and a delivery. */

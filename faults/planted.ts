@@ -126,6 +126,35 @@ export const PLANTED_BUGS = {
 			},
 		],
 	},
+	path_unjudged: {
+		says: "a node takes any path above it",
+		changes: [
+			{
+				file: "core/identity/path.ts",
+				from: "	if (path.includes(selfUri))",
+				to: '	if (path.includes(selfUri) && selfUri === "")',
+			},
+			{
+				file: "core/identity/path.ts",
+				from: "	if (new Set(path).size !== path.length)",
+				to: "	if (new Set(path).size > path.length)",
+			},
+		],
+	},
+	session_forgotten: {
+		says: "an object that left memory does not know the session it had",
+		changes: [
+			{
+				file: "durable/agent-session.ts",
+				from: "live.sort((a, b) => opened(b) - opened(a))[0] ?? null;",
+				to: "live.sort((a, b) => opened(b) - opened(a))[64] ?? null;",
+			},
+		],
+	},
+	watermark_off: {
+		says: "a hop takes every lane, however full its disk is",
+		changes: [{ file: "durable/box-disk.ts", from: "if (used < max) return null;", to: "if (used >= 0) return null;" }],
+	},
 	retry_as_success: {
 		says: "a write that failed counts as done",
 		changes: [

@@ -58,7 +58,7 @@ function counts(report: TruthReport | null): string {
 export function renderTable(results: readonly RowResult[]): string {
 	const find = (row: number, isPlanted: boolean) =>
 		results.find((each) => each.row === row && (each.planted !== "") === isPlanted);
-	const lines = ROWS.map(({ number, fault, where, done, isInCi, planted }) => {
+	const lines = ROWS.map(({ number, fault, where, done, isInCi, suite, planted }) => {
 		const [plain, bug] = [find(number, false), find(number, true)];
 		const verdict = plain === undefined ? "not run" : plain.isHeld ? "pass" : "**fail**";
 		const red = bug === undefined ? "not run" : bug.isHeld ? "**unseen**" : "red";
@@ -67,7 +67,7 @@ export function renderTable(results: readonly RowResult[]): string {
 			fault,
 			where,
 			done,
-			isInCi ? "ci" : "hand",
+			suite ?? (isInCi ? "ci" : "hand"),
 			verdict,
 			counts(plain?.report ?? null),
 			`\`${planted}\`: ${red}`,

@@ -41,6 +41,8 @@ export interface FaultRow {
 	readonly done: string;
 	/** Part of every CI run; else by hand. */
 	readonly isInCi: boolean;
+	/** The row is a test of another suite of every CI run, and runs there. */
+	readonly suite?: "flows" | "unit";
 	readonly planted: PlantedBug;
 	readonly run: (context: RowContext) => Promise<RowOutcome>;
 }

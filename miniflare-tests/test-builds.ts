@@ -52,5 +52,7 @@ export function plantedBug(): ChangeName | null {
 /** The plugins of a build: the change asked for, and the planted bug. */
 export function pluginsOf(change: ChangeName | null): Plugin[] {
 	const names = [change, plantedBug()].filter((name) => name !== null);
-	return [changing(names.map((name) => CHANGES[name]))];
+	// The fault matrix brings its own bugs as they stand in faults/planted.ts.
+	const brought = JSON.parse(process.env.PLANTED_CHANGES ?? "[]") as SourceChange[];
+	return [changing([...names.map((name) => CHANGES[name]), ...brought])];
 }
