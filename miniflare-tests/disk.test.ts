@@ -31,7 +31,7 @@ const storedOf = async (stream: TestStream) => {
 	const { batches } = await enclave.center<{ batches: { stream: string; seq: number; bytes: string }[] }>("/recorded");
 	return batches.filter((batch) => batch.stream === hexOf(stream.stream));
 };
-const usedPercent = (percent: number) => ({ freeBytes: (100 - percent) * 1e9, totalBytes: 100e9 });
+const usedPercent = (percent: number) => ({ freeBytes: (100 - percent) * 1e8, totalBytes: 10e9 });
 
 /** Says how full the disk is, and waits until the proxy has heard it. */
 async function setDisk(link: TestLink, asking: TestStream, percent: number): Promise<void> {
