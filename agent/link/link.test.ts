@@ -15,7 +15,7 @@ import { Hop, until } from "../testing/hop.ts";
 import { createLab, ENCLAVE, fileText, genesis, type Lab, LEDGER_ORIGIN, LEDGER_SEED } from "../testing/lab.ts";
 import { DISK, draftOf, Rig } from "../testing/rig.ts";
 import { LedgerMemory } from "./ledger-memory.ts";
-import { Link } from "./link.ts";
+import { Link, streamHeads } from "./link.ts";
 
 interface Stage {
 	readonly lab: Lab;
@@ -380,6 +380,17 @@ for (const code of ROOM_CODES)
 		assert.equal(first, code);
 		assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
 	});
+
+test("a stream that ended before its last batch is told with its end, not with what was sealed again elsewhere", () => {
+	const rig = new Rig();
+	for (let pid = 1; pid <= 4; pid++) rig.put("bulk", pid);
+	const chain = rig.outbox.current("bulk");
+	const headOf = (stream: Uint8Array) => streamHeads(rig.outbox).find((each) => each.stream === stream)?.head;
+	assert.equal(headOf(chain.stream), 4);
+	rig.lanes.reseal(chain, 2, "refused: batch_unreadable");
+	assert.equal(headOf(chain.stream), 1);
+	assert.equal(headOf(rig.outbox.current("bulk").stream), 1, "the new stream holds what was sealed again");
+});
 
 test("while a hop has no room one batch asks for all of them, and less often each time", async (t) => {
 	const { hop, link, lanes } = await stage(t);
