@@ -11,9 +11,10 @@ import type { Bench } from "./bench.ts";
 import { captureBenches } from "./capture/capture.ts";
 import { type Figure, figureOf } from "./figure.ts";
 import { pathBenches } from "./path.ts";
+import { treeBenches } from "./tree/tree.ts";
 import { thisCommit, thisMachine } from "./whereabouts.ts";
 
-const BENCHES: readonly Bench[] = [...pathBenches, ...captureBenches];
+const BENCHES: readonly Bench[] = [...pathBenches, ...treeBenches, ...captureBenches];
 
 const HELP = `usage: npm run bench -- [NAME] [--save] [--minutes N]
 Measures NAME and prints one JSON line per figure: {bench, metric, value, unit, goal, met, yardstick, runs, spread, machine, commit}.

@@ -190,7 +190,7 @@ export class Intake {
 		if (this.#staged.length === 0) return;
 		const batches = this.#staged;
 		this.#staged = [];
-		this.#parts.disk.wrote(Math.max(0, this.#stagedBytes - this.#parts.store.reusableBytes()));
+		this.#parts.disk.wrote(Math.max(0, this.#stagedBytes - this.#parts.store.reusableBytes()), batches.length);
 		this.#stagedBytes = 0;
 		try {
 			const receipts = this.#parts.transaction(() => {
