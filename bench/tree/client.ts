@@ -7,6 +7,8 @@ export interface ClientEvents {
 	/** Everything of the load is stored and under a checkpoint up to this batch of the agent. */
 	readonly onStored: (seq: number) => void;
 	readonly onTrouble: (detail: string) => void;
+	/** A TraceCommand arrived; the client has confirmed it. */
+	readonly onCommand?: (commandId: Uint8Array) => void;
 }
 
 /** One agent's connection. */

@@ -78,7 +78,7 @@ function describeForest(box: Box, tiers: 1 | 2): Result<Forest, string> {
 }
 
 /** Waits until every proxy's way up stands. */
-async function waitForLinks(forest: Forest, signal: AbortSignal): Promise<Result<void, string>> {
+export async function waitForLinks(forest: Forest, signal: AbortSignal): Promise<Result<void, string>> {
 	const untilMs = performance.now() + BENCH_LIMITS.readyMsMax;
 	for (;;) {
 		const answers = await Promise.all(forest.health.map((ask) => ask()));

@@ -4,17 +4,18 @@
  * result. Must never be run by hand: the bench that started it speaks to it over Node's channel, and it ends with it.
  */
 import { quantile } from "../figure.ts";
+import type { Trouble } from "./child.ts";
 import type { Client, ClientEvents } from "./client.ts";
 import type { SimulatedAgent } from "./identities.ts";
 import { TREE_LIMITS } from "./limits.ts";
 import { openNatsClient } from "./nats-client.ts";
 import { sealLoad, shareEvents } from "./payload.ts";
-import type { LinkTimes, LoadOrder, LoadPlan, LoadResult, Order, Report } from "./plan.ts";
+import type { LinkTimes, LoadOrder, LoadPlan, LoadReport, LoadResult, Order } from "./plan.ts";
 import { openRedisClient } from "./redis-client.ts";
 import { openTreeClient } from "./tree-client.ts";
 
-const report = (message: Report) => void process.send?.(message);
-const trouble = (detail: string) => report({ kind: "trouble", detail });
+const report = (message: LoadReport) => void process.send?.(message);
+const trouble = (detail: string) => void process.send?.({ kind: "trouble", detail } satisfies Trouble);
 
 /** One agent of the load under way. */
 class Lane {
@@ -65,13 +66,11 @@ class Lane {
 	}
 
 	pump(): void {
-		while (this.#sent < this.#frames.length && this.#inFlightBytes < this.#windowBytes) {
-			const frame = this.#frames[this.#sent++] as Uint8Array;
-			this.#inFlightBytes += frame.length;
-			this.#sentAtMs.push(performance.now());
-			this.#client?.send(frame);
-		}
+		while (this.#inFlightBytes < this.#windowBytes && this.sendNext());
 	}
+
+	/** Paced loads are sent by the clock and not by what was taken. */
+	isPaced = false;
 
 	#takenMore(count: number): void {
 		const nowMs = performance.now();
@@ -80,12 +79,17 @@ class Lane {
 			this.#onTaken(nowMs - (this.#sentAtMs[this.#taken] as number));
 			this.#taken++;
 		}
-		this.pump();
+		if (!this.isPaced) this.pump();
 	}
 
-	async close(): Promise<void> {
-		await this.#client?.close();
-		this.#client = null;
+	/** Sends one more whatever the window says: a pace is kept by who asks. */
+	sendNext(): boolean {
+		if (this.#sent >= this.#frames.length) return false;
+		const frame = this.#frames[this.#sent++] as Uint8Array;
+		this.#inFlightBytes += frame.length;
+		this.#sentAtMs.push(performance.now());
+		this.#client?.send(frame);
+		return true;
 	}
 }
 
@@ -146,7 +150,9 @@ class Generator {
 			const { stream, batches } = sealLoad(agent, lane, shared);
 			const all = Array.from({ length: repeats }, () => batches).flat();
 			this.#bytes += all.reduce((sum, batch) => sum + batch.length, 0);
-			(this.#lanes[index] as Lane).load(stream, all);
+			const own = this.#lanes[index] as Lane;
+			own.isPaced = order.perSecond !== undefined;
+			own.load(stream, all);
 		}
 		this.#order = order;
 		report({ kind: "ready", links, bytes: this.#bytes });
@@ -157,7 +163,23 @@ class Generator {
 		this.#stored = 0;
 		this.#cpu = process.cpuUsage();
 		this.#startedAtMs = performance.now();
-		for (const lane of this.#lanes.slice(0, this.#order?.agentCount)) lane.pump();
+		const { agentCount, perSecond } = this.#order as LoadOrder;
+		const lanes = this.#lanes.slice(0, agentCount);
+		if (perSecond !== undefined) this.#pace(lanes, perSecond);
+		else for (const lane of lanes) lane.pump();
+	}
+
+	/** So many batches a second, from one agent after the other. */
+	#pace(lanes: readonly Lane[], perSecond: number): void {
+		let sent = 0;
+		const timer = setInterval(() => {
+			const due = ((performance.now() - this.#startedAtMs) / 1000) * perSecond;
+			while (sent < due)
+				if (!(lanes[sent++ % lanes.length] as Lane).sendNext()) {
+					clearInterval(timer);
+					return;
+				}
+		}, TREE_LIMITS.paceMs);
 	}
 
 	#taken(waitedMs: number): void {
@@ -183,19 +205,13 @@ class Generator {
 		};
 		report({ kind: "done", result });
 	}
-
-	async close(): Promise<void> {
-		await Promise.all(this.#lanes.map((lane) => lane.close()));
-		report({ kind: "closed" });
-	}
 }
 
 let generator: Generator | null = null;
 
 async function obey(order: Order): Promise<void> {
 	if (order.act === "load") await generator?.prepare(order);
-	else if (order.act === "go") generator?.go();
-	else await generator?.close();
+	else generator?.go();
 }
 
 process.on("disconnect", () => process.exit(0));

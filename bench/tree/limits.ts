@@ -25,6 +25,30 @@ export const TREE_LIMITS = {
 	readyMsMax: 90_000,
 	/** The two programs of the yardsticks answer within a second. */
 	serverReadyMs: 10_000,
+	/** Agents of the reconnect storm. */
+	stormAgents: 1000,
+	/** Agents whose traces are timed, and how often each sends one event: a trace in progress on a few hosts. */
+	probeAgents: 4,
+	probesPerSecond: 10,
+	probeSeconds: 12,
+	/** Agents that bring the backlog; the first of them are the probed ones. */
+	backlogAgents: 50,
+	/** Where nobody asks for more: some fifteen seconds of a store; `--backlog-mb 1000` is the figure of the goal. */
+	backlogMbDefault: 200,
+	/** Sealed and sent in pieces of this: the generator holds one at a time. */
+	backlogPieceBatches: 5000,
+	/** Batches a second that are ten times what the store takes of them on two cores. */
+	overloadPerSecond: 1000,
+	/** Commands timed one after the other; the 99th percentile of so few is nearly the slowest. */
+	commands: 30,
+	/** A command that is not there by then is lost. */
+	commandMsMax: 15_000,
+	/** How often the store is asked for new rows while traces are timed: it is added to what is measured. */
+	rowPollMs: 5,
+	/** After the last event left, so long is waited for its row. */
+	rowMsMax: 60_000,
+	/** How often a paced load sends what is due. */
+	paceMs: 10,
 	/** How often a waiting bench looks again. */
 	pollMs: 20,
 	/** Raw fsync: one record of a batch's size each, for so long. */

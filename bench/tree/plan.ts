@@ -28,13 +28,14 @@ export interface LoadOrder {
 	readonly repeats: number;
 	/** Whether the load is over with the last A2, or with the last A1. */
 	readonly until: "a1" | "a2";
+	/** Batches a second over all agents; absent: as fast as the windows allow. */
+	readonly perSecond?: number;
 }
 
 export type Order =
 	| LoadOrder
 	/** Sends what was sealed. */
-	| { readonly act: "go" }
-	| { readonly act: "close" };
+	| { readonly act: "go" };
 
 export interface LoadResult {
 	readonly batches: number;
@@ -57,8 +58,35 @@ export interface LinkTimes {
 	readonly eachMs: readonly number[];
 }
 
-export type Report =
+export type LoadReport =
 	| { readonly kind: "ready"; readonly links: LinkTimes; readonly bytes: number }
-	| { readonly kind: "done"; readonly result: LoadResult }
-	| { readonly kind: "closed" }
-	| { readonly kind: "trouble"; readonly detail: string };
+	| { readonly kind: "done"; readonly result: LoadResult };
+
+/** Asks the prober to send trace batches of one event, so many a second from each agent. */
+export interface ProbeOrder {
+	readonly act: "probe";
+	readonly perSecond: number;
+	readonly seconds: number;
+}
+
+/** A trace batch that left its outbox, by the machine's clock. */
+export interface SentProbe {
+	readonly stream: string;
+	readonly seq: number;
+	readonly atMs: number;
+}
+
+export type ProbeReport =
+	| { readonly kind: "connected" }
+	| { readonly kind: "probed"; readonly sent: readonly SentProbe[] }
+	| { readonly kind: "command"; readonly agent: string; readonly commandId: string; readonly atMs: number };
+
+export interface StormOrder {
+	/** `prepare` connects and seals; `watch` notes the time and sends what is waiting as links come back. */
+	readonly act: "prepare" | "watch";
+}
+
+export type StormReport =
+	| { readonly kind: "prepared"; readonly links: LinkTimes }
+	/** From `watch` to each agent's acknowledgement, milliseconds; tries that failed. */
+	| { readonly kind: "calm"; readonly ackedMs: readonly number[]; readonly failedTries: number };

@@ -85,10 +85,15 @@ export async function openTreeClient(
 	const receipts = new Receipts(events);
 	const welcomed = Promise.withResolvers<void>();
 	const closed = Promise.withResolvers<void>();
+	const command = (commandId: Uint8Array) => {
+		events.onCommand?.(commandId);
+		socket.send(encodeFrame("command_received", { agent: agent.id, commandId }));
+	};
 	socket.on("message", (data: Buffer) => {
 		const frame = decodeFrame(new Uint8Array(data.buffer, data.byteOffset, data.length));
 		if (!frame.ok) events.onTrouble(`a frame does not read: ${frame.detail}`);
 		else if (frame.value.type === "welcome") welcomed.resolve();
+		else if (frame.value.type === "command") command(frame.value.body.commandId);
 		else receipts.take(frame.value);
 	});
 	socket.on("unexpected-response", (_request, answer) =>
@@ -96,12 +101,15 @@ export async function openTreeClient(
 	);
 	socket.on("error", (error) => welcomed.reject(error));
 	let isClosing = false;
+	let beat: NodeJS.Timeout | undefined;
 	socket.on("close", (code) => {
 		closed.resolve();
+		clearInterval(beat);
+		welcomed.reject(new Error(`the link closed with ${code} before the welcome`));
 		if (!isClosing) events.onTrouble(`the link of ${agent.id} closed with ${code}`);
 	});
 	await welcomed.promise;
-	const beat = setInterval(() => socket.send(heartbeat()), AGENT_LIMITS.heartbeatMs);
+	beat = setInterval(() => socket.send(heartbeat()), AGENT_LIMITS.heartbeatMs);
 	return {
 		prepare: (bytes) => encodeFrame("batch", { bytes }),
 		send: (frame) => socket.send(frame),

@@ -1,10 +1,12 @@
 /** The tree in numbers: what it carries, how soon, and how it comes back after an outage. */
-import { ok, type Result } from "#core/result.ts";
+import type { Result } from "#core/result.ts";
 import type { Bench, BenchContext } from "../bench.ts";
+import { measureTreeLatency } from "./latency.ts";
+import { measureStorm } from "./storm.ts";
 import { measureA1, measureA2 } from "./throughput.ts";
 import { checkYardsticks } from "./yardstick.ts";
 
-async function measureThroughput(context: BenchContext): Promise<Result<void, string>> {
+async function measureTree(context: BenchContext): Promise<Result<void, string>> {
 	const there = checkYardsticks();
 	if (!there.ok) return there;
 	for (const tiers of [1, 2] as const) {
@@ -13,7 +15,8 @@ async function measureThroughput(context: BenchContext): Promise<Result<void, st
 			if (!measured.ok) return measured;
 		}
 	}
-	return ok(undefined);
+	const storm = await measureStorm(context);
+	return storm.ok ? measureTreeLatency(context) : storm;
 }
 
 const a1 = (tiers: 1 | 2) => async (context: BenchContext) => {
@@ -24,8 +27,8 @@ const a1 = (tiers: 1 | 2) => async (context: BenchContext) => {
 export const treeBenches: readonly Bench[] = [
 	{
 		name: "tree",
-		summary: "durable throughput of the proxies, beside Redis and JetStream, and of the whole way",
-		run: measureThroughput,
+		summary: "what the tree carries, beside Redis and JetStream, how soon, and how it comes back: all of the following",
+		run: measureTree,
 	},
 	{ name: "tree-a1-1", summary: "batches a second durable at one proxy, beside Redis and JetStream", run: a1(1) },
 	{ name: "tree-a1-2", summary: "the same through two tiers of proxies", run: a1(2) },
@@ -37,4 +40,11 @@ export const treeBenches: readonly Bench[] = [
 			return one.ok ? measureA2(context, 2) : one;
 		},
 	},
+	{
+		name: "tree-latency",
+		summary:
+			"a trace event to its row and a command to its agent through two tiers: idle, overloaded, behind a backlog",
+		run: measureTreeLatency,
+	},
+	{ name: "tree-storm", summary: "a thousand agents come back after their proxy was killed", run: measureStorm },
 ];
