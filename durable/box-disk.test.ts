@@ -105,9 +105,9 @@ test("a channel that comes again with its log counts once", () => {
 
 test("what was written since the reading counts, until the next reading", () => {
 	disk.read(freeAt(79), 0);
-	disk.wrote(999);
+	disk.wrote(999, 1);
 	equal(codeOf("bulk"), "taken");
-	disk.wrote(1);
+	disk.wrote(1, 1);
 	equal(codeOf("bulk"), "disk_low");
 	disk.read(freeAt(78), 0);
 	equal(codeOf("bulk"), "taken");

@@ -42,6 +42,9 @@ export interface BoxDiskState {
 	readonly refusedBatches: LaneBytes;
 	/** Lanes that are refused at the moment. */
 	readonly refusing: readonly Lane[];
+	/** Writes of batches since the start, each one wait for the disk, and the batches in them: what group commit saves. */
+	readonly commits: number;
+	readonly committedBatches: number;
 }
 
 interface Ask {
@@ -64,6 +67,8 @@ export class BoxDisk {
 	readonly #waitingBytes = { ...NOTHING };
 	readonly #refusedBatches = { ...NOTHING };
 	readonly #refusing = new Map<Lane, RoomCode>();
+	#commits = 0;
+	#committedBatches = 0;
 
 	constructor(limits: DiskSettings) {
 		this.#limits = limits;
@@ -84,9 +89,11 @@ export class BoxDisk {
 		this.#writtenBytes = 0;
 	}
 
-	/** A channel's file grew or may have grown by so much. */
-	wrote(bytes: number): void {
+	/** A channel committed so many batches; its file grew or may have grown by so much. */
+	wrote(bytes: number, batches: number): void {
 		this.#writtenBytes += bytes;
+		this.#commits++;
+		this.#committedBatches += batches;
 	}
 
 	/** What waits in a channel's log now. */
@@ -173,6 +180,8 @@ export class BoxDisk {
 			waitingBytesMax: { ...this.#limits.waitingBytesMax },
 			refusedBatches: { ...this.#refusedBatches },
 			refusing: [...this.#refusing.keys()],
+			commits: this.#commits,
+			committedBatches: this.#committedBatches,
 		};
 	}
 }

@@ -53,6 +53,11 @@ export const CHANNEL_LIMITS = {
 	tailsMax: 64,
 	/** Waiting for the store longer than this is told to the watch: a healthy store takes a delivery within a second. */
 	backlogToldMs: 2000,
+	/**
+	 * Bulk that waits for its group is committed at once from so much on: a quarter of what an agent has on the way without a receipt,
+	 * so that a full pipe never waits for the clock.
+	 */
+	commitBytes: 512 * 1024,
 	/** Longest `fsync_interval_ms` that is honoured: an agent waits that long for a receipt. */
 	fsyncIntervalMsMax: 1000,
 } as const;
