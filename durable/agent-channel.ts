@@ -307,6 +307,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	#arrivedBy(via: string, hasTakenOver: boolean): void {
 		const { agent } = this.#known();
 		this.#intakeOf().startLink();
+		this.#store.noteBroughtBy(via);
 		// To the link that arrived, even when the agent itself is elsewhere: its backlog may long be here.
 		for (const { stream, a1 } of this.#store.streams())
 			if (a1 > 0) this.#sendVia(via, receiptFrame(agent, { stream, level: "a1", seq: a1 }));
@@ -408,9 +409,11 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		else this.#tell("frame_not_sent", this.env.PEER_LINK?.getByName(via).sendDown(frame));
 	}
 
+	/** By the agent's own route, or, where none could be judged yet, by whom its evidence came: no command ever goes so. */
 	#sendReceipts(receipts: readonly Acknowledged[]): void {
 		const { agent, via } = this.#known();
-		for (const receipt of receipts) this.#sendVia(via, receiptFrame(agent, receipt));
+		const way = via !== "" || this.#session.isOpen ? via : this.#store.broughtBy();
+		for (const receipt of receipts) this.#sendVia(way, receiptFrame(agent, receipt));
 	}
 
 	/** Every proof of custody that is known here, to a new link: a receipt that found none must not be lost. */

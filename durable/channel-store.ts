@@ -32,11 +32,12 @@ ${QUARANTINE_SCHEMA}
 CREATE TABLE IF NOT EXISTS alarms (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL, detail TEXT NOT NULL, evidence BLOB);
 CREATE TABLE IF NOT EXISTS link_streams (stream BLOB PRIMARY KEY, lane INTEGER NOT NULL, held_back INTEGER);
+CREATE TABLE IF NOT EXISTS brought_by (one INTEGER PRIMARY KEY CHECK (one = 1), via TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS high_mark (one INTEGER PRIMARY KEY CHECK (one = 1), bytes INTEGER NOT NULL);
 `;
 
 /** Everything but the log itself: what a file that is made anew takes over. */
-const KEPT_TABLES = ["identity", "streams", "commands", "quarantine", "alarms", "link_streams"] as const;
+const KEPT_TABLES = ["identity", "streams", "commands", "quarantine", "alarms", "link_streams", "brought_by"] as const;
 
 export interface ChannelIdentity extends ChannelPlace {
 	readonly agent: string;
@@ -171,6 +172,15 @@ export class ChannelStore {
 			identity.route,
 			JSON.stringify(identity.routeTimesMs),
 		);
+	}
+
+	/** The proxy that showed the agent's proof last; empty when none has. */
+	broughtBy(): string {
+		return (this.#rows("SELECT via FROM brought_by")[0]?.via ?? "") as string;
+	}
+
+	noteBroughtBy(via: string): void {
+		if (this.broughtBy() !== via) this.#sql.exec("INSERT OR REPLACE INTO brought_by VALUES (1, ?)", via);
 	}
 
 	/** Every stream, the one used last first. */

@@ -291,10 +291,11 @@ export class ObjectSlot implements SocketOwner {
 				this.deliver(() => {
 					const from = this.#place as Place;
 					this.#running.add(refuse);
-					const settle = (answer: () => void) => {
-						if (!this.#running.delete(refuse)) return;
-						world.leave(from, () => back(answer));
-					};
+					// Until it has left, an answer can still become a refusal: the object may go before its disk is done.
+					const settle = (answer: () => void) =>
+						world.leave(from, () => {
+							if (this.#running.delete(refuse)) back(answer);
+						});
 					// A throw of the method itself is its answer.
 					new Promise((done) => done(this.#instance?.[method]?.(...args))).then(
 						(value) => settle(() => resolve(value)),
