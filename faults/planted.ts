@@ -106,6 +106,37 @@ export const PLANTED_BUGS = {
 			},
 		],
 	},
+	failover_off: {
+		says: "a node tries the first of its list only",
+		changes: [
+			{
+				file: "core/protocol/parents.ts",
+				from: "			this.#current = (this.#current + 1) % this.#count;",
+				to: "			this.#current = 0;",
+			},
+		],
+	},
+	fsync_off: {
+		says: "the agent's outbox never asks for an fsync",
+		changes: [
+			{
+				file: "agent/outbox/outbox.ts",
+				from: 'this.#guard("sync", () => this.#storage.sync(active.handle));',
+				to: "",
+			},
+		],
+	},
+	time_window_dedup: {
+		says: "a batch that began more than an hour ago counts as a repetition",
+		changes: [
+			{
+				file: "durable/admission.ts",
+				from: "	const verdict = judgeSequence(",
+				to: `	if (batch.header.startMs < Date.now() - 3_600_000) return { kind: "repeated", stream };
+	const verdict = judgeSequence(`,
+			},
+		],
+	},
 	order_off: {
 		says: "a hop takes a batch behind a hole",
 		changes: [
