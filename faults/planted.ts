@@ -56,11 +56,9 @@ export const PLANTED_BUGS = {
 		changes: [
 			{
 				file: "durable/admission.ts",
-				from: `			return { kind: "repeated", stream };
-		}`,
-				to: `			if (held === undefined) return { kind: "taken", batch: { stream, seq, lane, bytes: batch.bytes, hash }, state };
-			return { kind: "repeated", stream };
-		}`,
+				from: "			const held = context.heldHash(stream, seq);",
+				to: `			const held = context.heldHash(stream, seq);
+			if (held === undefined) return { kind: "taken", batch: { stream, seq, lane, bytes: batch.bytes, hash }, state };`,
 			},
 			{ file: "workers/sc/store/ingest.ts", from: " AND b.hash = ?4 AND b.has_events = 0`", to: " AND b.hash = ?4`" },
 		],
@@ -101,7 +99,7 @@ export const PLANTED_BUGS = {
 			{
 				file: "durable/admission.ts",
 				from: "	const base = isResumed ?",
-				to: `	if (seq <= state.received) return { kind: "repeated", stream };
+				to: `	if (seq <= state.received) return { kind: "repeated", stream, lane };
 	const base = isResumed || seq === state.received + 1 ?`,
 			},
 		],
@@ -132,7 +130,7 @@ export const PLANTED_BUGS = {
 			{
 				file: "durable/admission.ts",
 				from: "	const verdict = judgeSequence(",
-				to: `	if (batch.header.startMs < Date.now() - 3_600_000) return { kind: "repeated", stream };
+				to: `	if (batch.header.startMs < Date.now() - 3_600_000) return { kind: "repeated", stream, lane };
 	const verdict = judgeSequence(`,
 			},
 		],
