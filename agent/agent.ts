@@ -146,6 +146,7 @@ export class Agent {
 			...config.stream,
 			schedule: (ms, task) => after(ms, () => this.#guard(task)),
 			onHeld: () => this.#link.pump(),
+			isBehind: () => this.#link.isBehind,
 			onEncoded: (draft, encoded) => this.#lookBack.note(draft, encoded, this.#clock.monotonicMs()),
 			onStored: (traceId, byteCount) => this.#traces.countStored(traceId, byteCount),
 		});

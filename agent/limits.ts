@@ -68,6 +68,12 @@ export const AGENT_LIMITS = {
 
 	/** Trace and alert events wait at most this long before they are on disk (DESIGN §6). */
 	promptFlushMs: 10,
+	/** The shortest time a bulk batch gathers, when the host was quiet: the window in which late frames are put in order. */
+	bulkFlushMsMin: 20,
+	/** By how much the next batch gathers longer while they follow each other: 20, 100, 250 ms by the default `batch_max_ms`. */
+	bulkFlushGrowth: 5,
+	/** A host is quiet when no bulk batch was stored for so long; sooner again and a host of small bursts would pay for many batches. */
+	bulkQuietMs: 1000,
 	/** Bytes of events that wait in one lane before a flush is due anyway. */
 	pendingBytesMax: MIB,
 	/** Events that wait in one lane while the disk takes nothing; more are shed with a gap record. */

@@ -10,6 +10,8 @@ export interface BenchContext {
 	readonly report: (measurement: Measurement) => void;
 	/** How long a bench of memory over time runs; absent = as long as it says itself. */
 	readonly minutes?: number;
+	/** Megabytes that wait in the tree while traces are timed; absent = as many as the bench says itself. */
+	readonly backlogMb?: number;
 }
 
 export interface Bench {

@@ -10,6 +10,7 @@ import type { BoxPorts } from "../host/config/box-config.ts";
 import type { AgentOptions } from "../host/enclave/agent-process.ts";
 import { type RunningEnclave, startEnclave } from "../host/enclave/enclave.ts";
 import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
+import type { StateChange } from "../host/supervisor/supervisor.ts";
 import type { BenchContext } from "./bench.ts";
 
 export interface Box {
@@ -70,27 +71,35 @@ async function freePorts(): Promise<BoxPorts> {
 	return { console, centerLinks, proxyLinks, proxyHealth, storeHttp, storeAdmin };
 }
 
+/** `grow` changes the data directory of an enclave that started once, which is then started again: a second proxy, for one. */
 export async function openBox(
 	context: BenchContext,
 	agents: readonly AgentOptions[] = [],
+	grow?: (dataDir: string) => Promise<Result<unknown, string>>,
 ): Promise<Result<Box, string>> {
 	const directory = mkdtempSync(join(tmpdir(), "daemoneye-bench-"));
 	// The agent runs as a user of its own, who must pass through; everything below is private.
 	chmodSync(directory, 0o711);
 	const dataDir = join(directory, "data");
 	const remove = () => rmSync(directory, { recursive: true, force: true });
-	const started = await startEnclave({
+	const start = {
 		dataDir,
 		enclave: "bench",
 		ports: await freePorts(),
 		policy: POLICY,
-		invitees: [{ operatorId: OPERATOR_ID, roles: ["viewer", "analyst", "approver", "exporter"] }],
+		invitees: [{ operatorId: OPERATOR_ID, roles: ["viewer", "analyst", "approver", "exporter"] }] as const,
 		agents,
-		onState: ({ name, state, detail }) => {
+		onState: ({ name, state, detail }: StateChange) => {
 			if (state === "waiting" || state === "failed") context.onStep(detail ?? `${name} ${state}`);
 		},
 		signal: context.signal,
-	});
+	};
+	let started = await startEnclave(start);
+	if (started.ok && grow !== undefined) {
+		await started.value.supervisor.stop();
+		const grown = await grow(dataDir);
+		started = grown.ok ? await startEnclave(start) : grown;
+	}
 	if (!started.ok) {
 		remove();
 		return started;

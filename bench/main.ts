@@ -7,20 +7,22 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { complain, say, visible } from "../cli/console-output.ts";
 import { EXIT } from "../cli/verb.ts";
-import type { Bench } from "./bench.ts";
+import type { Bench, BenchContext } from "./bench.ts";
 import { captureBenches } from "./capture/capture.ts";
 import { type Figure, figureOf } from "./figure.ts";
 import { pathBenches } from "./path.ts";
+import { treeBenches } from "./tree/tree.ts";
 import { thisCommit, thisMachine } from "./whereabouts.ts";
 
-const BENCHES: readonly Bench[] = [...pathBenches, ...captureBenches];
+const BENCHES: readonly Bench[] = [...pathBenches, ...treeBenches, ...captureBenches];
 
-const HELP = `usage: npm run bench -- [NAME] [--save] [--minutes N]
+const HELP = `usage: npm run bench -- [NAME] [--save] [--minutes N] [--backlog-mb N]
 Measures NAME and prints one JSON line per figure: {bench, metric, value, unit, goal, met, yardstick, runs, spread, machine, commit}.
 Without a name: lists what can be measured. Progress goes to standard error.
 
   --save       also writes bench/results/NAME-DATE.jsonl
   --minutes N  how long capture-churn runs; 60 when not given
+  --backlog-mb N  what waits in the tree while tree-latency times traces; 200 when not given
 
   example: npm run bench -- path --save
   exit: 0 measured (goals met or not), 1 could not be measured, 2 usage, 130 interrupted
@@ -29,13 +31,27 @@ Without a name: lists what can be measured. Progress goes to standard error.
 function readArguments() {
 	try {
 		return parseArgs({
-			options: { save: { type: "boolean" }, minutes: { type: "string" }, help: { type: "boolean" } },
+			options: {
+				save: { type: "boolean" },
+				minutes: { type: "string" },
+				"backlog-mb": { type: "string" },
+				help: { type: "boolean" },
+			},
 			allowPositionals: true,
 		});
 	} catch (error) {
 		complain(`${(error as Error).message}\n${HELP}`);
 		return null;
 	}
+}
+
+/** Null when it was given and is no number above 0, which is then said. */
+function readAmount(option: string, text: string | undefined): number | undefined | null {
+	if (text === undefined) return undefined;
+	const amount = Number(text);
+	if (amount > 0) return amount;
+	complain(`${option} takes a number above 0, not "${visible(text)}"\n${HELP}`);
+	return null;
 }
 
 function save(name: string, figures: readonly Figure[]): void {
@@ -46,7 +62,9 @@ function save(name: string, figures: readonly Figure[]): void {
 	complain(`saved ${file}`);
 }
 
-async function measure(bench: Bench, { isSaved, minutes }: { isSaved: boolean; minutes?: number }): Promise<number> {
+type Amounts = Pick<BenchContext, "minutes" | "backlogMb">;
+
+async function measure(bench: Bench, isSaved: boolean, amounts: Amounts): Promise<number> {
 	const stopping = new AbortController();
 	for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stopping.abort());
 	const startedAtMs = performance.now();
@@ -54,7 +72,7 @@ async function measure(bench: Bench, { isSaved, minutes }: { isSaved: boolean; m
 	const figures: Figure[] = [];
 	const outcome = await bench.run({
 		signal: stopping.signal,
-		...(minutes === undefined ? {} : { minutes }),
+		...amounts,
 		onStep: (text) =>
 			complain(`${((performance.now() - startedAtMs) / 1000).toFixed(1).padStart(6)} s  ${visible(text)}`),
 		report(measurement) {
@@ -93,12 +111,11 @@ async function main(): Promise<number> {
 		);
 		return EXIT.usage;
 	}
-	const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
-	if (minutes !== undefined && !(minutes > 0)) {
-		complain(`--minutes takes a number above 0, not "${visible(values.minutes ?? "")}"\n${HELP}`);
-		return EXIT.usage;
-	}
-	return measure(bench, { isSaved: values.save === true, ...(minutes === undefined ? {} : { minutes }) });
+	const minutes = readAmount("--minutes", values.minutes);
+	const backlogMb = readAmount("--backlog-mb", values["backlog-mb"]);
+	if (minutes === null || backlogMb === null) return EXIT.usage;
+	const amounts = { ...(minutes === undefined ? {} : { minutes }), ...(backlogMb === undefined ? {} : { backlogMb }) };
+	return measure(bench, values.save === true, amounts);
 }
 
 process.exitCode = await main();

@@ -105,7 +105,8 @@ export interface Aim {
 	readonly parent?: StoryProcess;
 }
 
-async function compose(operator: OperatorClient, aim: Aim): Promise<Result<TraceCommand, string>> {
+/** A command as an operator signs it. */
+export async function composeCommand(operator: OperatorClient, aim: Aim): Promise<Result<TraceCommand, string>> {
 	const session = await operator.get<{ trustVersion: number }>("/api/session");
 	if (!session.ok) return session;
 	const nowMs = Date.now();
@@ -141,7 +142,7 @@ export async function commandTogether(
 	aim: Aim,
 	hitId?: number,
 ): Promise<Result<StoryCommand, string>> {
-	const composed = await compose(operators.analyst, aim);
+	const composed = await composeCommand(operators.analyst, aim);
 	if (!composed.ok) return composed;
 	const sent = await operators.analyst.command<{ command: StoryCommand }>(composed.value, hitId);
 	if (!sent.ok) return sent;

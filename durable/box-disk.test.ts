@@ -7,9 +7,11 @@ import { type DiskSettings, readDiskSettings } from "./settings.ts";
 
 const LIMITS: DiskSettings = {
 	usedPercentMax: { bulk: 80, alert: 90, trace: 95 },
+	freeBytesEnough: { bulk: 1_000_000, alert: 100_000, trace: 10_000 },
 	waitingBytesMax: { bulk: 1000, alert: 200, trace: 500 },
 };
 const TOTAL = 100_000;
+const GIB = 1024 ** 3;
 const logged: string[] = [];
 let disk: BoxDisk;
 
@@ -40,6 +42,46 @@ test("bulk is refused at its watermark, then alert, trace last, and none of them
 	deepEqual(at(95), ["disk_low", "disk_low", "disk_low"]);
 });
 
+test("on a large disk what is free counts and not the share: a terabyte is not refused at 86 %, and still is at the last bytes", () => {
+	const at = (freeBytes: number, totalBytes: number) => {
+		disk = new BoxDisk(readDiskSettings(undefined));
+		disk.read({ freeBytes, totalBytes }, 0);
+		return codes();
+	};
+	deepEqual(at(140 * GIB, 1000 * GIB), ["taken", "taken", "taken"]);
+	deepEqual(at(8 * GIB + 1, 1000 * GIB), ["taken", "taken", "taken"]);
+	deepEqual(at(8 * GIB, 1000 * GIB), ["disk_low", "taken", "taken"]);
+	deepEqual(at(5 * GIB, 1000 * GIB), ["disk_low", "disk_low", "taken"]);
+	deepEqual(at(2 * GIB, 1000 * GIB), ["disk_low", "disk_low", "disk_low"]);
+	// On a small one the share is less than that, and stays the bound.
+	deepEqual(at(3 * GIB + 1, 20 * GIB), ["taken", "taken", "taken"]);
+	deepEqual(at(3 * GIB, 20 * GIB), ["disk_low", "taken", "taken"]);
+	const { floors } = disk.state(0);
+	deepEqual(floors?.bulk, { freeBytesMin: 3 * GIB, bound: "used_percent_max" });
+	disk.read({ freeBytes: 1, totalBytes: 1000 * GIB }, 0);
+	deepEqual(disk.state(0).floors?.trace, { freeBytesMin: 2 * GIB, bound: "free_bytes_enough" });
+});
+
+test("on a large disk a refused lane is taken again half a gibibyte above its bound", () => {
+	disk = new BoxDisk(readDiskSettings(undefined));
+	const bulkAt = (freeBytes: number) => {
+		disk.read({ freeBytes, totalBytes: 1000 * GIB }, 0);
+		return codeOf("bulk");
+	};
+	equal(bulkAt(8 * GIB), "disk_low");
+	equal(bulkAt(8 * GIB + DISK_LIMITS.easeBytesMax), "disk_low");
+	equal(bulkAt(8 * GIB + DISK_LIMITS.easeBytesMax + 1), "taken");
+	equal(bulkAt(8 * GIB + 1), "taken");
+});
+
+test("an answer that a later question's overtook changes nothing, unless the clock went back", () => {
+	disk.read(freeAt(50), 2000, 1900);
+	disk.read(freeAt(99), 2100, 900);
+	equal(codeOf("bulk", { nowMs: 2100 }), "taken");
+	disk.read(freeAt(99), 500, 450);
+	equal(codeOf("bulk", { nowMs: 500 }), "disk_low");
+});
+
 test("each lane has its own quota over all agents, taken at it and refused above it", () => {
 	disk.waits("a", { bulk: 900, alert: 100, trace: 499 });
 	disk.waits("b", { bulk: 90, alert: 50, trace: 0 });
@@ -63,9 +105,9 @@ test("a channel that comes again with its log counts once", () => {
 
 test("what was written since the reading counts, until the next reading", () => {
 	disk.read(freeAt(79), 0);
-	disk.wrote(999);
+	disk.wrote(999, 1);
 	equal(codeOf("bulk"), "taken");
-	disk.wrote(1);
+	disk.wrote(1, 1);
 	equal(codeOf("bulk"), "disk_low");
 	disk.read(freeAt(78), 0);
 	equal(codeOf("bulk"), "taken");
@@ -108,6 +150,7 @@ test("a reading is asked for once in its interval, also when the clock went back
 test("settings take the defaults, and bounds that would refuse trace before bulk are no settings", () => {
 	deepEqual(readDiskSettings(undefined), {
 		usedPercentMax: DISK_LIMITS.usedPercentMax,
+		freeBytesEnough: DISK_LIMITS.freeBytesEnough,
 		waitingBytesMax: DISK_LIMITS.waitingBytesMax,
 	});
 	equal(readDiskSettings({ used_percent_max: { bulk: 50 } }).usedPercentMax.bulk, 50);
@@ -116,6 +159,9 @@ test("settings take the defaults, and bounds that would refuse trace before bulk
 		{ used_percent_max: { trace: 89 } },
 		{ used_percent_max: { trace: 101 } },
 		{ used_percent_max: { bulk: 0 } },
+		{ free_bytes_enough: { bulk: 3 * GIB } },
+		{ free_bytes_enough: { trace: 6 * GIB } },
+		{ free_bytes_enough: { trace: 0 } },
 		{ waiting_bytes_max: { alert: 0 } },
 		{ waiting_bytes_max: { bulk: 1.5 } },
 	])

@@ -20,14 +20,31 @@ export interface DiskReading {
 
 export type LaneBytes = Readonly<Record<Lane, number>>;
 
+/** Which of the two settings says when a lane is refused for the disk: the one that asks for less room. */
+export const DISK_BOUNDS = ["used_percent_max", "free_bytes_enough"] as const;
+export type DiskBound = (typeof DISK_BOUNDS)[number];
+
+/** Free bytes at which a lane is refused, and which setting they come from. */
+export interface DiskFloor {
+	readonly freeBytesMin: number;
+	readonly bound: DiskBound;
+}
+
 export interface BoxDiskState {
-	/** Null when the supervisor has said nothing lately. */
+	/** Null, as the other figures of the disk, when the supervisor has said nothing lately. */
 	readonly usedPercent: number | null;
+	readonly freeBytes: number | null;
+	readonly totalBytes: number | null;
+	readonly floors: Readonly<Record<Lane, DiskFloor>> | null;
 	readonly waitingBytes: LaneBytes;
+	readonly waitingBytesMax: LaneBytes;
 	/** Batches refused for want of room since the start. */
 	readonly refusedBatches: LaneBytes;
 	/** Lanes that are refused at the moment. */
 	readonly refusing: readonly Lane[];
+	/** Writes of batches since the start, each one wait for the disk, and the batches in them: what group commit saves. */
+	readonly commits: number;
+	readonly committedBatches: number;
 }
 
 interface Ask {
@@ -38,10 +55,11 @@ interface Ask {
 }
 
 const NOTHING: LaneBytes = { trace: 0, alert: 0, bulk: 0 };
+const gibOf = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 
 export class BoxDisk {
 	readonly #limits: DiskSettings;
-	#reading: (DiskReading & { readonly atMs: number }) | null = null;
+	#reading: (DiskReading & { readonly atMs: number; readonly askedAtMs: number }) | null = null;
 	#askedAtMs = Number.NEGATIVE_INFINITY;
 	/** By every channel since the reading: the next one may be a second away. */
 	#writtenBytes = 0;
@@ -49,6 +67,8 @@ export class BoxDisk {
 	readonly #waitingBytes = { ...NOTHING };
 	readonly #refusedBatches = { ...NOTHING };
 	readonly #refusing = new Map<Lane, RoomCode>();
+	#commits = 0;
+	#committedBatches = 0;
 
 	constructor(limits: DiskSettings) {
 		this.#limits = limits;
@@ -61,14 +81,19 @@ export class BoxDisk {
 		return true;
 	}
 
-	read({ freeBytes, totalBytes }: DiskReading, nowMs: number): void {
-		this.#reading = { freeBytes, totalBytes, atMs: nowMs };
+	/** `askedAtMs`: of two answers the later question's stands, whichever comes first. */
+	read({ freeBytes, totalBytes }: DiskReading, nowMs: number, askedAtMs: number = nowMs): void {
+		const newestMs = this.#reading?.askedAtMs ?? askedAtMs;
+		if (askedAtMs < newestMs && newestMs <= nowMs) return;
+		this.#reading = { freeBytes, totalBytes, atMs: nowMs, askedAtMs };
 		this.#writtenBytes = 0;
 	}
 
-	/** A channel's file grew or may have grown by so much. */
-	wrote(bytes: number): void {
+	/** A channel committed so many batches; its file grew or may have grown by so much. */
+	wrote(bytes: number, batches: number): void {
 		this.#writtenBytes += bytes;
+		this.#commits++;
+		this.#committedBatches += batches;
 	}
 
 	/** What waits in a channel's log now. */
@@ -80,11 +105,20 @@ export class BoxDisk {
 		else this.#waiting.set(channel, { ...bytes });
 	}
 
-	/** Percent of the file system in use; null when nobody has said so lately. */
-	usedPercent(nowMs: number): number | null {
+	/** What is free now, as far as is known; null when nobody has said so lately. */
+	#current(nowMs: number): DiskReading | null {
 		if (this.#reading === null || nowMs - this.#reading.atMs > DISK_LIMITS.readingMsMax) return null;
 		const { freeBytes, totalBytes } = this.#reading;
-		return 100 * (1 - Math.max(0, freeBytes - this.#writtenBytes) / totalBytes);
+		return { freeBytes: Math.max(0, freeBytes - this.#writtenBytes), totalBytes };
+	}
+
+	/** The share of the file system that a lane leaves free, or what is enough on any, where that is less. */
+	#floor(lane: Lane, totalBytes: number): DiskFloor {
+		const shareBytes = (totalBytes * (100 - this.#limits.usedPercentMax[lane])) / 100;
+		const enoughBytes = this.#limits.freeBytesEnough[lane];
+		return enoughBytes < shareBytes
+			? { freeBytesMin: enoughBytes, bound: "free_bytes_enough" }
+			: { freeBytesMin: shareBytes, bound: "used_percent_max" };
 	}
 
 	/** Whether this box has room for a batch of a lane. */
@@ -107,16 +141,18 @@ export class BoxDisk {
 	}
 
 	#overWatermark(lane: Lane, isGrowing: boolean, nowMs: number): Extract<Result<true, RoomCode>, { ok: false }> | null {
-		const used = this.usedPercent(nowMs);
-		if (!isGrowing || used === null) return null;
+		const current = this.#current(nowMs);
+		if (!isGrowing || current === null) return null;
+		const { freeBytes, totalBytes } = current;
+		const { freeBytesMin, bound } = this.#floor(lane, totalBytes);
 		// Once refused, a little more room than the bound is asked for, so that a lane does not change its mind at every batch.
-		const ease = this.#refusing.get(lane) === "disk_low" ? DISK_LIMITS.easePercent : 0;
-		const max = this.#limits.usedPercentMax[lane] - ease;
-		if (used < max) return null;
+		const easeBytes = Math.min((totalBytes * DISK_LIMITS.easePercent) / 100, DISK_LIMITS.easeBytesMax);
+		const floorBytes = freeBytesMin + (this.#refusing.get(lane) === "disk_low" ? easeBytes : 0);
+		if (freeBytes > floorBytes) return null;
 		return {
 			ok: false,
 			code: "disk_low",
-			detail: `the disk of this hop is ${used.toFixed(1)} % full, ${lane} is taken below ${max}`,
+			detail: `the disk of this hop has ${gibOf(freeBytes)} free, ${lane} is taken above ${gibOf(floorBytes)} (${bound})`,
 		};
 	}
 
@@ -133,11 +169,19 @@ export class BoxDisk {
 	}
 
 	state(nowMs: number): BoxDiskState {
+		const current = this.#current(nowMs);
+		const { freeBytes, totalBytes } = current ?? { freeBytes: null, totalBytes: null };
+		const floorOf = (lane: Lane) => this.#floor(lane, totalBytes ?? 0);
 		return {
-			usedPercent: this.usedPercent(nowMs),
+			...{ freeBytes, totalBytes },
+			usedPercent: current === null ? null : 100 * (1 - current.freeBytes / current.totalBytes),
+			floors: current === null ? null : { trace: floorOf("trace"), alert: floorOf("alert"), bulk: floorOf("bulk") },
 			waitingBytes: { ...this.#waitingBytes },
+			waitingBytesMax: { ...this.#limits.waitingBytesMax },
 			refusedBatches: { ...this.#refusedBatches },
 			refusing: [...this.#refusing.keys()],
+			commits: this.#commits,
+			committedBatches: this.#committedBatches,
 		};
 	}
 }
@@ -146,7 +190,7 @@ export class BoxDisk {
 export interface DiskEnv {
 	readonly DISK?: Parameters<typeof readDiskSettings>[0];
 	/** The supervisor, who measures: `GET /disk` answers a `DiskReading`. */
-	readonly SUPERVISOR?: { fetch(url: string): Promise<Response> };
+	readonly SUPERVISOR?: { fetch(url: string, init: { readonly signal: AbortSignal }): Promise<Response> };
 }
 
 let shared: BoxDisk | null = null;
@@ -162,11 +206,12 @@ export async function refreshDisk(env: DiskEnv, nowMs: number): Promise<void> {
 	const disk = boxDiskOf(env);
 	if (env.SUPERVISOR === undefined || !disk.isDue(nowMs)) return;
 	try {
-		const answer = await env.SUPERVISOR.fetch("http://supervisor/disk");
+		const signal = AbortSignal.timeout(DISK_LIMITS.readingTimeoutMs);
+		const answer = await env.SUPERVISOR.fetch("http://supervisor/disk", { signal });
 		const reading = (await answer.json()) as Partial<DiskReading>;
 		const { freeBytes = Number.NaN, totalBytes = Number.NaN } = reading;
 		if (!answer.ok || !(freeBytes >= 0 && totalBytes > 0)) throw new Error(`it answered ${answer.status}`);
-		disk.read({ freeBytes, totalBytes }, Date.now());
+		disk.read({ freeBytes, totalBytes }, Date.now(), nowMs);
 	} catch (error) {
 		logLine("warning", "disk_not_read", { detail: (error as Error).message });
 	}

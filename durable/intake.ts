@@ -1,6 +1,6 @@
 /**
  * The way of a batch into a channel's write-ahead log: judged, staged, committed. Trace and alert commit at once and take along
- * whatever bulk already waits; bulk alone waits up to the group-commit window, and its receipt waits with it. Guarantees that
+ * whatever bulk already waits; bulk alone waits up to the group-commit window or until a commit is worth it, and its receipt with it. Guarantees that
  * `onCommitted` runs in the turn of the write, so a receipt sent there cannot leave before the fsync, and that a write that fails
  * restarts the object from its disk: memory never runs ahead of it.
  */
@@ -80,7 +80,8 @@ export class Intake {
 		const admission = this.#admit(bytes, sender, nowMs);
 		if (admission.kind === "refused") return { refusal: admission.refusal, repeated: null };
 		if (admission.kind === "repeated") return { refusal: null, repeated: this.#watermark(admission.stream) };
-		if (admission.batch.lane !== "bulk" || this.#parts.fsyncIntervalMs === 0) this.commit();
+		const isFull = this.#stagedBytes >= CHANNEL_LIMITS.commitBytes;
+		if (admission.batch.lane !== "bulk" || this.#parts.fsyncIntervalMs === 0 || isFull) this.commit();
 		else this.#timer ??= setTimeout(() => this.commit(), this.#parts.fsyncIntervalMs);
 		return { refusal: null, repeated: null };
 	}
@@ -206,7 +207,7 @@ export class Intake {
 		if (this.#staged.length === 0) return;
 		const batches = this.#staged;
 		this.#staged = [];
-		this.#parts.disk.wrote(Math.max(0, this.#stagedBytes - this.#parts.store.reusableBytes()));
+		this.#parts.disk.wrote(Math.max(0, this.#stagedBytes - this.#parts.store.reusableBytes()), batches.length);
 		this.#stagedBytes = 0;
 		this.#write(() => {
 			const receipts = this.#parts.transaction(() => {

@@ -49,8 +49,15 @@ export const CHANNEL_LIMITS = {
 	deliverGuardMs: 5_000,
 	/** A stream refused for a hole this long raises an alarm: with the sender's longest pause within the 60 s of invariant I4. */
 	holeAlarmMs: 40_000,
+	/** Streams watched for a lost tail: eight are named by one heartbeat. */
+	tailsMax: 64,
 	/** Waiting for the store longer than this is told to the watch: a healthy store takes a delivery within a second. */
 	backlogToldMs: 2000,
+	/**
+	 * Bulk that waits for its group is committed at once from so much on: a quarter of what an agent has on the way without a receipt,
+	 * so that a full pipe never waits for the clock.
+	 */
+	commitBytes: 512 * 1024,
 	/** Longest `fsync_interval_ms` that is honoured: an agent waits that long for a receipt. */
 	fsyncIntervalMsMax: 1000,
 } as const;
@@ -59,14 +66,22 @@ export const CHANNEL_LIMITS = {
 export const DISK_LIMITS = {
 	/** Share of the file system in use from which a lane is refused: bulk first, then alert, trace last. */
 	usedPercentMax: { bulk: 85, alert: 90, trace: 95 },
+	/**
+	 * With so much free nothing is refused, whatever the share: 15 % of a large disk that others fill would be hundreds of gigabytes.
+	 * Each is hours of its lane for a whole site, and what SQLite and the rest of the box want beside it.
+	 */
+	freeBytesEnough: { bulk: 8 * GIB, alert: 5 * GIB, trace: 2 * GIB },
 	/** What may wait in a lane for all agents together: bulk is most of it; a day of traces of a busy site is far below. */
 	waitingBytesMax: { bulk: 64 * GIB, alert: 8 * GIB, trace: 32 * GIB },
-	/** A lane refused for the disk is taken again so far below its watermark. */
+	/** A lane refused for the disk is taken again so far below its watermark: a share of the file system, or this much where less. */
 	easePercent: 1,
+	easeBytesMax: 512 * MIB,
 	/** How often the supervisor is asked while batches come. What was written since is added to its answer. */
 	readingIntervalMs: 1000,
 	/** An older answer says nothing: then only the disk itself refuses. */
 	readingMsMax: 30_000,
+	/** Who waits for an answer waits no longer: it is a call within the box. */
+	readingTimeoutMs: 2000,
 } as const;
 
 export const UPLINK_LIMITS = {

@@ -33,6 +33,8 @@ export function readParentTimes(settings: ProxySettings | undefined): ParentTime
 /** Bounds of the box by lane. */
 export interface DiskSettings {
 	readonly usedPercentMax: Readonly<Record<Lane, number>>;
+	/** With so much free a lane is not refused for the disk. */
+	readonly freeBytesEnough: Readonly<Record<Lane, number>>;
 	readonly waitingBytesMax: Readonly<Record<Lane, number>>;
 }
 
@@ -41,11 +43,13 @@ type PerLane = { readonly [lane in Lane]?: number };
 /** The `DISK` binding as the host writes it (the `disk` section of the configuration). */
 export interface DiskBinding {
 	readonly used_percent_max?: PerLane;
+	readonly free_bytes_enough?: PerLane;
 	readonly waiting_bytes_max?: PerLane;
 }
 
 export function readDiskSettings(binding: DiskBinding | undefined): DiskSettings {
 	const usedPercentMax = { ...DISK_LIMITS.usedPercentMax, ...binding?.used_percent_max };
+	const freeBytesEnough = { ...DISK_LIMITS.freeBytesEnough, ...binding?.free_bytes_enough };
 	const waitingBytesMax = { ...DISK_LIMITS.waitingBytesMax, ...binding?.waiting_bytes_max };
 	const { bulk, alert, trace } = usedPercentMax;
 	assertInvariant(
@@ -56,7 +60,13 @@ export function readDiskSettings(binding: DiskBinding | undefined): DiskSettings
 		LANES.every((lane) => Number.isSafeInteger(waitingBytesMax[lane]) && waitingBytesMax[lane] > 0),
 		"disk.waiting_bytes_max is a count of bytes for each lane",
 	);
-	return { usedPercentMax, waitingBytesMax };
+	assertInvariant(
+		0 < freeBytesEnough.trace &&
+			freeBytesEnough.trace <= freeBytesEnough.alert &&
+			freeBytesEnough.alert <= freeBytesEnough.bulk,
+		"disk.free_bytes_enough falls from bulk over alert to trace, above 0",
+	);
+	return { usedPercentMax, freeBytesEnough, waitingBytesMax };
 }
 
 export function readFlowSettings(settings: ProxySettings | undefined): FlowSettings {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { CHANNEL_LIMITS } from "./limits.ts";
 import { type TailParts, TailWatch } from "./tail-watch.ts";
 
 /** As the runtime's storage answers: rows, and blobs as buffers. */
@@ -76,6 +77,33 @@ test("a stream that goes on has its time anew; a higher head does not prolong it
 	comes(20);
 	assert.deepEqual(watch.news(80_000), []);
 	assert.equal(watch.dueAtMs, null);
+});
+
+test("a stream whose end is told later ends there: its tail is none, and an alarm of it is over", () => {
+	const { watch } = stage();
+	watch.heard(said(8), [], 1000);
+	watch.heard(said(5), [], 2000);
+	assert.equal(watch.dueAtMs, null);
+	watch.heard(said(8), [], 3000);
+	watch.heard(said(6), [], 4000);
+	const [news] = watch.news(43_000);
+	assert.match(news?.alarm.detail ?? "", /batch 6 was made/);
+	news?.done();
+	watch.heard(said(5), [], 50_000);
+	assert.equal(watch.news(50_000)[0]?.alarm.isCleared, true);
+});
+
+test("a host that names new streams at every beat is watched in the newest of them, and what is alarmed is kept", () => {
+	const { watch, make } = stage();
+	const streamOf = (index: number) => new Uint8Array(8).fill(index);
+	const name = (index: number, head = 8) => [{ lane: "bulk" as const, stream: streamOf(index), head }];
+	watch.heard(name(0), [], 0);
+	for (const { done } of watch.news(40_000)) done();
+	for (let index = 1; index <= CHANNEL_LIMITS.tailsMax + 20; index++) watch.heard(name(index), [], 50_000);
+	const alarms = make().news(90_000);
+	assert.equal(alarms.length, CHANNEL_LIMITS.tailsMax - 1);
+	watch.heard(name(0, 5), [], 91_000);
+	assert.equal(watch.news(91_000).filter(({ alarm }) => alarm.isCleared === true).length, 1);
 });
 
 test("a tail outlives the object that heard of it, and is let go where the way to the proxy is lost", () => {

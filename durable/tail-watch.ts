@@ -8,6 +8,7 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import { LANES, type Lane } from "#core/model/batch.ts";
 import type { Health } from "#core/protocol/index.ts";
 import type { ChannelAlarm } from "./drain.ts";
+import { CHANNEL_LIMITS } from "./limits.ts";
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS tails (
@@ -63,11 +64,13 @@ export class TailWatch {
 			const known = this.#tails.get(key);
 			const received = this.#parts.receivedOf(stream);
 			const isOnItsWay = waiting === undefined || waiting.includes(lane);
+			// The newest word counts, also where it is less: a stream may end before what was announced, and go on as another.
+			if (known?.isAlarmed === true) this.#keep({ ...known, head });
 			// A raised alarm stays until the batches come: that they wait somewhere again is no news of them.
-			if (received >= head || (isOnItsWay && known?.isAlarmed !== true)) this.#settle(key);
-			else if (known === undefined || (known.received < received && !known.isAlarmed))
+			else if (received >= head || isOnItsWay) this.#settle(key);
+			else if (known === undefined || known.received < received)
 				this.#keep({ stream, lane, received, head, sinceMs: nowMs, isAlarmed: false });
-			else if (known.head < head) this.#keep({ ...known, head });
+			else if (known.head !== head) this.#keep({ ...known, head });
 		}
 	}
 
@@ -80,7 +83,10 @@ export class TailWatch {
 	}
 
 	#keep(tail: Tail): void {
-		this.#tails.set(hexOf(tail.stream), tail);
+		const key = hexOf(tail.stream);
+		if (equalTails(this.#tails.get(key), tail)) return;
+		this.#tails.set(key, tail);
+		this.#forgetBeyondMax();
 		this.#parts.sql.exec(
 			"INSERT OR REPLACE INTO tails VALUES (?, ?, ?, ?, ?, ?)",
 			tail.stream,
@@ -90,6 +96,18 @@ export class TailWatch {
 			tail.sinceMs,
 			tail.isAlarmed ? 1 : 0,
 		);
+	}
+
+	/**
+	 * A host that names new streams with every beat must not fill the disk: those that were named first go, the watched ones before the
+	 * alarmed, whose alarm would then stand for ever.
+	 */
+	#forgetBeyondMax(): void {
+		if (this.#tails.size <= CHANNEL_LIMITS.tailsMax) return;
+		const tails = [...this.#tails.entries()];
+		const [key, { stream }] = tails.find(([, { isAlarmed }]) => !isAlarmed) ?? (tails[0] as (typeof tails)[number]);
+		this.#tails.delete(key);
+		this.#parts.sql.exec("DELETE FROM tails WHERE stream = ?", stream);
 	}
 
 	/** The way to the agent's proxy was lost: what was on it is told of anew when it stands again. */
@@ -121,6 +139,11 @@ export class TailWatch {
 		}
 		return out;
 	}
+}
+
+/** A beat that says nothing new costs no write. */
+function equalTails(a: Tail | undefined, b: Tail): boolean {
+	return a?.head === b.head && a.received === b.received && a.sinceMs === b.sinceMs && a.isAlarmed === b.isAlarmed;
 }
 
 function alarmOf(key: string, { lane, head }: Tail, received: number): Omit<ChannelAlarm, "agent"> {

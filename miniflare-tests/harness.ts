@@ -31,7 +31,13 @@ import { serverNameOf } from "../host/pki/certificates.ts";
 import { createEnclavePki } from "../host/pki/enclave.ts";
 import { enclavePaths, type NodePaths, nodeDirectory, nodePaths } from "../host/pki/layout.ts";
 import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
-import { type BindingSpec, renderWorkerdConfig, type ServiceSpec, type SocketSpec } from "../host/workerd/config.ts";
+import {
+	type BindingSpec,
+	bundleModules,
+	renderWorkerdConfig,
+	type ServiceSpec,
+	type SocketSpec,
+} from "../host/workerd/config.ts";
 import { findWorkerd } from "../host/workerd/process.ts";
 import { bundleWorker } from "../tools/build-workers.ts";
 import { type ChangeName, pluginsOf } from "./test-builds.ts";
@@ -170,7 +176,7 @@ function workerService(
 	const durableObjects = classes.map((className) => {
 		return { className, uniqueKey: `${name}-${className}`, isPinned: className !== "AgentChannel" };
 	});
-	const modules = [{ name: "index.js", kind: "esModule" as const, path }];
+	const modules = bundleModules(path);
 	const data = `${name}-data`;
 	return [
 		{ kind: "disk", name: data, path: storage, isWritable: true },

@@ -87,10 +87,10 @@ function newWindow(): SendWindow {`,
 		patches: [
 			{
 				file: "durable/intake.ts",
-				find: `		store.quarantine(code, detail, { bytes, atMs: nowMs });
+				find: `		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", ...place }, bytes);
 		if (code !== "forked") return;`,
 				replace: `		if (code === "forked") return;
-		store.quarantine(code, detail, { bytes, atMs: nowMs });`,
+		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", ...place }, bytes);`,
 			},
 		],
 	},
@@ -122,6 +122,12 @@ function newWindow(): SendWindow {`,
 				file: "durable/peer-link.ts",
 				find: `if (!route.ok && route.code === "hello_clock")`,
 				replace: "if (!route.ok && nowMs < 0)",
+			},
+			// Nor is it shown again: that alone would bring the evidence on.
+			{
+				file: "durable/carrier-pump.ts",
+				find: "			this.#parts.prove(agent);",
+				replace: "			if (!isForAWhile) return;\n			this.#parts.prove(agent);",
 			},
 		],
 	},
@@ -156,7 +162,7 @@ function newWindow(): SendWindow {`,
 		patches: [
 			{
 				file: "durable/intake.ts",
-				find: 'else if (admission.refusal.code === "forked") this.#seeForked(admission.refusal);',
+				find: 'else if (admission.refusal.code === "forked") this.#seeForked(admission.refusal, admission.lane);',
 				replace: "",
 			},
 		],

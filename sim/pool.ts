@@ -61,6 +61,7 @@ export async function runPool(options: PoolOptions): Promise<void> {
 				if (watchdog !== null) clearTimeout(watchdog);
 				signal.removeEventListener("abort", abort);
 				if (seed !== null && !signal.aborted) options.onLost(seed, `its process ended with ${code ?? ended}`);
+				if (seed !== null && options.isFailFast) stop();
 				const isLeft = seed !== null && !isStopped && next < from + count;
 				resolve(isLeft ? work() : undefined);
 			});

@@ -29,6 +29,9 @@ export async function bundleWorker({ entryPoint, outfile, plugins = [] }: Worker
 		mainFields: ["module", "main"],
 		conditions: ["workerd", "worker"],
 		external: ["node:*", "cloudflare:*"],
+		// WebAssembly lies beside the bundle as a module of its own: workerd makes none from bytes.
+		loader: { ".wasm": "copy" },
+		assetNames: "[name]",
 		sourcemap: "linked",
 		logLevel: "error",
 		plugins,

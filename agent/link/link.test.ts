@@ -15,7 +15,7 @@ import { Hop, until } from "../testing/hop.ts";
 import { createLab, ENCLAVE, fileText, genesis, type Lab, LEDGER_ORIGIN, LEDGER_SEED } from "../testing/lab.ts";
 import { DISK, draftOf, Rig } from "../testing/rig.ts";
 import { LedgerMemory } from "./ledger-memory.ts";
-import { Link } from "./link.ts";
+import { Link, streamHeads } from "./link.ts";
 
 interface Stage {
 	readonly lab: Lab;
@@ -381,6 +381,17 @@ for (const code of ROOM_CODES)
 		assert(later.length <= 1 && later.every((code) => code === "skipped"), later.join());
 	});
 
+test("a stream that ended before its last batch is told with its end, not with what was sealed again elsewhere", () => {
+	const rig = new Rig();
+	for (let pid = 1; pid <= 4; pid++) rig.put("bulk", pid);
+	const chain = rig.outbox.current("bulk");
+	const headOf = (stream: Uint8Array) => streamHeads(rig.outbox).find((each) => each.stream === stream)?.head;
+	assert.equal(headOf(chain.stream), 4);
+	rig.lanes.reseal(chain, 2, "refused: batch_unreadable");
+	assert.equal(headOf(chain.stream), 1);
+	assert.equal(headOf(rig.outbox.current("bulk").stream), 1, "the new stream holds what was sealed again");
+});
+
 test("while a hop has no room one batch asks for all of them, and less often each time", async (t) => {
 	const { hop, link, lanes } = await stage(t);
 	const sent = () => hop.frames.filter(({ type }) => type === "batch").length;
@@ -612,4 +623,18 @@ test("a hop of another protocol version is named with both, shown the hello, and
 	const beats = () => hop.frames.flatMap((frame) => (frame.type === "heartbeat" ? [frame.body.health] : []));
 	await until("the link", () => beats().length > 0);
 	assert.equal(beats()[0]?.lastError, "server_protocol: the server speaks protocol 2, this agent 1");
+});
+
+test("an agent without a link, or with a hop that has no room, is behind; one whose hop takes everything is not", async (t) => {
+	const { hop, link, lanes } = await stage(t);
+	assert.ok(link.isBehind, "there is no link yet");
+	link.start();
+	await until("the link", () => link.isUp);
+	assert.equal(link.isBehind, false);
+	put(lanes, "bulk", 1);
+	await until("the batch", () => pids(hop).length === 1);
+	assert.equal(link.isBehind, false, "what is on its way is not behind");
+	hop.isReceipting = false;
+	for (let pid = 0; !link.isBehind && pid < 200; pid++) put(lanes, "bulk", pid, "x".repeat(60_000));
+	assert.ok(link.isBehind, "the window is full of what nobody acknowledged");
 });

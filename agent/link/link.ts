@@ -26,7 +26,7 @@ import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
-import type { Chain } from "../outbox/chain.ts";
+import { type Chain, sendableTo } from "../outbox/chain.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { LedgerMemory } from "./ledger-memory.ts";
 import { Sender } from "./sender.ts";
@@ -78,11 +78,16 @@ export interface LinkOptions {
 	readonly onFatal: (error: unknown) => void;
 }
 
-/** Streams a hello or heartbeat can name: the newest of each lane first, then older ones that still hold data. */
+/**
+ * Streams a hello or heartbeat can name: the newest of each lane first, then older ones that still hold data. The head is the highest
+ * batch that is or will be sent: what stands behind the end of a stream was sealed again in another, and is missed by nobody.
+ */
 export function streamHeads(outbox: Outbox): { lane: Chain["lane"]; stream: Uint8Array; head: number }[] {
 	const newest = LANES.map((lane) => outbox.chains(lane).at(-1)).filter((chain) => chain !== undefined);
 	const older = outbox.chains().filter((chain) => !newest.includes(chain));
-	return [...newest, ...older].slice(0, 8).map(({ lane, stream, head }) => ({ lane, stream, head }));
+	return [...newest, ...older]
+		.slice(0, 8)
+		.map((chain) => ({ lane: chain.lane, stream: chain.stream, head: sendableTo(chain) }));
 }
 
 export class Link {
@@ -111,6 +116,11 @@ export class Link {
 
 	get isUp(): boolean {
 		return this.#sender !== null;
+	}
+
+	/** Whether what is on the disk waits: there is no link, or it has no room for more. */
+	get isBehind(): boolean {
+		return this.#sender?.isBehind ?? true;
 	}
 
 	start(): void {

@@ -100,6 +100,11 @@ export class Sender {
 		return progress;
 	}
 
+	/** Whether bulk that was made is not sent: the hop has not acknowledged enough of it, or has no room. */
+	get isBehind(): boolean {
+		return this.#options.outbox.chains("bulk").some((chain) => this.#progressOf(chain).next <= sendableTo(chain));
+	}
+
 	/** Sends what the window has room for, the most important lane first. */
 	pump(): void {
 		for (const lane of LANES) {

@@ -15,6 +15,7 @@ import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type Chain, sendableTo } from "../outbox/chain.ts";
 import type { AppendCode, Outbox } from "../outbox/outbox.ts";
+import { BatchWait } from "./batch-wait.ts";
 import { PendingEvents } from "./pending-events.ts";
 
 export interface LanesOptions {
@@ -30,6 +31,8 @@ export interface LanesOptions {
 	readonly schedule: (ms: number, task: () => void) => () => void;
 	/** New batches are on the disk and may be sent. */
 	readonly onHeld: () => void;
+	/** What was made before waits for a hop: the next bulk batch may gather longer. Absent: never. */
+	readonly isBehind?: () => boolean;
 	/** An event waits for its batch, as these bytes, good for this call only; its number in them may change. */
 	readonly onEncoded?: (draft: EventDraft, encoded: Uint8Array) => void;
 	/** An event of a trace is in the outbox. */
@@ -73,6 +76,7 @@ export class Lanes {
 	readonly #burned = new Map<Lane, Burned>();
 	/** Streams whose events go on in another, each with its last batch: they end when those are on the disk. */
 	readonly #resealed = new Map<Chain, number>();
+	readonly #bulkWait: BatchWait;
 	#isMakingRoom = false;
 	/** Events and gap records since start; the heartbeat tells them. */
 	eventCount = 0;
@@ -80,6 +84,7 @@ export class Lanes {
 
 	constructor(options: LanesOptions) {
 		this.#options = options;
+		this.#bulkWait = new BatchWait(options.batchMaxMs);
 	}
 
 	/** Takes an event into a lane. It is on disk after the lane's flush, or a gap says that it is not. */
@@ -92,12 +97,18 @@ export class Lanes {
 		this.#options.onEncoded?.(draft, sealed.bytes);
 		this.eventCount++;
 		if (draft.kind === "gap") this.gapCount++;
-		const { batchMaxEvents, batchMaxMs } = this.#options;
+		const { batchMaxEvents } = this.#options;
 		const isFull = events.count >= batchMaxEvents || events.byteLength >= AGENT_LIMITS.pendingBytesMax;
 		if (pending.isWaiting) this.#burnWhatIsTooMuch(lane);
 		else if (isFull) this.flush([lane]);
-		else if (pending.cancel === null)
-			this.#flushLater(lane, lane === "bulk" ? batchMaxMs : Math.min(AGENT_LIMITS.promptFlushMs, batchMaxMs));
+		else if (pending.cancel === null) this.#flushLater(lane, this.#waitMs(lane));
+	}
+
+	/** How long the batch that begins now gathers. */
+	#waitMs(lane: Lane): number {
+		const { batchMaxMs, clock, isBehind } = this.#options;
+		if (lane !== "bulk") return Math.min(AGENT_LIMITS.promptFlushMs, batchMaxMs);
+		return this.#bulkWait.begin(clock.monotonicMs(), isBehind?.() ?? false);
 	}
 
 	#flushLater(lane: Lane, ms: number): void {
@@ -159,6 +170,7 @@ export class Lanes {
 				return hasAppended;
 			}
 			hasAppended = true;
+			if (lane === "bulk") this.#bulkWait.stored(this.#options.clock.monotonicMs());
 			this.#tellStored(pending.events, sealed.length);
 			pending.events.drop(sealed.length);
 			this.#tellBurned(lane);

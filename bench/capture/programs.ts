@@ -85,7 +85,7 @@ export function findTool(name: string, packageName: string): Result<string, "too
 	}
 	return fail(
 		"tool_missing",
-		`${name} is not installed: install ${packageName} (Debian: apt-get install auditd bpftrace)`,
+		`${name} is not installed: install ${packageName} (Debian: apt-get install ${packageName})`,
 	);
 }
 

@@ -19,7 +19,8 @@ export type CborValue =
 	| readonly CborValue[]
 	| ReadonlyMap<number, CborValue>;
 
-const decoder = new Decoder({ useRecords: false, mapsAsObjects: false, copyBuffers: true });
+/** Bytes come as views; the shapes that take them make the one copy. */
+const decoder = new Decoder({ useRecords: false, mapsAsObjects: false, copyBuffers: false });
 
 /** Writes every value, one after the other: writing never waits for anything. */
 const writer = new CborWriter();
@@ -66,7 +67,7 @@ export function encodeInPlaceBy<T>(put: (out: CborWriter, value: T) => void, val
 	return writer.written();
 }
 
-/** Decodes one object of the subset; the bytes may come from anyone. */
+/** Decodes one object of the subset; the bytes may come from anyone. Byte strings in it are views of them: `readAs` copies. */
 export function decodeCbor(bytes: Uint8Array, limits: CborLimits = CBOR_LIMITS): Result<CborValue, CborCode> {
 	const scanned = scanCbor(bytes, limits);
 	if (!scanned.ok) return scanned;

@@ -31,17 +31,17 @@ class Refused extends Error {
 	}
 }
 
-interface Head {
-	readonly major: number;
-	/** Argument; exact up to 2^53, above that only its order matters and `big` holds it. */
-	readonly argument: bigint;
-}
+/** Two halves of 32 bits: what begins an item may be larger than a number is exact. */
+const HALF = 2 ** 32;
 
 class Scanner {
 	readonly #bytes: Uint8Array;
 	readonly #limits: CborLimits;
 	#at = 0;
 	#items = 0;
+	/** Argument of the head read last, in halves: one object less for every item of every batch. */
+	#high = 0;
+	#low = 0;
 
 	constructor(bytes: Uint8Array, limits: CborLimits) {
 		this.#bytes = bytes;
@@ -60,26 +60,43 @@ class Scanner {
 		return byte;
 	}
 
-	#head(): Head {
+	/** Reads a head; answers its major type and leaves its argument. */
+	#head(): number {
 		const start = this.#at;
 		const initial = this.#byte();
 		const major = initial >> 5;
 		const info = initial & 31;
-		if (info < 24) return { major, argument: BigInt(info) };
+		this.#high = 0;
+		if (info < 24) {
+			this.#low = info;
+			return major;
+		}
 		if (info === 31) throw new Refused("cbor_indefinite", start);
 		if (info > 27) throw new Refused("cbor_value_refused", start);
 		const width = 1 << (info - 24);
-		let argument = 0n;
-		for (let i = 0; i < width; i++) argument = (argument << 8n) | BigInt(this.#byte());
-		const smallest = info === 24 ? 24n : 1n << BigInt(8 * (width >> 1));
-		if (major !== 7 && argument < smallest) throw new Refused("cbor_not_shortest", start);
-		return { major, argument };
+		if (width === 8) this.#high = this.#word(4);
+		this.#low = this.#word(Math.min(width, 4));
+		if (major !== 7 && !this.#isShortest(width)) throw new Refused("cbor_not_shortest", start);
+		return major;
 	}
 
-	#skip(length: bigint): Uint8Array {
-		if (length > BigInt(this.#bytes.length - this.#at)) throw new Refused("cbor_truncated", this.#at);
+	#word(width: number): number {
+		let word = 0;
+		for (let i = 0; i < width; i++) word = word * 256 + this.#byte();
+		return word;
+	}
+
+	/** Whether the argument just read needs so many bytes. */
+	#isShortest(width: number): boolean {
+		if (width === 8) return this.#high > 0;
+		return this.#low >= (width === 1 ? 24 : 2 ** (4 * width));
+	}
+
+	#skip(): Uint8Array {
+		const length = this.#high * HALF + this.#low;
+		if (length > this.#bytes.length - this.#at) throw new Refused("cbor_truncated", this.#at);
 		const start = this.#at;
-		this.#at += Number(length);
+		this.#at += length;
 		return this.#bytes.subarray(start, this.#at);
 	}
 
@@ -87,39 +104,43 @@ class Scanner {
 		if (depth > this.#limits.depthMax) throw new Refused("cbor_too_deep", this.#at);
 		if (++this.#items > this.#limits.itemsMax) throw new Refused("cbor_too_many_items", this.#at);
 		const start = this.#at;
-		const { major, argument } = this.#head();
-		switch (major) {
+		switch (this.#head()) {
 			case 0:
 			case 1:
 				return;
 			case 2:
-				this.#skip(argument);
+				this.#skip();
 				return;
 			case 3:
-				if (textOf(this.#skip(argument)) === null) throw new Refused("cbor_text_not_utf8", start);
+				if (textOf(this.#skip()) === null) throw new Refused("cbor_text_not_utf8", start);
 				return;
-			case 4:
-				for (let i = 0n; i < argument; i++) this.#value(depth + 1);
+			case 4: {
+				const count = this.#high * HALF + this.#low;
+				for (let i = 0; i < count; i++) this.#value(depth + 1);
 				return;
+			}
 			case 5:
-				this.#map(argument, depth);
+				this.#map(this.#high * HALF + this.#low, depth);
 				return;
 			case 6:
 				throw new Refused("cbor_tag_refused", start);
-			default:
-				if (argument !== 20n && argument !== 21n && argument !== 22n) throw new Refused("cbor_value_refused", start);
-				if (this.#bytes[start] !== (7 << 5) + Number(argument)) throw new Refused("cbor_value_refused", start);
+			default: {
+				const isKnown = this.#high === 0 && this.#low >= 20 && this.#low <= 22;
+				if (!isKnown || this.#bytes[start] !== (7 << 5) + this.#low) throw new Refused("cbor_value_refused", start);
+			}
 		}
 	}
 
-	#map(count: bigint, depth: number): void {
-		let previous = -1n;
-		for (let i = 0n; i < count; i++) {
+	#map(count: number, depth: number): void {
+		let [previousHigh, previousLow] = [-1, 0];
+		for (let i = 0; i < count; i++) {
 			const start = this.#at;
-			const key = this.#head();
-			if (key.major !== 0) throw new Refused("cbor_key_refused", start);
-			if (key.argument <= previous) throw new Refused("cbor_key_order", start);
-			previous = key.argument;
+			if (this.#head() !== 0) throw new Refused("cbor_key_refused", start);
+			const [high, low] = [this.#high, this.#low];
+			const isRising = high > previousHigh || (high === previousHigh && low > previousLow);
+			if (!isRising) throw new Refused("cbor_key_order", start);
+			previousHigh = high;
+			previousLow = low;
 			this.#value(depth + 1);
 		}
 	}

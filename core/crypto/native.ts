@@ -1,7 +1,7 @@
 /**
  * The primitives on Node and workerd, by the platform's own implementation. The browser gets `noble.ts`; both export the same
  * names, chosen by the `#crypto` import condition. Guarantees: synchronous, so a Durable Object cannot interleave two messages
- * between a check and the write that depends on it. Must never log, keep or copy key material.
+ * between a check and the write that depends on it. Must never log, keep or copy private key material.
  */
 import * as platform from "node:crypto";
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
@@ -66,8 +66,22 @@ export function sha256(...parts: Uint8Array[]): Uint8Array {
 	return out;
 }
 
+/** Key objects of the public keys used lately: making one costs a tenth of a verification. The newest is last. */
+const publicKeys = new Map<string, KeyObject>();
+/** Those of a busy proxy's agents; a few hundred bytes each. */
+const PUBLIC_KEYS_MAX = 1024;
+
 function publicKeyObject(raw: Uint8Array): KeyObject {
-	return createPublicKey({ key: der(SPKI_ED25519, raw) as Buffer, format: "der", type: "spki" });
+	const name = String.fromCharCode(...raw);
+	const known = publicKeys.get(name);
+	if (known !== undefined) return known;
+	const made = createPublicKey({ key: der(SPKI_ED25519, raw) as Buffer, format: "der", type: "spki" });
+	publicKeys.set(name, made);
+	for (const oldest of publicKeys.keys()) {
+		if (publicKeys.size <= PUBLIC_KEYS_MAX) break;
+		publicKeys.delete(oldest);
+	}
+	return made;
 }
 
 function privateKeyObject(seed: Uint8Array): KeyObject {

@@ -50,6 +50,11 @@ const diskSetting = groupSetting(
 			max: 100,
 			fallback: { bulk: 85, alert: 90, trace: 95 },
 		}),
+		// Less than this is no reserve on any disk. The larger one is bulk's, which is refused first.
+		free_bytes_enough: risingSetting(["trace", "alert", "bulk"], {
+			...{ min: 16 * 1024 * 1024, max: 1024 * 1024 * GIB },
+			fallback: { trace: 2 * GIB, alert: 5 * GIB, bulk: 8 * GIB },
+		}),
 		waiting_bytes_max: groupSetting(
 			{ bulk: waitingSetting(64 * GIB), alert: waitingSetting(8 * GIB), trace: waitingSetting(32 * GIB) },
 			{ isOptional: true },

@@ -20,7 +20,9 @@ test("the files a first start writes are read back, with a path that needs quoti
 	assert(proxy.ok, JSON.stringify(proxy));
 	assert.equal(proxy.value.proxy.wal_path, '/data "x": #y');
 	assert.deepEqual(proxy.value.proxy.flow, { priorities: ["trace", "alert", "bulk"], compression: "zstd" });
-	assert.deepEqual(proxy.value.proxy.disk.used_percent_max, { bulk: 85, alert: 90, trace: 95 });
+	const { used_percent_max, free_bytes_enough } = proxy.value.proxy.disk;
+	assert.deepEqual(used_percent_max, { bulk: 85, alert: 90, trace: 95 });
+	assert.deepEqual(free_bytes_enough, { bulk: 8 * 1024 ** 3, alert: 5 * 1024 ** 3, trace: 2 * 1024 ** 3 });
 	const center = readYamlFile(file(centerYaml(DEFAULT_PORTS)), centerConfigSetting);
 	assert(center.ok, JSON.stringify(center));
 	assert.deepEqual(center.value.center.console, { listen: "localhost:8460", origin: "http://localhost:8460" });
@@ -88,6 +90,12 @@ const refusals: [string, string, string, RegExp][] = [
 		`${proxyYaml(DEFAULT_PORTS, "/x")}  disk:\n    used_percent_max: {bulk: 96}\n`,
 		"config_value_wrong",
 		/proxy\.disk\.used_percent_max: must not fall from bulk to alert to trace\.$/,
+	],
+	[
+		"more room asked for traces than for bulk",
+		`${proxyYaml(DEFAULT_PORTS, "/x")}  disk:\n    free_bytes_enough: {trace: 9000000000}\n`,
+		"config_value_wrong",
+		/proxy\.disk\.free_bytes_enough: must not fall from trace to alert to bulk\.$/,
 	],
 	["an empty file", "", "config_key_missing", /: is missing\.$/],
 ];

@@ -13,7 +13,7 @@ import { enclavePaths, signerPaths } from "../pki/layout.ts";
 import type { NodeFiles } from "../pki/node-files.ts";
 import type { Sqld } from "../sqld/sqld.ts";
 import type { ProcessSpec } from "../supervisor/supervisor.ts";
-import type { WorkerdSpec } from "../workerd/config.ts";
+import { bundleModules, type WorkerdSpec } from "../workerd/config.ts";
 import { prepareWorkerd, type WorkerdCode } from "../workerd/process.ts";
 import { BUILT, boxPaths } from "./layout.ts";
 import { rootOf } from "./node-proof.ts";
@@ -75,7 +75,7 @@ function centerSpec(options: CenterOptions): WorkerdSpec {
 			{
 				kind: "worker",
 				name: "sc",
-				modules: [{ name: "index.js", kind: "esModule", path: options.worker ?? BUILT.centerWorker }],
+				modules: bundleModules(options.worker ?? BUILT.centerWorker),
 				storage: "objects",
 				durableObjects: Object.values(OBJECTS).map((className) => ({
 					className,

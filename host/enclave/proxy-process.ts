@@ -12,7 +12,7 @@ import { metricsToken } from "../metrics-token.ts";
 import { serverNameOf } from "../pki/certificates.ts";
 import type { NodeFiles } from "../pki/node-files.ts";
 import type { ProcessSpec } from "../supervisor/supervisor.ts";
-import type { WorkerdSpec } from "../workerd/config.ts";
+import { bundleModules, type WorkerdSpec } from "../workerd/config.ts";
 import { prepareWorkerd, type WorkerdCode } from "../workerd/process.ts";
 import { BUILT, boxPaths } from "./layout.ts";
 import { nodeProofOf, rootOf } from "./node-proof.ts";
@@ -71,7 +71,7 @@ function proxySpec(options: ProxyOptions): WorkerdSpec {
 			{
 				kind: "worker",
 				name: "px",
-				modules: [{ name: "index.js", kind: "esModule", path: options.worker ?? BUILT.proxyWorker }],
+				modules: bundleModules(options.worker ?? BUILT.proxyWorker),
 				storage: "wal",
 				durableObjects: OBJECTS.map((className) => ({
 					className,

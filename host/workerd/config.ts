@@ -5,7 +5,7 @@
  * environment, so none stands in a file or on a command line. Must never leave a name unresolved: a binding to a service that is
  * not in the description is our own mistake and throws.
  */
-import { relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { assertInvariant } from "#core/result.ts";
 
 /** The newest date this workerd's behaviour was tested with; raised together with the pinned version. */
@@ -18,6 +18,14 @@ export interface ModuleSpec {
 	readonly name: string;
 	readonly kind: "esModule" | "text" | "data" | "wasm" | "json";
 	readonly path: string;
+}
+
+/** The modules of a worker that the build made: its bundle, and the WebAssembly that the build put beside it. */
+export function bundleModules(path: string): ModuleSpec[] {
+	return [
+		{ name: "index.js", kind: "esModule", path },
+		{ name: "sha256.wasm", kind: "wasm", path: join(dirname(path), "sha256.wasm") },
+	];
 }
 
 export type BindingSpec =

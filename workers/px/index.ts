@@ -5,10 +5,11 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { AgentChannelBase, type ChannelEnv } from "../../durable/agent-channel.ts";
-import { boxDiskOf } from "../../durable/box-disk.ts";
+import { type BoxDiskState, boxDiskOf, refreshDisk } from "../../durable/box-disk.ts";
 import { UPLINK_NAME } from "../../durable/faces.ts";
 import { PeerLink, type PeerLinkEnv } from "../../durable/peer-link.ts";
 import { Uplink, type UplinkEnv } from "../../durable/uplink.ts";
+import { diskMetrics } from "../edge/disk-metrics.ts";
 import { answerLink, type LinkGateEnv } from "../edge/link-gate.ts";
 import { answerMetrics, type MetricsEnv } from "../edge/metrics-door.ts";
 import { problemResponse } from "../edge/problem.ts";
@@ -41,16 +42,23 @@ export default class Supervision extends WorkerEntrypoint<Env> {
 	override async fetch(request: Request): Promise<Response> {
 		const { pathname } = new URL(request.url);
 		if (pathname === "/metrics")
-			return answerMetrics(request, this.env, async () =>
-				proxyMetrics(await this.env.UPLINK.getByName(UPLINK_NAME).health()),
-			);
+			return answerMetrics(request, this.env, async () => [
+				...proxyMetrics(await this.env.UPLINK.getByName(UPLINK_NAME).health()),
+				...diskMetrics(await this.#disk()),
+			]);
 		if (request.method !== "GET" || pathname !== "/healthz")
 			return problemResponse({ status: 404, code: "not_found", detail: "only GET /healthz and /metrics are here" });
 		const uplink = await this.env.UPLINK.getByName(UPLINK_NAME).health();
 		// Being cut off is no reason to be restarted: waiting is what a proxy is for.
 		return Response.json(
-			{ status: "ok", node: this.env.NODE_URI, uplink, disk: boxDiskOf(this.env).state(Date.now()) },
+			{ status: "ok", node: this.env.NODE_URI, uplink, disk: await this.#disk() },
 			{ headers: { "cache-control": "no-store" } },
 		);
+	}
+
+	/** Where no batch comes nobody has asked lately. */
+	async #disk(): Promise<BoxDiskState> {
+		await refreshDisk(this.env, Date.now());
+		return boxDiskOf(this.env).state(Date.now());
 	}
 }

@@ -4,7 +4,9 @@
  * bounded by anything but the site, and the page names the ones that matter.
  */
 import { LANES } from "#core/model/batch.ts";
+import { boxDiskOf, refreshDisk } from "../../durable/box-disk.ts";
 import { NODE_STATES } from "../../durable/silence.ts";
+import { diskMetrics } from "../edge/disk-metrics.ts";
 import type { Family, Sample } from "../edge/open-metrics.ts";
 import type { FleetAnswer, FleetLane, FleetNode } from "./api/answers.ts";
 import type { ScEnv } from "./env.ts";
@@ -158,5 +160,7 @@ export function centerFamilies(fleet: FleetAnswer, counts: { batches: number; st
 export async function centerMetrics(env: ScEnv): Promise<Family[]> {
 	const { reader } = await storeOf(env);
 	const counts = { batches: await newestBatchRow(reader), standingAlarms: await standingAlarmCount(reader) };
-	return centerFamilies(await fleetOf(env, { hasCounts: false }), counts);
+	await refreshDisk(env, Date.now());
+	const disk = diskMetrics(boxDiskOf(env).state(Date.now()));
+	return [...centerFamilies(await fleetOf(env, { hasCounts: false }), counts), ...disk];
 }

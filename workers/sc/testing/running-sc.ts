@@ -20,7 +20,7 @@ import { type RunningStore, startStore } from "./running-store.ts";
 export const ORIGIN = "http://localhost:8470";
 
 /** The worker as production bundles it. */
-async function bundle(plugins: Plugin[] = []): Promise<string> {
+async function bundle(plugins: Plugin[] = []) {
 	const built = await build({
 		entryPoints: ["workers/sc/index.ts"],
 		bundle: true,
@@ -30,11 +30,20 @@ async function bundle(plugins: Plugin[] = []): Promise<string> {
 		conditions: ["workerd", "worker", "browser"],
 		external: ["cloudflare:*", "node:*"],
 		target: "es2024",
-		write: false,
+		loader: { ".wasm": "copy" },
+		...{ assetNames: "[name]", outfile: "index.js", write: false },
 		logLevel: "error",
 		plugins,
 	});
-	return built.outputFiles[0]?.text ?? "";
+	const fileOf = (name: string) => {
+		const file = built.outputFiles.find(({ path }) => path.endsWith(`/${name}`));
+		if (file === undefined) throw new Error(`the bundle has no ${name}`);
+		return file;
+	};
+	return [
+		{ type: "ESModule" as const, path: "index.js", contents: fileOf("index.js").text },
+		{ type: "CompiledWasm" as const, path: "sha256.wasm", contents: fileOf("sha256.wasm").contents },
+	];
 }
 
 /** What a test adds to the worker as production has it. */
@@ -161,7 +170,7 @@ export async function startSc(mode: "solo" | "two_person", extra: ScExtra = {}):
 	const signer = await startSigner(dataDir);
 	let signerMode: "up" | "down" | "fork" = "up";
 	const options: MiniflareOptions = {
-		modules: [{ type: "ESModule", path: "index.js", contents: await bundle(extra.plugins) }],
+		modules: await bundle(extra.plugins),
 		compatibilityDate: "2026-07-30",
 		compatibilityFlags: ["nodejs_compat"],
 		bindings: { ...bindingsOf(dataDir, store), ...extra.bindings } as MiniflareOptions["bindings"],

@@ -1,0 +1,57 @@
+/** How much the benches of the tree send, how often, and how long they wait; each with its reason. */
+import { AGENT_LIMITS } from "../../agent/limits.ts";
+
+const KIB = 1024;
+
+export const TREE_LIMITS = {
+	/** About 20 KB sealed, as the goals are told: a second or two of a busy host. */
+	eventsPerBatch: 125,
+	/** Agents of the three throughput measurements. */
+	agentCounts: [1, 50, 1000],
+	/** Batches of one timed run: some seconds of a proxy, so that start and end vanish. */
+	batchesPerRun: 3000,
+	/** A yardstick that is this much faster gets the same payloads so many times over, or its run would be too short to time. */
+	yardstickRepeats: 3,
+	/** Batches of a run that goes on to the store, which takes a tenth of what a proxy takes. */
+	storedBatches: 500,
+	runs: 3,
+	/** What an agent has on the way unacknowledged in the bulk lane; the yardsticks' connections have the same. */
+	windowBytes: AGENT_LIMITS.windowBulkBytesMax,
+	/** Connections that a load opens at the same time: more only queue at the handshake. */
+	connectsAtOnce: 64,
+	/** A load that is not acknowledged by then has met something else than slowness. */
+	runMsMax: 120_000,
+	/** Sealing thousands of batches, or opening a thousand links, on two busy cores. */
+	readyMsMax: 90_000,
+	/** The two programs of the yardsticks answer within a second. */
+	serverReadyMs: 10_000,
+	/** Agents of the reconnect storm. */
+	stormAgents: 1000,
+	/** Agents whose traces are timed, and how often each sends one event: a trace in progress on a few hosts. */
+	probeAgents: 4,
+	probesPerSecond: 10,
+	probeSeconds: 12,
+	/** Agents that bring the backlog; the first of them are the probed ones. */
+	backlogAgents: 50,
+	/** Where nobody asks for more: some fifteen seconds of a store; `--backlog-mb 1000` is the figure of the goal. */
+	backlogMbDefault: 200,
+	/** Sealed and sent in pieces of this: the generator holds one at a time. */
+	backlogPieceBatches: 5000,
+	/** Batches a second that are ten times what the store takes of them on two cores. */
+	overloadPerSecond: 1000,
+	/** Commands timed one after the other; the 99th percentile of so few is nearly the slowest. */
+	commands: 30,
+	/** A command that is not there by then is lost. */
+	commandMsMax: 15_000,
+	/** How often the store is asked for new rows while traces are timed: it is added to what is measured. */
+	rowPollMs: 5,
+	/** After the last event left, so long is waited for its row. */
+	rowMsMax: 60_000,
+	/** How often a paced load sends what is due. */
+	paceMs: 10,
+	/** How often a waiting bench looks again. */
+	pollMs: 20,
+	/** Raw fsync: one record of a batch's size each, for so long. */
+	fsyncMs: 1500,
+	fsyncBytes: 20 * KIB,
+} as const;
