@@ -15,25 +15,19 @@ export const PLANTED_BUGS = {
 		changes: [
 			{
 				file: "durable/intake.ts",
-				from: `if (admission.batch.lane !== "bulk" || this.#parts.fsyncIntervalMs === 0) this.commit();`,
-				to: `const { stream, seq } = admission.batch;
-		this.#parts.onCommitted([{ stream, seq }]);
-		if (seq < 0) this.commit();`,
+				from: "	commit(): void {\n",
+				to: `	commit(): void {
+		this.#parts.onCommitted(this.#staged.map(({ stream, seq }) => ({ stream, seq })));
+		this.#timer ??= setTimeout(() => this.#commitLate(), CHANNEL_LIMITS.fsyncIntervalMsMax);
+	}
+
+	#commitLate(): void {
+`,
 			},
 			{
 				file: "durable/intake.ts",
-				from: "else this.#timer ??= setTimeout(() => this.commit(), this.#parts.fsyncIntervalMs);",
-				to: "else this.#timer ??= setTimeout(() => this.commit(), CHANNEL_LIMITS.fsyncIntervalMsMax);",
-			},
-			{
-				file: "durable/intake.ts",
-				from: `		this.commit();
-		const receipts = [...streams.values()].map((stream) => this.#watermark(stream)).filter((each) => each !== null);`,
-				to: `		this.#timer ??= setTimeout(() => this.commit(), CHANNEL_LIMITS.fsyncIntervalMsMax);
-		const taken = [...streams.values()].map((stream) => this.#parts.store.stream(stream));
-		const receipts = taken.flatMap((each) =>
-			each === undefined ? [] : [{ stream: each.stream, seq: each.state.received }],
-		);`,
+				from: "this.#parts.store.stream(stream)?.a1 ?? 0;",
+				to: "this.#parts.store.stream(stream)?.state.received ?? 0;",
 			},
 		],
 	},
@@ -207,7 +201,15 @@ export const PLANTED_BUGS = {
 				file: "durable/intake.ts",
 				from: `			this.#parts.abort("the write-ahead log could not be written");
 			throw error;`,
-				to: `this.#parts.onCommitted(batches.map(({ stream, seq }) => ({ stream, seq })));`,
+				to: "return undefined as T;",
+			},
+			{
+				file: "durable/intake.ts",
+				from: `			this.#parts.onCommitted(receipts);
+		});`,
+				to: `			this.#parts.onCommitted(receipts);
+		});
+		this.#parts.onCommitted(batches.map(({ stream, seq }) => ({ stream, seq })));`,
 			},
 		],
 	},
