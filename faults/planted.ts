@@ -176,7 +176,13 @@ export const PLANTED_BUGS = {
 	},
 	watermark_off: {
 		says: "a hop takes every lane, however full its disk is",
-		changes: [{ file: "durable/box-disk.ts", from: "if (used < max) return null;", to: "if (used >= 0) return null;" }],
+		changes: [
+			{
+				file: "durable/box-disk.ts",
+				from: "if (freeBytes > floorBytes) return null;",
+				to: "if (freeBytes >= 0) return null;",
+			},
+		],
 	},
 	retry_as_success: {
 		says: "a write that failed counts as done",
