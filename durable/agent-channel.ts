@@ -114,7 +114,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#pump ??= new StorePump({
 			store: this.#store,
 			drain,
-			news: () => this.#tailsOf().news(Date.now()),
+			news: () => [...this.#store.holeNews(), ...this.#tailsOf().news(Date.now())],
 			transaction: (write) => this.ctx.storage.transactionSync(write),
 			wakeAt: (atMs) => this.#wakeAt(atMs),
 			onDelivered: (receipts) => this.#sendReceipts(receipts),
@@ -401,7 +401,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	/** After a refusal: what a person must see goes its way. */
 	#raiseAlarms(): void {
 		this.#tellerOf().kick();
-		if (this.drain !== null && this.#store.alarms().length > 0) this.#drainOrTell(this.#known().agent);
+		const isDue = this.drain !== null && (this.#store.alarms().length > 0 || this.#store.holeNews().length > 0);
+		if (isDue) this.#drainOrTell(this.#known().agent);
 	}
 
 	#sendVia(via: string, frame: Uint8Array): void {
