@@ -31,6 +31,8 @@ export const CHANNEL_LIMITS = {
 	commandsMax: 64,
 	/** Streams remembered per agent, the welcome's own bound: three lanes and twenty outbox resets. */
 	streamsMax: 64,
+	/** An alarm that has not come so long after its time will not come soon. */
+	alarmLateMsMax: 2000,
 	/** Streams that one link remembers having seen: four times what the channel keeps, against a host that makes one per batch. */
 	seenStreamsMax: 256,
 	/** Alarms not yet taken by the store: a host that forks its history at every batch must not fill the disk. */
