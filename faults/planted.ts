@@ -129,6 +129,36 @@ export const PLANTED_BUGS = {
 			},
 		],
 	},
+	gap_code_off: {
+		says: "the agent makes no gap records",
+		changes: [
+			{
+				file: "agent/stream/lanes.ts",
+				from: "		const { events } = pending;\n		if (events.count === 0) events.firstSeq",
+				to: '		if (draft.kind === "gap") return;\n		const { events } = pending;\n		if (events.count === 0) events.firstSeq',
+			},
+		],
+	},
+	jitter_off: {
+		says: "nodes wait for their next try all alike",
+		changes: [
+			{
+				file: "core/protocol/parents.ts",
+				from: "return Math.ceil(this.#random() * longestMs);",
+				to: "return Math.ceil(longestMs);",
+			},
+		],
+	},
+	lock_off: {
+		says: "a box is served by whoever starts",
+		changes: [
+			{
+				file: "host/supervisor/data-dir-lock.ts",
+				from: "	if (run.status === 0) return ok(",
+				to: "	if (run.status !== null) return ok(",
+			},
+		],
+	},
 	order_off: {
 		says: "a hop takes a batch behind a hole",
 		changes: [
@@ -181,6 +211,31 @@ export const PLANTED_BUGS = {
 				file: "durable/box-disk.ts",
 				from: "if (freeBytes > floorBytes) return null;",
 				to: "if (freeBytes >= 0) return null;",
+			},
+		],
+	},
+	priority_off: {
+		says: "a hop sends the lanes in the wrong order, bulk first",
+		changes: [
+			{
+				file: "durable/carrier-pump.ts",
+				from: "				const lane = this.#scheduler.next(",
+				to: '				const lane = this.#ready("bulk").length > 0 ? ("bulk" as const) : this.#scheduler.next(',
+			},
+		],
+	},
+	store_relaxed: {
+		says: "the store says that it is durable before it is",
+		changes: [
+			{
+				file: "host/sqld/sqld.ts",
+				from: 'JSON.stringify({ ...config, durability_mode: "strong" })',
+				to: 'JSON.stringify({ ...config, durability_mode: "relaxed" })',
+			},
+			{
+				file: "host/sqld/sqld.ts",
+				from: '		if (after.durability_mode === "strong") return ok(undefined);',
+				to: '		if (after.durability_mode !== "") return ok(undefined);',
 			},
 		],
 	},
