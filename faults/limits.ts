@@ -77,8 +77,8 @@ export const FAULT_LIMITS = {
 	smallOutboxBytes: 8 * MIB,
 	/** Trace p99 from held to custody while all this goes on (row 33). */
 	overloadTraceMsMax: 2000,
-	/** Row 34 (10 GB in the plan): about 60 MB at the proxy. */
-	backlogRounds: 120,
+	/** Row 34 (10 GB in the plan): about 100 MB at the proxy. */
+	backlogRounds: 350,
 	/** So much must still wait when the command has come down, or the row tries nothing. */
 	commandBacklogBytesMin: 4 * MIB,
 	/** A second for each of the two hops. */
