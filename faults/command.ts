@@ -1,10 +1,11 @@
-/** Row 35: a TraceCommand for an agent that is away, past its time. It must never be handed out late, and its end must be recorded. */
+/** TraceCommands on their way down: past their time they must never be handed out and their end must be recorded; no backlog delays them. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hexOf } from "#core/bytes/bytes.ts";
+import { LANES } from "#core/model/batch.ts";
 import { type OperatorClient, operatorClient } from "../cli/operator-client.ts";
 import { newTraceId } from "../demo/story.ts";
-import { type FaultBox, OPERATOR_ID } from "./box.ts";
+import { type FaultBox, judgeBox, OPERATOR_ID } from "./box.ts";
 import { HandAgent } from "./hand-agent.ts";
 import { inBox } from "./kill.ts";
 import { FAULT_LIMITS } from "./limits.ts";
@@ -73,5 +74,46 @@ export function commandPastExpiry(context: RowContext): Promise<RowOutcome> {
 		}
 		if (state !== "expired") violations.push(`its end was not recorded: ${state}`);
 		return { report: null, violations };
+	});
+}
+
+/** Row 34: 10 GB in the plan. A command meets a backlog of bulk on its way down, its traces on their way up. */
+export function commandUnderBacklog(context: RowContext): Promise<RowOutcome> {
+	return inBox(context, { agents: [AGENT] }, async (box) => {
+		const violations: string[] = [];
+		const operator = await signIn(box);
+		const agent = box.agent(AGENT);
+		const waitingBytes = async () => {
+			const answer = await fetch(`http://${box.proxies[0]?.health}/healthz`, { signal: AbortSignal.timeout(5000) });
+			return ((await answer.json()) as { uplink: { walBytes: number } }).uplink.walBytes;
+		};
+		await agent.start();
+		await agent.linked();
+		await agent.feed({ rounds: 5, everyMs: 20, events: 4, lanes: LANES });
+		await judgeBox(box, context, { agents: [agent] });
+		const center = box.process("sc");
+		center.pause();
+		await agent.feed({ rounds: FAULT_LIMITS.backlogRounds, everyMs: 50, events: 2000, lanes: ["bulk"] });
+		await sleep(FAULT_LIMITS.acknowledgedMs);
+		center.resume();
+		const sentAtMs = performance.now();
+		await start(operator, 10 * 60_000);
+		while (!agent.logged.has("command_came") && performance.now() - sentAtMs < FAULT_LIMITS.betweenKillsMsMax)
+			await sleep(5);
+		const downMs = performance.now() - sentAtMs;
+		const behind = await waitingBytes();
+		await agent.feed({ rounds: 10, everyMs: 20, events: 4, lanes: ["trace"] });
+		const outcome = await judgeBox(box, context, { agents: [agent] });
+		const upMs = Math.max(...agent.truth.custodyMs("trace").slice(-10));
+		context.step(
+			`down in ${Math.round(downMs)} ms with ${(behind / 1e6).toFixed(1)} MB waiting, traces in custody within ${Math.round(upMs)} ms`,
+		);
+		if (behind < FAULT_LIMITS.commandBacklogBytesMin)
+			violations.push(`only ${behind} bytes waited: the row tries nothing`);
+		if (downMs > FAULT_LIMITS.commandMsMax)
+			violations.push(`the command took ${Math.round(downMs)} ms through two hops`);
+		if (upMs > FAULT_LIMITS.backlogTraceMsMax)
+			violations.push(`a trace took ${Math.round(upMs)} ms behind the backlog`);
+		return { ...outcome, violations: [...violations, ...outcome.violations] };
 	});
 }

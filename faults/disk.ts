@@ -3,7 +3,7 @@
  * write must never be answered as a good one; what cannot be read must be named.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LANES } from "#core/model/batch.ts";
@@ -13,6 +13,7 @@ import { inBox } from "./kill.ts";
 import { FAULT_LIMITS } from "./limits.ts";
 import type { ProbeAnswer, ProbeOrder } from "./outbox-probe.ts";
 import type { RowContext, RowOutcome } from "./row.ts";
+import { attach } from "./strace.ts";
 
 const AGENT = "agent-1";
 /** Nobody listens here: what the agent holds then, it holds alone. */
@@ -178,6 +179,70 @@ export function failSyncs(context: RowContext): Promise<RowOutcome> {
 	});
 }
 
+/** A process that cannot open, or cannot write, while the agent feeds; what ended by it is started again. */
+async function refuseCalls(
+	box: FaultBox,
+	name: string,
+	{ call, error }: { call: string; error: string },
+): Promise<string> {
+	const agent = box.agent(AGENT);
+	const target = name === AGENT ? agent : box.process(name);
+	const tracer = await attach(target.pid, { call, what: `error=${error}`, when: "1+" });
+	await agent.feed({ rounds: 30, everyMs: 20, events: 4, lanes: LANES });
+	await sleep(FAULT_LIMITS.refusedCallsMs);
+	await tracer.detach();
+	const revived = await reviveAll(box);
+	if (agent.isRunning) return revived.join(", ");
+	const { status } = await agent.ended;
+	await agent.start();
+	return `${AGENT} (ended with ${status})`;
+}
+
+/** Takes every inode of a small disk. */
+function takeInodes(directory: string): () => void {
+	const taken = join(directory, "inodes");
+	mkdirSync(taken);
+	try {
+		for (let name = 0; ; name++) writeFileSync(join(taken, String(name)), "");
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+	}
+	return () => rmSync(taken, { recursive: true });
+}
+
+/** Row 15: no descriptor, no inode, a disk that became read-only, at each process that keeps something. */
+export function refuseFiles(context: RowContext): Promise<RowOutcome> {
+	const disks = { "px-1/wal": 64 * MIB, center: 64 * MIB, sqld: 64 * MIB, "outbox-of-agent": 64 * MIB };
+	return inBox(context, { agents: [AGENT], disks, agentDirectory: "outbox-of-agent" }, async (box) => {
+		const agent = box.agent(AGENT);
+		const violations: string[] = [];
+		await agent.start();
+		await agent.feed({ rounds: 5, everyMs: 20, events: 4, lanes: LANES });
+		for (const [call, error] of [
+			["openat", "EMFILE"],
+			["pwrite64", "EROFS"],
+		] as const)
+			for (const name of [AGENT, "px-1", "sc", "sqld"]) {
+				if (context.signal.aborted) break;
+				const restarted = await refuseCalls(box, name, { call, error });
+				context.step(`${name}: ${call} failed with ${error}, restarted: ${restarted || "none"}`);
+			}
+		for (const disk of Object.keys(disks)) {
+			if (context.signal.aborted) break;
+			const free = takeInodes(join(box.dataDir, disk));
+			await agent.feed({ rounds: 20, everyMs: 20, events: 4, lanes: LANES });
+			free();
+			if (!agent.isRunning) {
+				violations.push(`the agent ended without inodes on ${disk}`);
+				await agent.start();
+			}
+			context.step(`${disk} had no inode, restarted: ${(await reviveAll(box)).join(", ") || "none"}`);
+		}
+		const outcome = await judgeBox(box, context, { agents: [agent] });
+		return { ...outcome, violations: [...violations, ...outcome.violations] };
+	});
+}
+
 /** Row 16: the agent's disk of some time ago comes back, key and all. */
 export function restoreAgentDisk(context: RowContext): Promise<RowOutcome> {
 	return inBox(context, { agents: [AGENT] }, async (box) => {
@@ -233,5 +298,32 @@ export function restoreProxyDisk(context: RowContext): Promise<RowOutcome> {
 		await proxy.start();
 		await agent.feed(feed);
 		return judgeBox(box, context, { agents: [agent] });
+	});
+}
+
+/**
+ * Row 19: the proxy's disk is gone with all that waited on it. What an agent keeps until it is in custody comes again; bulk that the
+ * proxy had acknowledged is lost, and a gap record names each of it.
+ */
+export function destroyProxyDisk(context: RowContext): Promise<RowOutcome> {
+	return inBox(context, { agents: [AGENT] }, async (box) => {
+		const agent = box.agent(AGENT);
+		const feed = { rounds: 10, everyMs: 10, events: 4, lanes: LANES };
+		await agent.start();
+		await agent.feed(feed);
+		await judgeBox(box, context, { agents: [agent] });
+		await box.process("sc").kill();
+		await agent.feed(feed);
+		await sleep(FAULT_LIMITS.acknowledgedMs);
+		await box.process("px-1").kill();
+		rmSync(join(box.dataDir, "px-1", "wal"), { recursive: true });
+		mkdirSync(join(box.dataDir, "px-1", "wal"), { mode: 0o700 });
+		await box.process("sc").start();
+		await box.process("px-1").start();
+		await agent.feed(feed);
+		const outcome = await judgeBox(box, context, { agents: [agent] });
+		const named = box.store.view(AGENT)?.gaps ?? [];
+		context.step(`gap records of ${named.map(({ first, last }) => `${first}-${last}`).join(", ") || "nothing"}`);
+		return outcome;
 	});
 }

@@ -235,7 +235,10 @@ function feed({ lanes }: Running, order: Feed, onFed: () => void): void {
 			return;
 		}
 		guard(() => {
-			for (const lane of order.lanes) for (const draft of loadDrafts(order.events, nowMs())) lanes.add(lane, draft);
+			for (const lane of order.lanes) {
+				const events = lane === "bulk" ? order.events : (order.urgentEvents ?? order.events);
+				for (const draft of loadDrafts(events, nowMs())) lanes.add(lane, draft);
+			}
 			lanes.flush();
 		});
 		setTimeout(next, order.everyMs);

@@ -42,6 +42,9 @@ export class AgentTruth {
 	readonly #heldTo = new Map<string, number>();
 	readonly #ackedTo = new Map<string, number>();
 	#worstAckMs = 0;
+	readonly #laneOf = new Map<string, string>();
+	readonly #custodyTo = new Map<string, number>();
+	readonly #custodyMs = new Map<string, number[]>();
 
 	constructor(agent: string) {
 		this.agent = agent;
@@ -57,9 +60,27 @@ export class AgentTruth {
 	}
 
 	take(line: TruthLine, atMs: number): void {
+		if (line[0] === "attempt") this.#laneOf.set(line[2], line[1]);
+		if (line[0] === "ack" && line[2] === "a2") this.#takeCustody(line[1], line[3], atMs);
 		if (line[0] === "attempt") this.#attempt(line[2], line[3], { hash: line[4], events: line[5] });
 		else if (line[0] === "held") this.#hold(line[1], line[2], atMs);
 		else if (line[0] === "ack") this.#ack(line[1], line[3], atMs);
+	}
+
+	/** From held to the proof of custody, in milliseconds, of each batch of a lane that has one. */
+	custodyMs(lane: string): readonly number[] {
+		return this.#custodyMs.get(lane) ?? [];
+	}
+
+	#takeCustody(stream: string, seq: number, atMs: number): void {
+		const lane = this.#laneOf.get(stream) ?? "";
+		const waits = this.#custodyMs.get(lane) ?? [];
+		for (let each = (this.#custodyTo.get(stream) ?? 0) + 1; each <= seq; each++) {
+			const held = this.#held.get(keyOf(stream, each));
+			if (held !== undefined) waits.push(atMs - held.atMs);
+		}
+		this.#custodyMs.set(lane, waits);
+		this.#custodyTo.set(stream, Math.max(seq, this.#custodyTo.get(stream) ?? 0));
 	}
 
 	#attempt(stream: string, seq: number, { hash, events }: { hash: string; events: number }): void {

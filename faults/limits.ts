@@ -66,6 +66,25 @@ export const FAULT_LIMITS = {
 	dayMs: 86_400_000,
 	/** A clock that swings by less than a hop's patience for a hello (10 minutes on either side). */
 	strobeMs: 4 * 60_000,
+	/** A process cannot open or write for so long after the feed (row 15). */
+	refusedCallsMs: 700,
+	/** Longer than the proxy's group commit: what was fed is acknowledged by then. */
+	acknowledgedMs: 1000,
+	/** Of each 200 ms the proxy runs 50: bulk comes faster than it takes any. */
+	throttledMs: 150,
+	unthrottledMs: 50,
+	/** The smallest outbox there is: it overflows within seconds. */
+	smallOutboxBytes: 8 * MIB,
+	/** Trace p99 from held to custody while all this goes on (row 33). */
+	overloadTraceMsMax: 2000,
+	/** Row 34 (10 GB in the plan): about 100 MB at the proxy. */
+	backlogRounds: 350,
+	/** So much must still wait when the command has come down, or the row tries nothing. */
+	commandBacklogBytesMin: 4 * MIB,
+	/** A second for each of the two hops. */
+	commandMsMax: 2000,
+	/** A trace goes up past the backlog, through a store that is busy with it. */
+	backlogTraceMsMax: 5000,
 	/** Kills at random of one run (1,000 in the plan). */
 	randomKills: 40,
 	/** Who stands still for how long (60 s in the plan). The signer's caller waits 10 s for it. */

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { complain, say, visible } from "../cli/console-output.ts";
 import { EXIT } from "../cli/verb.ts";
+import { BAD_INPUT, rowName } from "./bad-input.ts";
 import { AWAITED, ROWS } from "./matrix.ts";
 import { PLANTED_BUGS } from "./planted.ts";
 import { type RowResult, saveResults } from "./results.ts";
@@ -38,13 +39,15 @@ interface Asked {
 }
 
 function listRows(): void {
-	for (const { number, fault, where, isInCi, planted } of ROWS)
+	for (const { number, fault, where, isInCi, suite, planted } of ALL)
 		say(
-			`${String(number).padStart(2)}  ${isInCi ? "ci  " : "hand"}  ${where}: ${fault} [${planted}: ${PLANTED_BUGS[planted].says}]`,
+			`${rowName(number).padStart(4)}  ${(suite ?? (isInCi ? "ci" : "hand")).padEnd(5)}  ${where}: ${fault} [${planted}: ${PLANTED_BUGS[planted].says}]`,
 		);
 	for (const { number, fault, where, awaits } of AWAITED)
 		say(`${String(number).padStart(2)}  not yet  ${where}: ${fault} (${awaits})`);
 }
+
+const ALL = [...ROWS, ...BAD_INPUT];
 
 /** What was asked for; null when it was answered already, a number as an exit code when it made no sense. */
 function readArguments(): Asked | number {
@@ -65,7 +68,7 @@ function readArguments(): Asked | number {
 			else listRows();
 			return EXIT.fine;
 		}
-		const unknown = positionals.find((text) => !ROWS.some(({ number }) => String(number) === text));
+		const unknown = positionals.find((text) => !ALL.some(({ number }) => rowName(number) === text));
 		if (unknown !== undefined) {
 			const awaited = AWAITED.find(({ number }) => String(number) === unknown);
 			complain(
@@ -80,9 +83,9 @@ function readArguments(): Asked | number {
 			complain(`--seed takes a whole number above 0\n${HELP}`);
 			return EXIT.usage;
 		}
-		const isNamed = (row: FaultRow) => positionals.length === 0 || positionals.includes(String(row.number));
+		const isNamed = (row: FaultRow) => positionals.length === 0 || positionals.includes(rowName(row.number));
 		return {
-			rows: ROWS.filter((row) => isNamed(row) && (row.isInCi || values.ci !== true)),
+			rows: ALL.filter((row) => isNamed(row) && (row.isInCi || values.ci !== true)),
 			...{ isPlanted: values.planted === true, isJson: values.json === true, isSaved: values.save === true, seed },
 		};
 	} catch (error) {
@@ -106,7 +109,9 @@ function tell(row: FaultRow, result: RowResult, asked: Asked): void {
 			: ` ${Object.entries(report)
 					.map(([name, value]) => `${name} ${value}`)
 					.join(", ")}`;
-	say(`row ${row.number} (${row.where}: ${row.fault}): ${verdict} in ${seconds} s, seed ${result.seed}${counts}`);
+	say(
+		`row ${rowName(row.number)} (${row.where}: ${row.fault}): ${verdict} in ${seconds} s, seed ${result.seed}${counts}`,
+	);
 	for (const violation of violations) say(`  ${visible(violation)}`);
 }
 

@@ -1,11 +1,13 @@
 /** The rows of the fault matrix, in the plan's order and with its numbers; rows that wait for something say for what. */
 
 import { wrongClocks } from "./clock.ts";
-import { commandPastExpiry } from "./command.ts";
+import { commandPastExpiry, commandUnderBacklog } from "./command.ts";
 import {
+	destroyProxyDisk,
 	failSyncs,
 	fillDisks,
 	flipOutbox,
+	refuseFiles,
 	restoreAgentDisk,
 	restoreProxyDisk,
 	truncateOutbox,
@@ -22,7 +24,7 @@ import {
 	stopAndContinue,
 } from "./kill.ts";
 import { flapAndHalfOpen, loseAcks, partition } from "./network.ts";
-import { slowCenter } from "./overload.ts";
+import { overloadAgent, slowCenter } from "./overload.ts";
 import { loseAgentPower } from "./power.ts";
 import type { AwaitedRow, FaultRow } from "./row.ts";
 
@@ -131,6 +133,15 @@ export const ROWS: readonly FaultRow[] = [
 		}),
 	},
 	{
+		number: 15,
+		fault: "EMFILE, no inodes, read-only remount",
+		where: "agent, proxy, Security Center, sqld",
+		done: "each in turn: every openat fails with EMFILE, every pwrite64 with EROFS for a second; then each disk is without inodes",
+		isInCi: false,
+		planted: "retry_as_success",
+		run: refuseFiles,
+	},
+	{
 		number: 16,
 		fault: "old copy of the disk restored",
 		where: "agent",
@@ -147,6 +158,15 @@ export const ROWS: readonly FaultRow[] = [
 		isInCi: false,
 		planted: "dedup_off",
 		run: restoreProxyDisk,
+	},
+	{
+		number: 19,
+		fault: "proxy's disk destroyed with a backlog",
+		where: "proxy",
+		done: "ten batches of each lane acknowledged by the proxy and by nobody behind it, then its disk emptied",
+		isInCi: false,
+		planted: "retry_as_success",
+		run: destroyProxyDisk,
 	},
 	{
 		number: 20,
@@ -230,6 +250,19 @@ export const ROWS: readonly FaultRow[] = [
 		run: failOver,
 	},
 	{
+		number: 30,
+		fault: "1,000 agents reconnect at once",
+		where: "agents",
+		done: "a thousand nodes whose parent died never come back in step; how long until all are acknowledged is measured by `npm run bench -- tree-storm`",
+		isInCi: false,
+		suite: "unit",
+		planted: "jitter_off",
+		run: provedBy({
+			file: "core/protocol/parents.test.ts",
+			title: "a thousand nodes whose parent died at once do not come back in step, in no round",
+		}),
+	},
+	{
 		number: 31,
 		fault: "Security Center at 10% speed, and stopped",
 		where: "proxy",
@@ -246,6 +279,24 @@ export const ROWS: readonly FaultRow[] = [
 		isInCi: true,
 		planted: "refusal_untold",
 		run: poison,
+	},
+	{
+		number: 33,
+		fault: "10 times the events for 10 min",
+		where: "agent to Security Center",
+		done: "240,000 bulk events at a proxy that runs a quarter of the time, an outbox of 8 MiB, traces beside them",
+		isInCi: false,
+		planted: "gap_code_off",
+		run: overloadAgent,
+	},
+	{
+		number: 34,
+		fault: "10 GB of bulk waiting, then a TraceCommand",
+		where: "agent, proxy, Security Center",
+		done: "about 100 MB of bulk at the proxy; the command is timed on its way down, ten traces on their way up",
+		isInCi: false,
+		planted: "priority_off",
+		run: commandUnderBacklog,
 	},
 	{
 		number: 35,
@@ -269,6 +320,25 @@ export const ROWS: readonly FaultRow[] = [
 			title:
 				"the object of an idle agent leaves memory, and its session goes on: a batch wakes it, and so does the close",
 		}),
+	},
+	{
+		number: 37,
+		fault: "rolling upgrade, second process on one folder",
+		where: "all",
+		done: "workers replaced under load with nobody refused; a second supervisor refused with the pid of the first",
+		isInCi: false,
+		suite: "flows",
+		planted: "lock_off",
+		run: provedBy(
+			{
+				file: "miniflare-tests/handover.test.ts",
+				title: "workers are replaced under load: no connection is refused, nothing is lost or doubled",
+			},
+			{
+				file: "host/supervisor/supervisor.test.ts",
+				title: "a second supervisor is refused with the pid of the first",
+			},
+		),
 	},
 	{
 		number: 38,
@@ -299,37 +369,6 @@ export const AWAITED: readonly AwaitedRow[] = [
 		fault: "power loss with sqld relaxed, then strong",
 		where: "Security Center",
 		awaits: "crash images; rebuilding the store from the channels",
-	},
-	{ number: 15, fault: "EMFILE, no inodes, read-only remount", where: "all", awaits: "a row of its own in disk.ts" },
-	{
-		number: 19,
-		fault: "proxy's disk destroyed with a backlog",
-		where: "proxy",
-		awaits: "a named gap for bulk that a hop had acknowledged and lost",
-	},
-	{
-		number: 30,
-		fault: "1,000 agents reconnect at once",
-		where: "proxy",
-		awaits: "the reconnect storm of the tree benches",
-	},
-	{
-		number: 33,
-		fault: "10 times the events for 10 min",
-		where: "agent to Security Center",
-		awaits: "exact shedding under watermarks",
-	},
-	{
-		number: 34,
-		fault: "10 GB of bulk waiting, then a TraceCommand",
-		where: "tree",
-		awaits: "the command benches of the tree",
-	},
-	{
-		number: 37,
-		fault: "rolling upgrade, second process on one folder",
-		where: "all",
-		awaits: "hand-over of the listening socket",
 	},
 	{ number: 40, fault: "24 h at twice the load with row 4", where: "tree", awaits: "a long machine of its own" },
 ];

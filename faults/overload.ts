@@ -1,5 +1,6 @@
 /** An upstream that is slow or stands still: what waits stays on disk, and a proxy's memory does not grow with it. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LANES } from "#core/model/batch.ts";
 import { type FaultBox, judgeBox } from "./box.ts";
@@ -34,6 +35,56 @@ async function watch(box: FaultBox, peak: Peak, signal: AbortSignal): Promise<vo
 		peak.walBytes = Math.max(peak.walBytes, health?.uplink.walBytes ?? 0);
 		await sleep(100);
 	}
+}
+
+const percentile = (values: readonly number[], share: number) =>
+	[...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0;
+
+/** Lets a process run only a part of the time until it is told to end. */
+async function throttle(target: { pause(): void; resume(): void }, signal: AbortSignal): Promise<void> {
+	while (!signal.aborted) {
+		target.pause();
+		await sleep(FAULT_LIMITS.throttledMs);
+		target.resume();
+		await sleep(FAULT_LIMITS.unthrottledMs);
+	}
+}
+
+function bytesIn(directory: string): number {
+	return readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
+}
+
+/** Row 33: 10 minutes in the plan. More bulk than a slow proxy takes and the agent's disk holds, beside a trickle of traces. */
+export function overloadAgent(context: RowContext): Promise<RowOutcome> {
+	return inBox(context, { agents: [AGENT] }, async (box) => {
+		const agent = box.agent(AGENT);
+		await agent.start({ outboxBytesMax: FAULT_LIMITS.smallOutboxBytes });
+		await agent.linked();
+		await agent.feed({ rounds: 5, everyMs: 20, events: 4, lanes: LANES });
+		const ending = new AbortController();
+		const throttled = throttle(box.process("px-1"), ending.signal);
+		let peakBytes = 0;
+		const watched = (async () => {
+			while (!ending.signal.aborted) {
+				peakBytes = Math.max(peakBytes, bytesIn(agent.outboxDirectory));
+				await sleep(100);
+			}
+		})();
+		await agent.feed({ rounds: 120, everyMs: 50, events: 2000, lanes: LANES, urgentEvents: 4 });
+		ending.abort();
+		await Promise.all([throttled, watched]);
+		const outcome = await judgeBox(box, context, { agents: [agent] });
+		const p99 = percentile(agent.truth.custodyMs("trace"), 0.99);
+		const shed = outcome.report?.gapsNamed ?? 0;
+		context.step(
+			`${shed} bulk batches shed and named, ${(peakBytes / 1e6).toFixed(1)} MB in the outbox, trace p99 ${Math.round(p99)} ms`,
+		);
+		const violations: string[] = [];
+		if (shed === 0) violations.push("nothing was shed: the row tries nothing");
+		if (peakBytes > FAULT_LIMITS.smallOutboxBytes) violations.push(`the outbox took ${peakBytes} bytes`);
+		if (p99 > FAULT_LIMITS.overloadTraceMsMax) violations.push(`trace p99 ${Math.round(p99)} ms`);
+		return { ...outcome, violations: [...violations, ...outcome.violations] };
+	});
 }
 
 /** Row 31. */

@@ -57,6 +57,10 @@ export const PLANTED_BUGS = {
 			{ file: "workers/sc/store/ingest.ts", from: " AND b.hash = ?4 AND b.has_events = 0`", to: " AND b.hash = ?4`" },
 		],
 	},
+	depth_unbounded: {
+		says: "what nests is read however deep it nests",
+		changes: [{ file: "core/codec/scan.ts", from: "if (depth > this.#limits.depthMax)", to: "if (depth < 0)" }],
+	},
 	expiry_off: {
 		says: "a hop hands out commands after their time",
 		changes: [
@@ -129,6 +133,82 @@ export const PLANTED_BUGS = {
 			},
 		],
 	},
+	frame_unbounded: {
+		says: "a message is read however long it is",
+		changes: [
+			{
+				file: "durable/read-message.ts",
+				from: "	if (message.byteLength > bytesMax) return fail(",
+				to: "	if (message.byteLength < bytesMax - bytesMax) return fail(",
+			},
+		],
+	},
+	gap_code_off: {
+		says: "the agent makes no gap records",
+		changes: [
+			{
+				file: "agent/stream/lanes.ts",
+				from: "		const { events } = pending;\n		if (events.count === 0) events.firstSeq",
+				to: '		if (draft.kind === "gap") return;\n		const { events } = pending;\n		if (events.count === 0) events.firstSeq',
+			},
+		],
+	},
+	inflate_uncapped: {
+		says: "frames are inflated as many and as far as they go",
+		changes: [
+			{
+				file: "durable/zstd-frames.ts",
+				from: "		if (frames.length === framesMax)",
+				to: "		if (frames.length > 16 * framesMax)",
+			},
+			{
+				file: "durable/zstd-frames.ts",
+				from: "			if (piece.length > ZSTD_LIMITS.frameBytesMax || bytes > bytesMax)",
+				to: "			if (bytes < 0)",
+			},
+		],
+	},
+	jitter_off: {
+		says: "nodes wait for their next try all alike",
+		changes: [
+			{
+				file: "core/protocol/parents.ts",
+				from: "return Math.ceil(this.#random() * longestMs);",
+				to: "return Math.ceil(longestMs);",
+			},
+		],
+	},
+	lock_off: {
+		says: "a box is served by whoever starts",
+		changes: [
+			{
+				file: "host/supervisor/data-dir-lock.ts",
+				from: "	if (run.status === 0) return ok(",
+				to: "	if (run.status !== null) return ok(",
+			},
+		],
+	},
+	nonce_reused: {
+		says: "a challenge opens as many links as are asked for",
+		changes: [
+			{
+				file: "workers/edge/link-gate.ts",
+				from: "		if (this.#used.has(key)) return fail(",
+				to: '		if (key === "") return fail(',
+			},
+		],
+	},
+	object_before_proof: {
+		says: "a hello reaches the object before it is judged",
+		changes: [
+			{
+				file: "workers/edge/link-gate.ts",
+				from: "	const admitted = await admit(request, way.role,",
+				to: `	await way.door.getByName("nobody").fetch("https://nobody.invalid/").catch(() => undefined);
+	const admitted = await admit(request, way.role,`,
+			},
+		],
+	},
 	order_off: {
 		says: "a hop takes a batch behind a hole",
 		changes: [
@@ -184,6 +264,16 @@ export const PLANTED_BUGS = {
 			},
 		],
 	},
+	priority_off: {
+		says: "a hop sends the lanes in the wrong order, bulk first",
+		changes: [
+			{
+				file: "durable/carrier-pump.ts",
+				from: "				const lane = this.#scheduler.next(",
+				to: '				const lane = this.#ready("bulk").length > 0 ? ("bulk" as const) : this.#scheduler.next(',
+			},
+		],
+	},
 	retry_as_success: {
 		says: "a write that failed counts as done",
 		changes: [
@@ -216,6 +306,16 @@ export const PLANTED_BUGS = {
 				to: `			this.#parts.onCommitted(receipts);
 		});
 		this.#parts.onCommitted(batches.map(({ stream, seq }) => ({ stream, seq })));`,
+			},
+		],
+	},
+	signature_unchecked: {
+		says: "a hop believes whoever claims to have signed",
+		changes: [
+			{
+				file: "durable/admission.ts",
+				from: "	if (!verified.ok) return refused(",
+				to: "	if (!verified.ok && seq < 0) return refused(",
 			},
 		],
 	},

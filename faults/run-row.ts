@@ -8,6 +8,7 @@ import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { visible } from "../cli/console-output.ts";
 import { BUILT } from "../host/enclave/layout.ts";
+import { rowName } from "./bad-input.ts";
 import { makeBuilds } from "./builds.ts";
 import type { RowResult } from "./results.ts";
 import type { FaultRow, RowOutcome } from "./row.ts";
@@ -37,7 +38,7 @@ export async function runRow(row: FaultRow, options: RunOptions): Promise<RowRes
 	const startedAtMs = performance.now();
 	const step = (text: string) => {
 		const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1).padStart(6);
-		options.onStep(`row ${String(row.number).padStart(2)} ${seconds} s  ${visible(text)}`);
+		options.onStep(`row ${rowName(row.number).padStart(4)} ${seconds} s  ${visible(text)}`);
 	};
 	const { directory, signal, seed } = options;
 	const planted = options.isPlanted ? row.planted : "";

@@ -32,6 +32,8 @@ export interface Feed {
 	/** Events per lane and round. */
 	readonly events: number;
 	readonly lanes: readonly Lane[];
+	/** Of the trace and alert lanes, where they have another number than bulk. */
+	readonly urgentEvents?: number;
 }
 
 /** What the wire does to batches on their way up. Other frames pass. */
