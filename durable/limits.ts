@@ -112,6 +112,10 @@ export const UPLINK_LIMITS = {
 	agentsMax: AGENTS_MAX,
 	/** Streams whose lane is remembered, to pause the right one: 32 for each agent of a full proxy's first thousand. */
 	streamsMax: 32_768,
+	/** Receipts of one agent that wait for its channel: both levels of every stream that a channel keeps. */
+	receiptsMax: 2 * CHANNEL_LIMITS.streamsMax,
+	/** Commands from upstream that wait for their channels: more than a site's people sign in an hour. */
+	commandsPending: { pendingBytesMax: 4 * MIB, pendingItemBytesMin: 4096 },
 	/** All reads of one carrier: small enough that a trace batch waits behind one carrier only briefly. */
 	readBytesMax: 512 * 1024,
 	/** A carrier never exceeds the reader's cap less the framing of its list. */
