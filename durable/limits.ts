@@ -67,12 +67,12 @@ export const CHANNEL_LIMITS = {
 /** How bulk of all agents shares the store (`store-turns.ts`). */
 export const TURN_LIMITS = {
 	/** Deliveries of bulk on their way at the same time: one is written while the next is verified. */
-	bulkAtOnce: 2,
-	/** What one may take: a trace waits behind two of them at most. */
+	bulkAtOnce: 3,
+	/** What one may take: a trace waits behind so many of them at most. */
 	deliveryMs: 120,
-	firstBytes: 256 * 1024,
-	/** Smaller deliveries cost more by their checkpoint than by their rows. */
-	leastBytes: 64 * 1024,
+	firstBytes: 512 * 1024,
+	/** On a slow disk a smaller delivery takes as long: its commits and its checkpoint cost more than its rows. */
+	leastBytes: 256 * 1024,
 	/** The store has given up an answer long before: whoever holds a turn for so long is gone. */
 	holdMsMax: 60_000,
 	/** A channel that waits looks for itself this often: who was to wake it may be gone. */
@@ -154,8 +154,8 @@ export const UPLINK_LIMITS = {
 
 /** How deep an Uplink fills the pipe with bulk (`pipe-depth.ts`), within its window. */
 export const PIPE_LIMITS = {
-	/** One carrier: less would leave upstream idle between two. */
-	leastBytes: 512 * 1024,
+	/** Two carriers: less would leave upstream idle between two. */
+	leastBytes: MIB,
 	/** What a trace may find ahead of it at the next hop, in time. */
 	queuedMs: 80,
 	/** Per receipt that came in time. */
