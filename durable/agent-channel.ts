@@ -47,6 +47,7 @@ import { readMessage } from "./read-message.ts";
 import { type ProxySettings, readFlowSettings } from "./settings.ts";
 import { StateTeller } from "./state-teller.ts";
 import { StorePump } from "./store-pump.ts";
+import { storeTurns } from "./store-turns.ts";
 import { TailWatch } from "./tail-watch.ts";
 import type { WatchSettings } from "./watch-face.ts";
 
@@ -114,6 +115,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#pump ??= new StorePump({
 			store: this.#store,
 			drain,
+			turns: storeTurns(),
 			news: () => this.#tailsOf().news(Date.now()),
 			transaction: (write) => this.ctx.storage.transactionSync(write),
 			wakeAt: (atMs) => this.#wakeAt(atMs),

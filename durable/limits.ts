@@ -62,6 +62,23 @@ export const CHANNEL_LIMITS = {
 	fsyncIntervalMsMax: 1000,
 } as const;
 
+/** How bulk of all agents shares the store (`store-turns.ts`). */
+export const TURN_LIMITS = {
+	/** Deliveries of bulk on their way at the same time: one is written while the next is verified. */
+	bulkAtOnce: 2,
+	/** What one may take: a trace waits behind two of them at most. */
+	deliveryMs: 120,
+	firstBytes: 256 * 1024,
+	/** Smaller deliveries cost more by their checkpoint than by their rows. */
+	leastBytes: 64 * 1024,
+	/** The store has given up an answer long before: whoever holds a turn for so long is gone. */
+	holdMsMax: 60_000,
+	/** A channel that waits looks for itself this often: who was to wake it may be gone. */
+	lookMs: 1000,
+	/** Channels in the queue: all agents of a Security Center's proxies may wait at once. */
+	waitingMax: 65_536,
+} as const;
+
 /** The box as a whole, where the site's configuration (`disk`) says nothing else. */
 export const DISK_LIMITS = {
 	/** Share of the file system in use from which a lane is refused: bulk first, then alert, trace last. */

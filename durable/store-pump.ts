@@ -10,8 +10,9 @@ import { backoffMs } from "./backoff.ts";
 import type { ChannelStore, StoredRow } from "./channel-store.ts";
 import type { ChannelAlarm, StoreDrain, StreamCustody } from "./drain.ts";
 import type { Acknowledged } from "./faces.ts";
-import { CHANNEL_LIMITS } from "./limits.ts";
+import { CHANNEL_LIMITS, TURN_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import type { StoreTurns } from "./store-turns.ts";
 
 const BACKOFF = { firstMs: CHANNEL_LIMITS.deliverBackoffMs, longestMs: CHANNEL_LIMITS.deliverBackoffMsMax };
 const BOUNDS = { bytesMax: CHANNEL_LIMITS.deliverBytesMax, batchesMax: CHANNEL_LIMITS.deliverBatchesMax };
@@ -19,6 +20,7 @@ const BOUNDS = { bytesMax: CHANNEL_LIMITS.deliverBytesMax, batchesMax: CHANNEL_L
 export interface PumpParts {
 	readonly store: ChannelStore;
 	readonly drain: StoreDrain;
+	readonly turns: StoreTurns;
 	/** Alarms that are kept elsewhere, each with what marks it as told. */
 	readonly news: () => readonly { alarm: Omit<ChannelAlarm, "agent">; done: () => void }[];
 	readonly transaction: <T>(write: () => T) => T;
@@ -41,6 +43,8 @@ export class StorePump {
 	#failures = 0;
 	#notBeforeMs = 0;
 	#isBacklogTold = false;
+	/** Ends the wait for a turn early. */
+	#wake: () => void = () => undefined;
 
 	constructor(parts: PumpParts) {
 		this.#parts = parts;
@@ -49,6 +53,7 @@ export class StorePump {
 	/** Delivers whatever waits; at once, or when the current wait is over. */
 	kick(agent: string): Promise<void> {
 		this.#isKicked = true;
+		this.#wake();
 		const waitMs = this.#notBeforeMs - Date.now();
 		// A wait longer than the longest was set by a clock that has been set back since.
 		if (waitMs > 0 && waitMs <= CHANNEL_LIMITS.deliverBackoffMsMax) {
@@ -82,13 +87,50 @@ export class StorePump {
 		for (;;) {
 			const lane = LANES.find((each) => this.#parts.store.read(each, 0, { bytesMax: 0, batchesMax: 1 }).length > 0);
 			if (lane === undefined) return;
-			const rows = underOneKey(this.#parts.store.read(lane, 0, BOUNDS));
-			const delivered = await this.#parts.drain.deliver(agent, (rows[0] as StoredRow).signingKey, rows);
-			if (!delivered.ok) throw new Error(delivered.detail);
-			this.#free(rows, delivered.value.custody);
+			if (lane === "bulk") await this.#deliverBulk(agent);
+			else await this.#deliver(agent, underOneKey(this.#parts.store.read(lane, 0, BOUNDS)));
 			this.#tellBacklog(agent);
 		}
 	}
+
+	async #deliver(agent: string, rows: readonly StoredRow[]): Promise<void> {
+		const delivered = await this.#parts.drain.deliver(agent, (rows[0] as StoredRow).signingKey, rows);
+		if (!delivered.ok) throw new Error(delivered.detail);
+		this.#free(rows, delivered.value.custody);
+	}
+
+	/** Delivers some bulk when it is this channel's turn; otherwise waits, until then or until something else has come. */
+	async #deliverBulk(agent: string): Promise<void> {
+		const turns = this.#parts.turns;
+		const beganMs = Date.now();
+		const turn = turns.take(beganMs);
+		if (turn === null) {
+			await this.#waitForTurn();
+			return;
+		}
+		const { bytesMax } = turns;
+		const rows = underOneKey(this.#parts.store.read("bulk", 0, { ...BOUNDS, bytesMax }));
+		try {
+			await this.#deliver(agent, rows);
+		} finally {
+			const bytes = rows.reduce((sum, row) => sum + row.bytes.length, 0);
+			turns.done(turn, { ms: Date.now() - beganMs, isFull: bytes > bytesMax / 2 });
+		}
+	}
+
+	async #waitForTurn(): Promise<void> {
+		let timer: ReturnType<typeof setTimeout> | undefined;
+		await new Promise<void>((resolve) => {
+			timer = setTimeout(resolve, TURN_LIMITS.lookMs);
+			this.#wake = resolve;
+			this.#parts.turns.await(this.#onFree);
+		});
+		// Here and not in the callback: that runs in another object's turn, whose timers are not ours.
+		clearTimeout(timer);
+	}
+
+	/** One function for the life of this pump: it has one place in the queue. */
+	readonly #onFree = (): void => this.#wake();
 
 	/** All of a delivery is stored, so all of it goes; A2 rises where the store can prove it to the agent. */
 	#free(rows: readonly StoredRow[], custody: readonly StreamCustody[]): void {
