@@ -116,7 +116,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			store: this.#store,
 			drain,
 			turns: storeTurns(),
-			news: () => this.#tailsOf().news(Date.now()),
+			news: () => [...this.#store.holeNews(), ...this.#tailsOf().news(Date.now())],
 			transaction: (write) => this.ctx.storage.transactionSync(write),
 			wakeAt: (atMs) => this.#wakeAt(atMs),
 			onDelivered: (receipts) => this.#sendReceipts(receipts),
@@ -309,6 +309,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	#arrivedBy(via: string, hasTakenOver: boolean): void {
 		const { agent } = this.#known();
 		this.#intakeOf().startLink();
+		this.#store.noteBroughtBy(via);
 		// To the link that arrived, even when the agent itself is elsewhere: its backlog may long be here.
 		for (const { stream, a1 } of this.#store.streams())
 			if (a1 > 0) this.#sendVia(via, receiptFrame(agent, { stream, level: "a1", seq: a1 }));
@@ -402,7 +403,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	/** After a refusal: what a person must see goes its way. */
 	#raiseAlarms(): void {
 		this.#tellerOf().kick();
-		if (this.drain !== null && this.#store.alarms().length > 0) this.#drainOrTell(this.#known().agent);
+		const isDue = this.drain !== null && (this.#store.alarms().length > 0 || this.#store.holeNews().length > 0);
+		if (isDue) this.#drainOrTell(this.#known().agent);
 	}
 
 	#sendVia(via: string, frame: Uint8Array): void {
@@ -410,9 +412,11 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		else this.#tell("frame_not_sent", this.env.PEER_LINK?.getByName(via).sendDown(frame));
 	}
 
+	/** By the agent's own route, or, where none could be judged yet, by whom its evidence came: no command ever goes so. */
 	#sendReceipts(receipts: readonly Acknowledged[]): void {
 		const { agent, via } = this.#known();
-		for (const receipt of receipts) this.#sendVia(via, receiptFrame(agent, receipt));
+		const way = via !== "" || this.#session.isOpen ? via : this.#store.broughtBy();
+		for (const receipt of receipts) this.#sendVia(way, receiptFrame(agent, receipt));
 	}
 
 	/** Every proof of custody that is known here, to a new link: a receipt that found none must not be lost. */

@@ -14,6 +14,7 @@ import { LaneScheduler, SendWindow } from "./flow.ts";
 import { forgetOldest } from "./forget-oldest.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { PipeDepth } from "./pipe-depth.ts";
 import type { FlowSettings } from "./settings.ts";
 
 export interface CarrierPumpParts {
@@ -59,6 +60,7 @@ export class CarrierPump {
 	readonly #scheduler: LaneScheduler;
 	readonly #lowestLane: Lane;
 	#window = newWindow();
+	#depth = newDepth();
 	/** By lane, then agent; the order of an inner map is the order of turns. */
 	#flows = newFlows();
 	readonly #laneOfStream = new Map<string, Lane>();
@@ -85,6 +87,7 @@ export class CarrierPump {
 		this.#generation++;
 		this.#forgetDisbelief();
 		this.#window = newWindow();
+		this.#depth = newDepth();
 		this.#flows = newFlows();
 		this.#laneOfStream.clear();
 		for (const { agent } of this.#parts.registry.everyone())
@@ -138,13 +141,17 @@ export class CarrierPump {
 			this.#isKicked = false;
 			const generation = this.#generation;
 			while (generation === this.#generation) {
-				const lane = this.#scheduler.next(
-					(each) => this.#window.hasRoom(each === this.#lowestLane) && this.#ready(each).length > 0,
-				);
+				const lane = this.#scheduler.next((each) => this.#hasRoom(each) && this.#ready(each).length > 0);
 				if (lane === null) break;
 				await this.#sendCarrier(lane, generation);
 			}
 		}
+	}
+
+	#hasRoom(lane: Lane): boolean {
+		const isLowest = lane === this.#lowestLane;
+		if (isLowest && this.#window.unackedBytes >= this.#depth.bytes) return false;
+		return this.#window.hasRoom(isLowest);
 	}
 
 	#ready(lane: Lane): string[] {
@@ -244,8 +251,10 @@ export class CarrierPump {
 		const { agent, stream, level, seq, custody } = receipt;
 		if (!this.#parts.registry.has(agent)) return;
 		const key = streamKey(agent, stream);
-		this.#window.acknowledge(key, seq);
+		const sentMs = this.#window.acknowledge(key, seq);
 		const lane = this.#laneOfStream.get(key);
+		const nowMs = Date.now();
+		if (lane === this.#lowestLane && sentMs !== null) this.#depth.heard(nowMs - sentMs, nowMs);
 		if (lane !== undefined) this.#flow(lane, agent).pauses = 0;
 		if (this.#unproved.get(agent)?.timer === null) this.#unproved.delete(agent);
 		const acks = this.#acks.get(agent) ?? { pending: new Map<string, Acknowledged>(), isRunning: false };
@@ -329,6 +338,10 @@ function streamKey(agent: string, stream: Uint8Array): string {
 
 function newWindow(): SendWindow {
 	return new SendWindow(UPLINK_LIMITS.windowBytesMax, UPLINK_LIMITS.windowReserveBytes);
+}
+
+function newDepth(): PipeDepth {
+	return new PipeDepth(UPLINK_LIMITS.windowBytesMax - UPLINK_LIMITS.windowReserveBytes);
 }
 
 function newFlows(): Record<Lane, Map<string, Flow>> {

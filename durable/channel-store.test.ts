@@ -153,6 +153,28 @@ test("a hole is remembered from its first refusal until it is filled or has alar
 	equal(store.markHole(streamOf(1), "bulk", 4000), 4000);
 });
 
+test("the alarm of a hole is told once, over when the hole fills, and found again by a restarted object", () => {
+	const again = () => new ChannelStore(openSql(database));
+	store.markHole(streamOf(1), "bulk", 1000);
+	store.markHoleAlarmed(streamOf(1));
+	const [raised] = again().holeNews();
+	equal(raised?.alarm.code, "sequence_missing");
+	for (const { done } of store.holeNews()) done();
+	deepEqual([store.holeNews(), again().holeNews()], [[], []]);
+	put(streamOf(1), 1);
+	const [over] = again().holeNews();
+	deepEqual([over?.alarm.isCleared, over?.alarm.sameAs], [true, raised?.alarm.sameAs]);
+	for (const { done } of store.holeNews()) done();
+	deepEqual([store.holeNews(), again().holeNews()], [[], []]);
+});
+
+test("a host that begins every stream in its middle leaves no more than the bound of them", () => {
+	const many = 3 * CHANNEL_LIMITS.streamsMax;
+	for (let index = 0; index < many; index++) store.markHole(new Uint8Array(8).fill(index), "bulk", index);
+	equal(store.streams().length, CHANNEL_LIMITS.streamsMax);
+	equal(database.prepare("SELECT count(*) AS count FROM streams").get()?.count, CHANNEL_LIMITS.streamsMax);
+});
+
 const OPEN_DISK = new BoxDisk(readDiskSettings(undefined));
 function intakeOf(fsyncIntervalMs: number, receipts: unknown[], isRelay = true, disk = OPEN_DISK): Intake {
 	return new Intake({
@@ -321,10 +343,10 @@ test("at the center a hole raises one alarm after its time, at a relay none", ()
 	const late = sealed(2, hashOf(9)).bytes;
 	for (const nowMs of [0, CHANNEL_LIMITS.holeAlarmMs - 1])
 		equal(intake.takeAll([late], SENDER, nowMs).refusals[0]?.code, "skipped");
-	equal(store.alarms().length, 0);
+	equal(store.holeNews().length, 0);
 	for (const afterMs of [0, 10_000]) intake.takeAll([late], SENDER, CHANNEL_LIMITS.holeAlarmMs + afterMs);
 	deepEqual(
-		store.alarms().map(({ code }) => code),
+		store.holeNews().map(({ alarm }) => alarm.code),
 		["sequence_missing"],
 	);
 });

@@ -10,6 +10,7 @@ import { assertInvariant } from "#core/result.ts";
 import type { LaneBytes } from "./box-disk.ts";
 import type { ChannelAlarm, WalBatch } from "./drain.ts";
 import type { LaneDepths, QueuedCommand } from "./faces.ts";
+import { afterFill, afterTold, HOLE_MARKS, holeAlarm } from "./hole-marks.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { QUARANTINE_SCHEMA, QuarantineStore } from "./quarantine.ts";
 
@@ -32,11 +33,12 @@ ${QUARANTINE_SCHEMA}
 CREATE TABLE IF NOT EXISTS alarms (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL, detail TEXT NOT NULL, evidence BLOB);
 CREATE TABLE IF NOT EXISTS link_streams (stream BLOB PRIMARY KEY, lane INTEGER NOT NULL, held_back INTEGER);
+CREATE TABLE IF NOT EXISTS brought_by (one INTEGER PRIMARY KEY CHECK (one = 1), via TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS high_mark (one INTEGER PRIMARY KEY CHECK (one = 1), bytes INTEGER NOT NULL);
 `;
 
 /** Everything but the log itself: what a file that is made anew takes over. */
-const KEPT_TABLES = ["identity", "streams", "commands", "quarantine", "alarms", "link_streams"] as const;
+const KEPT_TABLES = ["identity", "streams", "commands", "quarantine", "alarms", "link_streams", "brought_by"] as const;
 
 export interface ChannelIdentity extends ChannelPlace {
 	readonly agent: string;
@@ -72,6 +74,7 @@ export interface StreamRow {
 	readonly a2: number;
 	/** The proof of custody of batch `a2`, as it goes to the agent. */
 	readonly custody: string | null;
+	/** When it was first refused for a hole, or a mark of the alarm. */
 	readonly holeSinceMs: number | null;
 }
 
@@ -173,6 +176,15 @@ export class ChannelStore {
 		);
 	}
 
+	/** The proxy that showed the agent's proof last; empty when none has. */
+	broughtBy(): string {
+		return (this.#rows("SELECT via FROM brought_by")[0]?.via ?? "") as string;
+	}
+
+	noteBroughtBy(via: string): void {
+		if (this.broughtBy() !== via) this.#sql.exec("INSERT OR REPLACE INTO brought_by VALUES (1, ?)", via);
+	}
+
 	/** Every stream, the one used last first. */
 	streams(): StreamRow[] {
 		return [...this.#streams.values()].reverse();
@@ -235,17 +247,19 @@ export class ChannelStore {
 		// Only now, when every insert went through: a throw above rolls the table back and must not leave these behind it.
 		for (const { lane, bytes } of batches) this.#count(lane, 1, bytes.length);
 		return [...touched].map((key) => {
-			const row = { ...(this.#streams.get(key) ?? missing()), holeSinceMs: null };
-			const committed = { ...row, a1: row.state.received };
+			const row = this.#streams.get(key) ?? missing();
+			const committed = { ...row, a1: row.state.received, holeSinceMs: afterFill(row.holeSinceMs) };
 			this.#streams.set(key, committed);
 			this.#sql.exec(
-				`INSERT INTO streams (stream, lane, received, last_hash, used) VALUES (?, ?, ?, ?, ?) ON CONFLICT (stream)
-				DO UPDATE SET received = excluded.received, last_hash = excluded.last_hash, used = excluded.used, hole_since_ms = NULL`,
+				`INSERT INTO streams (stream, lane, received, last_hash, used, hole_since_ms) VALUES (?, ?, ?, ?, ?, ?)
+				ON CONFLICT (stream) DO UPDATE SET received = excluded.received, last_hash = excluded.last_hash,
+					used = excluded.used, hole_since_ms = excluded.hole_since_ms`,
 				row.stream,
 				LANES.indexOf(row.lane),
 				row.state.received,
 				row.state.lastHash,
 				nowMs,
+				committed.holeSinceMs,
 			);
 			return { stream: row.stream, seq: committed.a1 };
 		});
@@ -301,15 +315,32 @@ export class ChannelStore {
 		return row === undefined ? undefined : blob(row.hash);
 	}
 
-	/** The alarm of a hole was raised: not again for the same one. */
+	/** A hole is an alarm now: `holeNews` tells it, and not again for the same one. */
 	markHoleAlarmed(stream: Uint8Array): void {
-		const row = this.stream(stream);
-		if (row === undefined) return;
-		this.#streams.set(hexOf(stream), { ...row, holeSinceMs: Number.MAX_SAFE_INTEGER });
-		this.#sql.exec("UPDATE streams SET hole_since_ms = ? WHERE stream = ?", Number.MAX_SAFE_INTEGER, stream);
+		this.#setHole(stream, HOLE_MARKS.due);
 	}
 
-	/** Persists that a stream is refused for a hole; answers since when. */
+	#setHole(stream: Uint8Array, mark: number | null): void {
+		const row = this.stream(stream);
+		if (row === undefined) return;
+		this.#streams.set(hexOf(stream), { ...row, holeSinceMs: mark });
+		this.#sql.exec("UPDATE streams SET hole_since_ms = ? WHERE stream = ?", mark, stream);
+	}
+
+	/** Alarms of holes to raise or to clear now; `done` keeps that it was. */
+	holeNews(): { alarm: Omit<ChannelAlarm, "agent">; done: () => void }[] {
+		return [...this.#streams.values()].flatMap(({ stream, lane, a1: received, holeSinceMs }) => {
+			const alarm = holeAlarm(holeSinceMs, { stream, lane, received });
+			if (alarm === null) return [];
+			const done = () => {
+				const row = this.stream(stream);
+				if (row !== undefined) this.#setHole(stream, afterTold(holeSinceMs as number, row.holeSinceMs));
+			};
+			return [{ alarm, done }];
+		});
+	}
+
+	/** Persists that a stream is refused for a hole; answers since when: a mark of its alarm counts as the future. */
 	markHole(stream: Uint8Array, lane: Lane, nowMs: number): number {
 		const row = this.stream(stream) ?? {
 			stream,
@@ -332,6 +363,8 @@ export class ChannelStore {
 			nowMs,
 			nowMs,
 		);
+		// A host that begins each stream in its middle must not fill the disk with what it is refused for.
+		this.pruneStreams();
 		return nowMs;
 	}
 

@@ -72,14 +72,15 @@ export class SendWindow {
 		return [...this.#sent].flatMap(([key, [oldest]]) => (oldest !== undefined && isOverdue(oldest) ? [key] : []));
 	}
 
-	/** Frees everything of the stream up to `seq`. */
-	acknowledge(key: string, seq: number): void {
+	/** Frees everything of the stream up to `seq`; answers when the newest of it was sent. */
+	acknowledge(key: string, seq: number): number | null {
 		const sent = this.#sent.get(key);
-		if (sent === undefined) return;
+		if (sent === undefined) return null;
 		const left = sent.filter((each) => each.seq > seq);
 		for (const each of sent) if (each.seq <= seq) this.#unackedBytes -= each.bytes;
 		if (left.length === 0) this.#sent.delete(key);
 		else this.#sent.set(key, left);
+		return sent.findLast((each) => each.seq <= seq)?.atMs ?? null;
 	}
 
 	/** Frees one batch that was refused. */

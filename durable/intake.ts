@@ -187,7 +187,6 @@ export class Intake {
 			if (isRelay || stream === undefined || admission.lane === null) return;
 			if ((this.#seen.get(hexOf(stream)) ?? null) !== null) return;
 			if (nowMs - store.markHole(stream, admission.lane, nowMs) < CHANNEL_LIMITS.holeAlarmMs) return;
-			store.addAlarm({ code: "sequence_missing", detail: `stream ${hexOf(stream)}: ${detail}`, evidence: null });
 			store.markHoleAlarmed(stream);
 			return;
 		}

@@ -146,6 +146,22 @@ export const UPLINK_LIMITS = {
 	messageBytesMax: LINK_LIMITS.frame.bytesMax,
 } as const;
 
+/** How deep an Uplink fills the pipe with bulk (`pipe-depth.ts`), within its window. */
+export const PIPE_LIMITS = {
+	/** One carrier: less would leave upstream idle between two. */
+	leastBytes: 512 * 1024,
+	/** What a trace may find ahead of it at the next hop, in time. */
+	queuedMs: 80,
+	/** Per receipt that came in time. */
+	growBytes: 32 * 1024,
+	/** Per round whose receipts came late. */
+	shrinkTo: 0.7,
+	/** A line's own time is the shortest of one to two of these. */
+	intervalMs: 30_000,
+	/** A longer wait is a lost batch or a clock. */
+	waitMsMax: 60_000,
+} as const;
+
 export const PEER_LIMITS = {
 	/** Bytes of carriers taken and not yet answered: four windows of an honest proxy. */
 	pendingBytesMax: 32 * MIB,

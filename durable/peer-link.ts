@@ -37,6 +37,7 @@ import { logLine } from "./log.ts";
 import { PendingWork } from "./pending-work.ts";
 import { QuarantineStore } from "./quarantine.ts";
 import { readMessage } from "./read-message.ts";
+import { StateTellers } from "./state-teller.ts";
 
 export interface PeerLinkEnv {
 	readonly NODE_URI: string;
@@ -79,6 +80,13 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 	readonly #root: Uint8Array;
 	#link: Link | null = null;
 	#watch: ReturnType<typeof setInterval> | null = null;
+	/** Over links: what an old one said stays in front of what a newer one says. */
+	readonly #proxyTellers = new StateTellers<ProxyState>({
+		// The linked proxy and those below it; of an older link some may still be on the way.
+		nodesMax: 2 * PEER_LIMITS.nestedMax,
+		tell: (state) => this.#proxyWatch()?.proxyState(state),
+		onError: (error, proxy) => logLine("warning", "proxy_not_told", { proxy, detail: error.message }),
+	});
 
 	constructor(ctx: DurableObjectState, env: E) {
 		super(ctx, env);
@@ -91,6 +99,10 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		const source = this.env.PEER_DIRECTORY?.getByName(DIRECTORY_NAME) ?? this.env.UPLINK?.getByName(UPLINK_NAME);
 		assertInvariant(source !== undefined, "a PeerLink needs a directory or an uplink");
 		return source;
+	}
+
+	#proxyWatch(): ProxyWatch | undefined {
+		return this.env.FLEET_WATCH?.getByName(WATCH_NAME) ?? this.env.UPLINK?.getByName(UPLINK_NAME);
 	}
 
 	/** What stands above a proxy that is linked here: this node first. */
@@ -302,13 +314,10 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		});
 	}
 
+	/** What is not taken now is said again by a later heartbeat. */
 	#tellOfProxy(state: ProxyState): void {
-		const watch: ProxyWatch | undefined =
-			this.env.FLEET_WATCH?.getByName(WATCH_NAME) ?? this.env.UPLINK?.getByName(UPLINK_NAME);
-		// The next heartbeat says it again.
-		watch?.proxyState(state).catch((error: Error) => {
-			logLine("warning", "proxy_not_told", { proxy: state.proxy, detail: error.message });
-		});
+		if (this.#proxyTellers.tell(state.proxy, state)) return;
+		logLine("warning", "proxy_not_told", { proxy: state.proxy, detail: "the news of too many others is on its way" });
 	}
 
 	#refuse(link: Link, agent: string, code: string, detail: string): void {

@@ -1,7 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentState } from "./drain.ts";
-import { StateTeller } from "./state-teller.ts";
+import { StateTeller, StateTellers } from "./state-teller.ts";
 
 const state = (heardAtMs: number, more: Partial<AgentState> = {}): AgentState => {
 	return { agent: "web-01", via: "px-1", isUp: true, heardAtMs, ...more };
@@ -49,4 +49,27 @@ test("a word that fails is said to have failed, and the next one is told", async
 	teller.tell(state(2));
 	await settle();
 	deepEqual([heard, failed], [[1, 2], ["the store is away"]]);
+});
+
+test("nodes do not wait for each other, their number on the way is bounded, and one that was told takes no place", async () => {
+	const answers: (() => void)[] = [];
+	const heard: string[] = [];
+	const tellers = new StateTellers<{ node: string; atMs: number }>({
+		nodesMax: 3,
+		tell: ({ node, atMs }) => {
+			heard.push(`${node} ${atMs}`);
+			return new Promise((resolve) => answers.push(resolve));
+		},
+		onError: () => undefined,
+	});
+	for (let atMs = 1; atMs <= 100; atMs++)
+		for (const node of ["a", "b", "c"]) equal(tellers.tell(node, { node, atMs }), true);
+	equal(tellers.tell("d", { node: "d", atMs: 1 }), false);
+	deepEqual(heard, ["a 1", "b 1", "c 1"]);
+	for (const answer of answers.splice(0)) answer();
+	await settle();
+	deepEqual(heard.slice(3), ["a 100", "b 100", "c 100"]);
+	for (const answer of answers.splice(0)) answer();
+	await settle();
+	equal(tellers.tell("d", { node: "d", atMs: 2 }), true);
 });

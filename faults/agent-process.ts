@@ -1,10 +1,11 @@
 /** A feeding agent seen from outside: started, fed, killed, and every line of it taken into its truth. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { DEFAULT_PARENT_TIMES, type ParentTimes } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { NodeFiles } from "../host/pki/node-files.ts";
 import { AgentTruth } from "./ledger-of-truth.ts";
@@ -15,7 +16,11 @@ import type { Feed, FeedingConfig, FeedingOrder, TruthLine, Wire } from "./truth
 export interface AgentStart {
 	readonly until?: FeedingConfig["until"];
 	readonly feed?: Feed;
-	readonly port?: number;
+	/** Instead of its own hop; several are in order of preference. */
+	readonly port?: number | readonly number[];
+	readonly parentTimes?: ParentTimes;
+	/** Keeps beside the outbox what a power loss would leave of it. */
+	readonly hasImage?: boolean;
 	readonly injection?: Injection;
 	readonly outboxBytesMax?: number;
 	readonly clockOffsetMs?: number;
@@ -81,7 +86,9 @@ export class AgentProcess {
 			enclave: this.#enclave,
 			node: this.#node.paths.directory,
 			directory: this.directory,
-			hop: { host: "localhost", port: start.port ?? this.#port },
+			hops: [start.port ?? this.#port].flat().map((port) => ({ host: "localhost", port })),
+			parentTimes: start.parentTimes ?? DEFAULT_PARENT_TIMES,
+			image: start.hasImage === true ? this.imageDirectory : null,
 			outboxBytesMax: start.outboxBytesMax ?? FAULT_LIMITS.outboxBytesMax,
 			until: start.until ?? "never",
 			feed: start.feed ?? null,
@@ -185,6 +192,21 @@ export class AgentProcess {
 		await this.kill();
 		rmSync(this.directory, { recursive: true, force: true });
 		this.truth.forgetUnacknowledged();
+	}
+
+	get imageDirectory(): string {
+		return join(this.directory, "image");
+	}
+
+	/** Killed, and its power with it: what was never fsynced is gone. Answers how many bytes that were. */
+	async losePower(): Promise<number> {
+		await this.kill();
+		const bytesOf = (directory: string) =>
+			readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
+		const lost = bytesOf(this.outboxDirectory) - bytesOf(this.imageDirectory);
+		rmSync(this.outboxDirectory, { recursive: true });
+		renameSync(this.imageDirectory, this.outboxDirectory);
+		return lost;
 	}
 
 	get outboxDirectory(): string {

@@ -12,7 +12,7 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import { decodeAs } from "#core/codec/index.ts";
 import { bindingShape } from "#core/identity/binding.ts";
 import { LANES, type Lane, readBatch } from "#core/model/batch.ts";
-import { DEFAULT_PARENT_TIMES, decodeFrame } from "#core/protocol/index.ts";
+import { decodeFrame } from "#core/protocol/index.ts";
 import { assertInvariant, type Result } from "#core/result.ts";
 import { readPinnedTrust } from "#core/trust/trust-document.ts";
 import { sha256 } from "#crypto";
@@ -30,6 +30,7 @@ import { loadDrafts } from "../bench/load-events.ts";
 import { derOfPemFile } from "../host/enclave/node-proof.ts";
 import { nodePaths } from "../host/pki/layout.ts";
 import { FAULT_LIMITS } from "./limits.ts";
+import { withImage } from "./synced-image.ts";
 import type { Feed, FeedingConfig, FeedingOrder, TruthLine, Wire } from "./truth-line.ts";
 
 const config = JSON.parse(readFileSync(process.argv[2] as string, "utf8")) as FeedingConfig;
@@ -162,7 +163,9 @@ function main(): void {
 	});
 	const trust = readPinnedTrust(new Uint8Array(readFileSync(nodePaths(config.node).genesis)));
 	assertInvariant(trust.ok, "genesis reads");
-	const outbox = new TellingOutbox(directoryStorage(join(config.directory, "outbox")), {
+	const directory = join(config.directory, "outbox");
+	const storage = directoryStorage(directory);
+	const outbox = new TellingOutbox(config.image === null ? storage : withImage(storage, directory, config.image), {
 		bytesMax: config.outboxBytesMax,
 		disk,
 		randomBytes: (length) => new Uint8Array(randomBytes(length)),
@@ -182,8 +185,8 @@ function main(): void {
 	const paths = nodePaths(config.node);
 	const sender = new Link({
 		...{
-			targets: [config.hop],
-			parentTimes: DEFAULT_PARENT_TIMES,
+			targets: config.hops,
+			parentTimes: config.parentTimes,
 			identity: link,
 			outbox,
 			ledger,

@@ -53,6 +53,19 @@ export const FAULT_LIMITS = {
 	briefCommandMs: 3000,
 	/** The desk waits a minute for a late answer before it calls a command expired. */
 	expiryRecordedMsMax: 75_000,
+	/** The agent loses its power at this fdatasync of each life; odd ones with a hop, even ones without. */
+	powerLossAt: [1, 2, 3, 4, 5, 8, 9, 14, 15, 26],
+	/** A preferred proxy is asked this often, and taken back when it was well for so long and up to twice that. */
+	probeMs: 300,
+	stableMs: 1000,
+	failovers: 3,
+	/** An agent whose proxy died is at the next one within it (row 29). */
+	failoverMsMax: 10_000,
+	/** Back at the preferred one: its start, what is stable, and the probes. */
+	returnMsMax: 20_000,
+	dayMs: 86_400_000,
+	/** A clock that swings by less than a hop's patience for a hello (10 minutes on either side). */
+	strobeMs: 4 * 60_000,
 	/** Kills at random of one run (1,000 in the plan). */
 	randomKills: 40,
 	/** Who stands still for how long (60 s in the plan). The signer's caller waits 10 s for it. */

@@ -1,5 +1,6 @@
 /** The rows of the fault matrix, in the plan's order and with its numbers; rows that wait for something say for what. */
 
+import { wrongClocks } from "./clock.ts";
 import { commandPastExpiry } from "./command.ts";
 import {
 	failSyncs,
@@ -12,6 +13,7 @@ import {
 } from "./disk.ts";
 import { drop, poison, reorder, sendThrice } from "./duplicates.ts";
 import { provedBy } from "./elsewhere.ts";
+import { failOver } from "./failover.ts";
 import {
 	killAgentAtEveryCall,
 	killAtRandom,
@@ -21,6 +23,7 @@ import {
 } from "./kill.ts";
 import { flapAndHalfOpen, loseAcks, partition } from "./network.ts";
 import { slowCenter } from "./overload.ts";
+import { loseAgentPower } from "./power.ts";
 import type { AwaitedRow, FaultRow } from "./row.ts";
 
 export const ROWS: readonly FaultRow[] = [
@@ -59,6 +62,15 @@ export const ROWS: readonly FaultRow[] = [
 		isInCi: false,
 		planted: "ack_before_commit",
 		run: killAtRandom,
+	},
+	{
+		number: 6,
+		fault: "power loss: all unsynced lost",
+		where: "agent",
+		done: "killed on its way into ten fdatasyncs, with a hop and without; what was not fsynced by then is taken away",
+		isInCi: true,
+		planted: "fsync_off",
+		run: loseAgentPower,
 	},
 	{
 		number: 9,
@@ -137,6 +149,15 @@ export const ROWS: readonly FaultRow[] = [
 		run: restoreProxyDisk,
 	},
 	{
+		number: 20,
+		fault: "clock a day ahead, behind, strobing",
+		where: "agent",
+		done: "a day ahead and behind: refused by name, held, and delivered when the clock is right; swinging by eight minutes every second: taken. Clocks of proxies and the Security Center jump in the simulator",
+		isInCi: false,
+		planted: "time_window_dedup",
+		run: wrongClocks,
+	},
+	{
 		number: 22,
 		fault: "SIGSTOP 60 s, CONT",
 		where: "each",
@@ -200,6 +221,15 @@ export const ROWS: readonly FaultRow[] = [
 		run: flapAndHalfOpen,
 	},
 	{
+		number: 29,
+		fault: "proxy dead: failover and back",
+		where: "agents",
+		done: "a list of two proxies, the first killed under load and started again three times",
+		isInCi: true,
+		planted: "failover_off",
+		run: failOver,
+	},
+	{
 		number: 31,
 		fault: "Security Center at 10% speed, and stopped",
 		where: "proxy",
@@ -259,12 +289,6 @@ export const ROWS: readonly FaultRow[] = [
 
 export const AWAITED: readonly AwaitedRow[] = [
 	{
-		number: 6,
-		fault: "power loss: all unsynced lost",
-		where: "agent",
-		awaits: "crash images from recorded writes; the simulator covers it meanwhile",
-	},
-	{
 		number: 7,
 		fault: "power loss: every prefix of the write log, torn last block",
 		where: "proxy, Security Center",
@@ -283,13 +307,6 @@ export const AWAITED: readonly AwaitedRow[] = [
 		where: "proxy",
 		awaits: "a named gap for bulk that a hop had acknowledged and lost",
 	},
-	{
-		number: 20,
-		fault: "clock a day ahead, behind, strobing",
-		where: "each",
-		awaits: "workerd takes no shifted clock here; the feeding agent can (`clockOffsetMs`)",
-	},
-	{ number: 29, fault: "proxy dead: failover and back", where: "agents", awaits: "failover lists" },
 	{
 		number: 30,
 		fault: "1,000 agents reconnect at once",

@@ -15,25 +15,19 @@ export const PLANTED_BUGS = {
 		changes: [
 			{
 				file: "durable/intake.ts",
-				from: `if (admission.batch.lane !== "bulk" || this.#parts.fsyncIntervalMs === 0) this.commit();`,
-				to: `const { stream, seq } = admission.batch;
-		this.#parts.onCommitted([{ stream, seq }]);
-		if (seq < 0) this.commit();`,
+				from: "	commit(): void {\n",
+				to: `	commit(): void {
+		this.#parts.onCommitted(this.#staged.map(({ stream, seq }) => ({ stream, seq })));
+		this.#timer ??= setTimeout(() => this.#commitLate(), CHANNEL_LIMITS.fsyncIntervalMsMax);
+	}
+
+	#commitLate(): void {
+`,
 			},
 			{
 				file: "durable/intake.ts",
-				from: "else this.#timer ??= setTimeout(() => this.commit(), this.#parts.fsyncIntervalMs);",
-				to: "else this.#timer ??= setTimeout(() => this.commit(), CHANNEL_LIMITS.fsyncIntervalMsMax);",
-			},
-			{
-				file: "durable/intake.ts",
-				from: `		this.commit();
-		const receipts = [...streams.values()].map((stream) => this.#watermark(stream)).filter((each) => each !== null);`,
-				to: `		this.#timer ??= setTimeout(() => this.commit(), CHANNEL_LIMITS.fsyncIntervalMsMax);
-		const taken = [...streams.values()].map((stream) => this.#parts.store.stream(stream));
-		const receipts = taken.flatMap((each) =>
-			each === undefined ? [] : [{ stream: each.stream, seq: each.state.received }],
-		);`,
+				from: "this.#parts.store.stream(stream)?.a1 ?? 0;",
+				to: "this.#parts.store.stream(stream)?.state.received ?? 0;",
 			},
 		],
 	},
@@ -56,11 +50,9 @@ export const PLANTED_BUGS = {
 		changes: [
 			{
 				file: "durable/admission.ts",
-				from: `			return { kind: "repeated", stream };
-		}`,
-				to: `			if (held === undefined) return { kind: "taken", batch: { stream, seq, lane, bytes: batch.bytes, hash }, state };
-			return { kind: "repeated", stream };
-		}`,
+				from: "			const held = context.heldHash(stream, seq);",
+				to: `			const held = context.heldHash(stream, seq);
+			if (held === undefined) return { kind: "taken", batch: { stream, seq, lane, bytes: batch.bytes, hash }, state };`,
 			},
 			{ file: "workers/sc/store/ingest.ts", from: " AND b.hash = ?4 AND b.has_events = 0`", to: " AND b.hash = ?4`" },
 		],
@@ -101,8 +93,39 @@ export const PLANTED_BUGS = {
 			{
 				file: "durable/admission.ts",
 				from: "	const base = isResumed ?",
-				to: `	if (seq <= state.received) return { kind: "repeated", stream };
+				to: `	if (seq <= state.received) return { kind: "repeated", stream, lane };
 	const base = isResumed || seq === state.received + 1 ?`,
+			},
+		],
+	},
+	failover_off: {
+		says: "a node tries the first of its list only",
+		changes: [
+			{
+				file: "core/protocol/parents.ts",
+				from: "			this.#current = (this.#current + 1) % this.#count;",
+				to: "			this.#current = 0;",
+			},
+		],
+	},
+	fsync_off: {
+		says: "the agent's outbox never asks for an fsync",
+		changes: [
+			{
+				file: "agent/outbox/outbox.ts",
+				from: 'this.#guard("sync", () => this.#storage.sync(active.handle));',
+				to: "",
+			},
+		],
+	},
+	time_window_dedup: {
+		says: "a batch that began more than an hour ago counts as a repetition",
+		changes: [
+			{
+				file: "durable/admission.ts",
+				from: "	const verdict = judgeSequence(",
+				to: `	if (batch.header.startMs < Date.now() - 3_600_000) return { kind: "repeated", stream, lane };
+	const verdict = judgeSequence(`,
 			},
 		],
 	},
@@ -153,7 +176,13 @@ export const PLANTED_BUGS = {
 	},
 	watermark_off: {
 		says: "a hop takes every lane, however full its disk is",
-		changes: [{ file: "durable/box-disk.ts", from: "if (used < max) return null;", to: "if (used >= 0) return null;" }],
+		changes: [
+			{
+				file: "durable/box-disk.ts",
+				from: "if (freeBytes > floorBytes) return null;",
+				to: "if (freeBytes >= 0) return null;",
+			},
+		],
 	},
 	retry_as_success: {
 		says: "a write that failed counts as done",
@@ -178,7 +207,15 @@ export const PLANTED_BUGS = {
 				file: "durable/intake.ts",
 				from: `			this.#parts.abort("the write-ahead log could not be written");
 			throw error;`,
-				to: `this.#parts.onCommitted(batches.map(({ stream, seq }) => ({ stream, seq })));`,
+				to: "return undefined as T;",
+			},
+			{
+				file: "durable/intake.ts",
+				from: `			this.#parts.onCommitted(receipts);
+		});`,
+				to: `			this.#parts.onCommitted(receipts);
+		});
+		this.#parts.onCommitted(batches.map(({ stream, seq }) => ({ stream, seq })));`,
 			},
 		],
 	},

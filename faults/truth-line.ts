@@ -3,6 +3,7 @@
  * written with one blocking system call before the step that it announces goes on, so a SIGKILL loses none that counts.
  */
 import type { Lane } from "#core/model/batch.ts";
+import type { ParentTimes } from "#core/protocol/index.ts";
 
 export type TruthLine =
 	/** The outbox is open and everything found in it is repaired; ms since the process began. */
@@ -49,7 +50,12 @@ export interface FeedingConfig {
 	readonly node: string;
 	/** Outbox and its key. */
 	readonly directory: string;
-	readonly hop: { readonly host: string; readonly port: number };
+	/** In order of preference. */
+	readonly hops: readonly { readonly host: string; readonly port: number }[];
+	/** When a preferred hop is taken back. */
+	readonly parentTimes: ParentTimes;
+	/** What a power loss would leave of the outbox is kept here; null keeps none. */
+	readonly image: string | null;
 	readonly outboxBytesMax: number;
 	/** Ends by itself when this is reached; "never" runs until it is told. */
 	readonly until: "held" | "freed" | "never";

@@ -154,7 +154,9 @@ test("the agent's own link leaves a dead proxy within ten seconds and returns; e
 		deepEqual((await enclave.center<Recorded>("/recorded")).alarms, []);
 		equal(codes.filter((line) => line.startsWith("link_moves")).length, 1);
 	} catch (error) {
-		throw new Error(`the agent's log ends: ${codes.slice(-12).join("; ")}`, { cause: error });
+		throw new Error(`${(error as Error).message}; the agent's log ends: ${codes.slice(-12).join("; ")}`, {
+			cause: error,
+		});
 	} finally {
 		// Whatever failed: a link that goes on trying keeps the process for ever.
 		clearInterval(load);

@@ -51,17 +51,20 @@ test("at each watermark a lane is refused by name and kept by its sender; below 
 	await start({ fsync_interval_ms: 20 });
 	const link = await TestLink.open(proxy, web01);
 	await link.expect("welcome");
-	const asking = new TestStream(web01, "trace");
+	// Another agent's, so that its many small batches leave no room in the file of the one that is judged.
+	const web02 = identityOf("web-02", enclave.pathsOf("agent", "web-02"));
+	const askingLink = await TestLink.open(proxy, web02);
+	const asking = new TestStream(web02, "trace");
 	const streams = (["bulk", "alert", "trace"] as const).map((lane) => new TestStream(web01, lane));
-	// Each round's batches are larger than what the files may already have held: what fits into that is not refused for the disk.
+	// What is to be refused is larger than all that the file has held before: what fits into free pages is not refused for the disk.
 	const rounds = [
 		{ percent: 86, padBytes: 20_000 },
 		{ percent: 91, padBytes: 100_000 },
 		{ percent: 96, padBytes: 500_000 },
 	];
 	for (const [index, { percent, padBytes }] of rounds.entries()) {
-		await setDisk(link, asking, percent);
-		const batches = streams.map((stream) => stream.next({ padBytes }));
+		await setDisk(askingLink, asking, percent);
+		const batches = streams.map((stream, lane) => stream.next({ padBytes: lane <= index ? padBytes : 0 }));
 		sendAll(link, batches);
 		for (const [lane, stream] of streams.entries()) {
 			const { seq } = batches[lane] as SealedBatch;
@@ -73,11 +76,13 @@ test("at each watermark a lane is refused by name and kept by its sender; below 
 			} else await acked(link, stream, seq);
 		}
 		const refusedLanes = (["bulk", "alert", "trace"] as const).slice(0, index + 1);
-		await until("a refusal of each", enclave.health, ({ disk }) =>
-			refusedLanes.every((lane, at) => disk.refusedBatches[lane] >= 21 * (index + 1 - at)),
+		await until(
+			"a refusal of each",
+			async () => (await enclave.health()).disk.refusedBatches,
+			(refused) => refusedLanes.every((lane, at) => refused[lane] >= 21 * (index + 1 - at)),
 		);
 		equal(link.isClosed, false);
-		await setDisk(link, asking, 50);
+		await setDisk(askingLink, asking, 50);
 		sendAll(link, batches);
 		for (const [lane, stream] of streams.entries()) await acked(link, stream, (batches[lane] as SealedBatch).seq);
 	}
@@ -89,6 +94,7 @@ test("at each watermark a lane is refused by name and kept by its sender; below 
 		);
 	const { disk } = await enclave.health();
 	deepEqual(disk.refusing, []);
+	askingLink.close();
 	link.close();
 });
 

@@ -197,6 +197,47 @@ function pickKind(random: Random): Fault {
 	return kill;
 }
 
+/** Objects of agents are put to sleep whenever they may be, as a runtime short of memory does. */
+const drowse: Fault = (tree) => {
+	for (const server of tree.servers)
+		for (const slot of server.host.slots()) if (slot.className === "AgentChannel") slot.evict();
+	later(tree, 400, () => drowse(tree, tree.world.random));
+};
+
+/** A server's clock is wrong while the first links are made, and is set later. */
+const wrongFromTheStart: Fault = (tree, random) => {
+	const server = random.pick(tree.servers);
+	server.offsetMs = random.pick([DAY_MS, -DAY_MS, 3_600_000, -3_600_000]);
+	tree.world.trace(`clock ${server.name} ${server.offsetMs}`);
+	later(tree, random.between(500, 15_000), () => {
+		server.offsetMs = 0;
+	});
+};
+
+/** A disk that somebody else fills and empties: full for some moments, with some between. */
+const flicker: Fault = (tree, random) => {
+	const target = random.chance(0.7) ? random.pick(tree.servers) : random.pick(tree.agents).disk;
+	for (let time = 0; time < 12; time++) {
+		later(tree, time * 500, () => {
+			target.isFull = true;
+		});
+		later(tree, time * 500 + random.between(50, 300), () => {
+			target.isFull = false;
+		});
+	}
+};
+
+/** What some seeds have beside their single faults: troubles that last, or that come when links are made. */
+function planHabits(tree: Tree, random: Random, untilMs: number): void {
+	const habits: readonly (readonly [chance: number, atMs: number, habit: Fault])[] = [
+		[0.1, random.between(0, 2000), drowse],
+		[0.08, random.between(10, 300), wrongFromTheStart],
+		[0.08, random.between(100, untilMs), flicker],
+	];
+	for (const [chance, atMs, habit] of habits)
+		if (random.chance(chance)) tree.world.schedule(null, atMs, () => habit(tree, random));
+}
+
 /** Puts a seed's faults on the world's clock, all of them to begin before `untilMs`. */
 export function planFaults(tree: Tree, random: Random, untilMs: number): number {
 	const count = 1 + random.below(8);
@@ -205,6 +246,7 @@ export function planFaults(tree: Tree, random: Random, untilMs: number): number 
 		const own = random.stream(`fault ${index}`);
 		tree.world.schedule(null, own.between(100, untilMs), () => fault(tree, own));
 	}
+	planHabits(tree, random.stream("habits"), untilMs);
 	return count;
 }
 

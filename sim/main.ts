@@ -94,13 +94,15 @@ async function runMany(options: Options): Promise<number> {
 	for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stopping.abort());
 	const startedAtMs = performance.now();
 	const failed: number[] = [];
+	const broken: Record<number, readonly string[]> = {};
 	let figures = NO_FIGURES;
 	let done = 0;
 	let virtualMs = 0;
 	let saidAtMs = startedAtMs;
 	const say = (line: string) => process.stderr.write(`${line}\n`);
-	const red = (seed: number, lines: readonly string[]) => {
+	const red = (seed: number, invariants: readonly string[], lines: readonly string[]) => {
 		failed.push(seed);
+		broken[seed] = [...new Set(invariants)];
 		say(`seed ${seed}: ${lines.slice(0, 5).join("; ")}\n  repeat: ${repeatOf(seed, options.planted)}`);
 	};
 	const onVerdict = (verdict: Verdict) => {
@@ -110,6 +112,7 @@ async function runMany(options: Options): Promise<number> {
 		if (verdict.findings.length > 0)
 			red(
 				verdict.seed,
+				verdict.findings.map(({ invariant }) => invariant),
 				verdict.findings.map(({ invariant, detail }) => `${invariant} ${detail}`),
 			);
 		if (performance.now() - saidAtMs < 2000) return;
@@ -120,12 +123,12 @@ async function runMany(options: Options): Promise<number> {
 	await runPool({
 		...{ from: options.from, count: options.seeds, processes: options.processes, planted: options.planted },
 		...{ isFailFast: options.planted !== "", signal: stopping.signal, onVerdict },
-		onLost: (seed, detail) => red(seed, [detail]),
+		onLost: (seed, detail) => red(seed, ["lost"], [detail]),
 	});
 	const seconds = Math.round((performance.now() - startedAtMs) / 100) / 10;
 	const virtualHours = Math.round(virtualMs / 360_000) / 10;
 	const seedsPerSec = Math.round((done / seconds) * 10) / 10;
-	const report = { seeds: done, from: options.from, failed, ...figures, seconds, seedsPerSec, virtualHours };
+	const report = { seeds: done, from: options.from, failed, broken, ...figures, seconds, seedsPerSec, virtualHours };
 	if (options.isJson) process.stdout.write(`${JSON.stringify(report)}\n`);
 	else {
 		process.stdout.write(`${done} seeds in ${seconds} s (${seedsPerSec} a second), ${virtualHours} virtual hours\n`);

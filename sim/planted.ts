@@ -155,6 +155,56 @@ function newWindow(): SendWindow {`,
 			},
 		],
 	},
+	/** An agent whose proof upstream could not take is never proved to it again. */
+	{
+		name: "proof-once",
+		breaks: "stalled",
+		patches: [{ file: "durable/carrier-pump.ts", find: "			this.#parts.prove(agent);\n", replace: "" }],
+	},
+	/** A receipt that the agent's channel could not take is thrown away. */
+	{
+		name: "receipt-once",
+		breaks: "stalled",
+		patches: [
+			{
+				file: "durable/carrier-pump.ts",
+				find: "if (generation !== this.#generation) break;",
+				replace: "if (generation >= 0) break;",
+			},
+		],
+	},
+	/** A route made in this node's future is never asked for again, so no proof of custody goes down. */
+	{
+		name: "route-once",
+		breaks: "stalled",
+		patches: [
+			{ file: "durable/peer-link.ts", find: "if (nowMs < dueAtMs) continue;", replace: "if (nowMs > 0) continue;" },
+		],
+	},
+	/** A channel that slept forgets what its link has brought, and lets a stream resume past a hole. */
+	{
+		name: "sleep-forgets",
+		breaks: "I1",
+		patches: [
+			{
+				file: "durable/intake.ts",
+				find: "const known = parts.store.linkStreams();",
+				replace: "const known = parts.store.linkStreams().slice(0, 0);",
+			},
+		],
+	},
+	/** What an agent sheds on a full disk is on record in its memory alone. */
+	{
+		name: "shed-in-memory",
+		breaks: "I4",
+		patches: [
+			{
+				file: "agent/stream/lanes.ts",
+				find: "else outbox.bury(victim, cause);",
+				replace: "else outbox.shed(chain);",
+			},
+		],
+	},
 	/** A relay resumes past a batch that it has just refused, and takes a second history. */
 	{
 		name: "resumes-past-refusal",

@@ -328,6 +328,18 @@ for (const [title, received, code] of [
 		assert.deepEqual(hop.refusals, []);
 	});
 
+test("what lies before a batch that only the hop has whole goes by another stream: no proof of that one frees it", async (t) => {
+	const { hop, link, lanes, rig } = await stage(t);
+	for (let pid = 1; pid <= 2; pid++) put(lanes, "trace", pid);
+	const chain = rig.outbox.current("trace");
+	hop.streams.set(chain.id, { stream: chain.stream, state: { received: 2, lastHash: chain.lastHash }, batches: [] });
+	// As the repair ends a stream whose last batch is damaged.
+	rig.outbox.endChain(chain, 1);
+	link.start();
+	await until("the first, once more", () => pids(hop).includes(1));
+	assert.equal(chain.end, 0);
+});
+
 test("a batch that is refused for good is named, and what follows it goes by another stream", async (t) => {
 	const { hop, link, lanes } = await stage(t);
 	hop.refuseNext = "batch_root_mismatch";

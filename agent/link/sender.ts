@@ -67,7 +67,7 @@ export class Sender {
 			if (chain === undefined) continue;
 			if (!this.#isOurs(chain, mark)) {
 				// The hop knows other batches under our numbers: our disk is an old copy, or lost its end. Nothing it says frees anything.
-				options.log(mark.a1 > chain.head ? "stream_ahead" : "stream_forked", { lane: chain.lane });
+				options.log(mark.a1 > sendableTo(chain) ? "stream_ahead" : "stream_forked", { lane: chain.lane });
 				this.#reseal(chain, freedTo(chain) + 1, null);
 				continue;
 			}
@@ -78,7 +78,8 @@ export class Sender {
 
 	/** Whether the hop's watermark is of the batches that lie here. What was freed and evicted cannot be compared and is not ours to doubt. */
 	#isOurs(chain: Chain, { a1, hash }: FrameBody<"welcome">["watermarks"][number]): boolean {
-		if (a1 > chain.head) return false;
+		// Where only our copy of its last batch is damaged, no proof of custody of that one frees what lies before it here.
+		if (a1 > chain.head || (a1 > sendableTo(chain) && !isFreed(chain))) return false;
 		const held = a1 === 0 || hash === undefined ? null : this.#options.outbox.read(chain, a1);
 		if (held === null || hash === undefined) return true;
 		const batch = readBatch(held);
@@ -194,7 +195,9 @@ export class Sender {
 		if (refusal === null) return true;
 		log("custody_refused", { lane: chain.lane, reason: refusal });
 		// Our disk is an older one that was put back: upstream has another history of this stream, which no proof will free.
-		if (refusal === "custody_body_mismatch" && !isFreed(chain)) this.#reseal(chain, freedTo(chain) + 1, null);
+		const isDamagedHere = body.seq > sendableTo(chain) && body.seq <= chain.head;
+		if ((refusal === "custody_body_mismatch" || isDamagedHere) && !isFreed(chain))
+			this.#reseal(chain, freedTo(chain) + 1, null);
 		return false;
 	}
 

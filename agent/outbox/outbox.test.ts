@@ -491,3 +491,15 @@ test("a stream that goes on in another ends only when that one is on the disk", 
 	assert.equal(chain.end, 0);
 	assert.deepEqual(pids(rig, "trace"), [1, 2, 3], "once, though it was refused twice");
 });
+
+test("a stream that was ended is not gone on with after a crash, though nothing of it is damaged", () => {
+	const rig = new Rig();
+	for (let pid = 1; pid <= 3; pid++) rig.put("bulk", pid);
+	const [chain] = rig.outbox.chains("bulk");
+	assert.ok(chain !== undefined);
+	rig.outbox.endChain(chain, 2);
+	rig.restart();
+	rig.put("bulk", 4);
+	assert.deepEqual(pids(rig, "bulk"), [1, 2, 4]);
+	assert.equal(rig.outbox.chains("bulk").length, 2);
+});

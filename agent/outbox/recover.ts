@@ -216,5 +216,7 @@ export function recoverLog(storage: SegmentStorage, { disk, log }: { disk: DiskS
 		marks.push(...read.marks);
 	}
 	applyMarks(chains, marks);
+	// Behind its end nothing of a stream is sent: what came there would wait for ever.
+	for (const chain of [...chains.values()].flat()) if (chain.end !== null) closed.add(chain.id);
 	return { chains, closed, lostEvents, buried, nextIndex: (found.at(-1)?.index ?? 0) + 1 };
 }

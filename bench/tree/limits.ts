@@ -25,6 +25,8 @@ export const TREE_LIMITS = {
 	readyMsMax: 90_000,
 	/** The two programs of the yardsticks answer within a second. */
 	serverReadyMs: 10_000,
+	/** How long linked agents are watched doing nothing: five heartbeats of each. */
+	idleMs: 10_000,
 	/** Agents of the reconnect storm. */
 	stormAgents: 1000,
 	/** Agents whose traces are timed, and how often each sends one event: a trace in progress on a few hosts. */

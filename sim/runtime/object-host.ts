@@ -158,7 +158,14 @@ export class ObjectSlot implements SocketOwner {
 
 	get isIdle(): boolean {
 		const hasTimers = (this.#place?.timers ?? 0) > 0;
-		return !hasTimers && this.#running.size === 0 && this.#blocked === 0 && this.disk.isIdle && !this.#isAlarmRunning;
+		return (
+			!hasTimers &&
+			this.#queue.length === 0 &&
+			this.#running.size === 0 &&
+			this.#blocked === 0 &&
+			this.disk.isIdle &&
+			!this.#isAlarmRunning
+		);
 	}
 
 	/** Runs in the object, now: made if need be, and when it is ready. Call from a turn that entered no place yet. */
@@ -171,8 +178,18 @@ export class ObjectSlot implements SocketOwner {
 				return;
 			}
 		}
-		if (this.#blocked > 0) this.#queue.push(task);
+		// Nothing overtakes what came before it, not even while that is being let in.
+		if (this.#blocked > 0 || this.#queue.length > 0) this.#queue.push(task);
 		else this.#world.enter(this.#place as Place, task);
+	}
+
+	/** Lets in what came while the object was being made, each in a turn of its own. */
+	#letIn(): void {
+		const [task] = this.#queue;
+		if (task === undefined || this.#blocked > 0) return;
+		this.#queue.shift();
+		this.#world.schedule(null, 0, () => this.#letIn());
+		this.#world.enter(this.#place as Place, task);
 	}
 
 	#construct(): Error | null {
@@ -234,7 +251,7 @@ export class ObjectSlot implements SocketOwner {
 		const done = () => {
 			this.#blocked--;
 			if (this.#blocked > 0 || !place.isAlive) return;
-			for (const task of this.#queue.splice(0)) this.#world.schedule(null, 0, () => this.deliver(task));
+			this.#world.schedule(null, 0, () => this.#letIn());
 		};
 		const running = work();
 		running.then(done, (error: Error) => {
@@ -274,10 +291,11 @@ export class ObjectSlot implements SocketOwner {
 				this.deliver(() => {
 					const from = this.#place as Place;
 					this.#running.add(refuse);
-					const settle = (answer: () => void) => {
-						if (!this.#running.delete(refuse)) return;
-						world.leave(from, () => back(answer));
-					};
+					// Until it has left, an answer can still become a refusal: the object may go before its disk is done.
+					const settle = (answer: () => void) =>
+						world.leave(from, () => {
+							if (this.#running.delete(refuse)) back(answer);
+						});
 					// A throw of the method itself is its answer.
 					new Promise((done) => done(this.#instance?.[method]?.(...args))).then(
 						(value) => settle(() => resolve(value)),

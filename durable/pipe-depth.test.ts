@@ -1,0 +1,61 @@
+import { equal, ok } from "node:assert/strict";
+import { test } from "node:test";
+import { PIPE_LIMITS } from "./limits.ts";
+import { PipeDepth } from "./pipe-depth.ts";
+
+const MIB = 1024 * 1024;
+
+/** An upstream that works off so many bytes a second behind a line of so many milliseconds; the depth after so many seconds. */
+function after(
+	seconds: number,
+	{ bytesPerSecond, lineMs }: { bytesPerSecond: number; lineMs: number },
+	depth: PipeDepth,
+): number {
+	for (let nowMs = 0; nowMs < seconds * 1000; nowMs += 20) {
+		// What is in the pipe waits for its turn; a line holds some of it by itself.
+		const queuedMs = Math.max(0, (depth.bytes / bytesPerSecond) * 1000 - lineMs);
+		depth.heard(lineMs + queuedMs, nowMs);
+	}
+	return depth.bytes;
+}
+
+test("a fast upstream gets the whole window", () => {
+	equal(after(10, { bytesPerSecond: 100 * MIB, lineMs: 1 }, new PipeDepth(6 * MIB)), 6 * MIB);
+});
+
+test("a long line gets the whole window", () => {
+	equal(after(30, { bytesPerSecond: 10 * MIB, lineMs: 600 }, new PipeDepth(6 * MIB)), 6 * MIB);
+});
+
+test("a slow upstream is not buried: little more waits than the bound says", () => {
+	const depth = new PipeDepth(6 * MIB);
+	depth.heard(2, 0);
+	const bytes = after(10, { bytesPerSecond: 10 * MIB, lineMs: 2 }, depth);
+	ok((bytes / (10 * MIB)) * 1000 < 2 * PIPE_LIMITS.queuedMs, `${bytes} bytes`);
+});
+
+test("however slow, one carrier may go", () => {
+	const depth = new PipeDepth(6 * MIB);
+	depth.heard(1, 0);
+	equal(after(25, { bytesPerSecond: 64 * 1024, lineMs: 1 }, depth), PIPE_LIMITS.leastBytes);
+});
+
+test("times by a clock that was set change nothing", () => {
+	const depth = new PipeDepth(6 * MIB);
+	depth.heard(1, 0);
+	depth.heard(500, 500);
+	const { bytes } = depth;
+	depth.heard(-5, 1000);
+	depth.heard(PIPE_LIMITS.waitMsMax + 1, 1000);
+	equal(depth.bytes, bytes);
+	depth.heard(1, 5_000_000);
+	depth.heard(1, 1000);
+	ok(depth.bytes > bytes);
+});
+
+test("a line that became longer is learnt within two intervals", () => {
+	const depth = new PipeDepth(6 * MIB);
+	after(5, { bytesPerSecond: 100 * MIB, lineMs: 1 }, depth);
+	for (let nowMs = 5000; nowMs < 5000 + 3 * PIPE_LIMITS.intervalMs; nowMs += 100) depth.heard(600, nowMs);
+	equal(depth.bytes, 6 * MIB);
+});
