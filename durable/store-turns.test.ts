@@ -7,24 +7,24 @@ const SOON = { ms: TURN_LIMITS.deliveryMs * 0.4, isFull: true };
 const LATE = { ms: TURN_LIMITS.deliveryMs + 1, isFull: true };
 
 function takeAll(turns: StoreTurns, nowMs: number): symbol[] {
-	return Array.from({ length: TURN_LIMITS.bulkAtOnce }, () => turns.take(nowMs)).filter((turn) => turn !== null);
+	return Array.from({ length: TURN_LIMITS.bulkAtOnce }, () => turns.take(nowMs, false)).filter((turn) => turn !== null);
 }
 
 test("there are as many turns as the limit says, and one that is done is free again", () => {
 	const turns = new StoreTurns();
 	const held = takeAll(turns, 0);
 	equal(held.length, TURN_LIMITS.bulkAtOnce);
-	equal(turns.take(0), null);
+	equal(turns.take(0, false), null);
 	turns.done(held[0] as symbol, SOON);
-	notEqual(turns.take(0), null);
-	equal(turns.take(0), null);
+	notEqual(turns.take(0, false), null);
+	equal(turns.take(0, false), null);
 });
 
 test("a turn whose holder is gone is free after a while, also when the clock was set back", () => {
 	const turns = new StoreTurns();
 	takeAll(turns, 1000);
-	equal(turns.take(1000 + TURN_LIMITS.holdMsMax), null);
-	notEqual(turns.take(1001 + TURN_LIMITS.holdMsMax), null);
+	equal(turns.take(1000 + TURN_LIMITS.holdMsMax, false), null);
+	notEqual(turns.take(1001 + TURN_LIMITS.holdMsMax, false), null);
 	const other = new StoreTurns();
 	takeAll(other, 1000);
 	notEqual(other.take(999), null);
@@ -45,7 +45,7 @@ test("who waits is called in order, once, when a turn is free; who asks again ke
 
 test("deliveries that take long become smaller and quick full ones larger, within their bounds", () => {
 	const turns = new StoreTurns();
-	const deliver = (took: { ms: number; isFull: boolean }) => turns.done(turns.take(0) as symbol, took);
+	const deliver = (took: { ms: number; isFull: boolean }) => turns.done(turns.take(0, false) as symbol, took);
 	for (let i = 0; i < 20; i++) deliver(LATE);
 	equal(turns.bytesMax, TURN_LIMITS.leastBytes);
 	deliver({ ...SOON, isFull: false });
