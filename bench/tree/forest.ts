@@ -23,7 +23,7 @@ import type { Destination } from "./plan.ts";
 /** What a proxy says of itself on its loopback socket, as far as it is asked here. */
 export interface ProxyHealth {
 	readonly uplink: { readonly isUp: boolean };
-	readonly disk: { readonly waitingBytes: Readonly<Record<string, number>> };
+	readonly disk: { readonly waitingBytes: Readonly<Record<string, number>>; readonly commits: number };
 }
 
 export interface Forest extends Box {
