@@ -12,6 +12,8 @@ export interface BenchContext {
 	readonly minutes?: number;
 	/** Megabytes that wait in the tree while traces are timed; absent = as many as the bench says itself. */
 	readonly backlogMb?: number;
+	/** Agents that a crowd is tried with; absent = as many as the bench says itself. */
+	readonly agents?: number;
 }
 
 export interface Bench {

@@ -16,12 +16,13 @@ import { thisCommit, thisMachine } from "./whereabouts.ts";
 
 const BENCHES: readonly Bench[] = [...pathBenches, ...treeBenches, ...captureBenches];
 
-const HELP = `usage: npm run bench -- [NAME] [--save] [--minutes N] [--backlog-mb N]
+const HELP = `usage: npm run bench -- [NAME] [--save] [--minutes N] [--backlog-mb N] [--agents N]
 Measures NAME and prints one JSON line per figure: {bench, metric, value, unit, goal, met, yardstick, runs, spread, machine, commit}.
 Without a name: lists what can be measured. Progress goes to standard error.
 
   --save       also writes bench/results/NAME-DATE.jsonl
-  --minutes N  how long capture-churn runs; 60 when not given
+  --minutes N  how long capture-churn runs, 60 when not given; how long tree-crowd is held, 10
+  --agents N   how many agents tree-crowd is tried with; 10000 when not given
   --backlog-mb N  what waits in the tree while tree-latency times traces; 200 when not given
 
   example: npm run bench -- path --save
@@ -35,6 +36,7 @@ function readArguments() {
 				save: { type: "boolean" },
 				minutes: { type: "string" },
 				"backlog-mb": { type: "string" },
+				agents: { type: "string" },
 				help: { type: "boolean" },
 			},
 			allowPositionals: true,
@@ -62,7 +64,7 @@ function save(name: string, figures: readonly Figure[]): void {
 	complain(`saved ${file}`);
 }
 
-type Amounts = Pick<BenchContext, "minutes" | "backlogMb">;
+type Amounts = Pick<BenchContext, "minutes" | "backlogMb" | "agents">;
 
 async function measure(bench: Bench, isSaved: boolean, amounts: Amounts): Promise<number> {
 	const stopping = new AbortController();
@@ -113,8 +115,13 @@ async function main(): Promise<number> {
 	}
 	const minutes = readAmount("--minutes", values.minutes);
 	const backlogMb = readAmount("--backlog-mb", values["backlog-mb"]);
-	if (minutes === null || backlogMb === null) return EXIT.usage;
-	const amounts = { ...(minutes === undefined ? {} : { minutes }), ...(backlogMb === undefined ? {} : { backlogMb }) };
+	const agents = readAmount("--agents", values.agents);
+	if (minutes === null || backlogMb === null || agents === null) return EXIT.usage;
+	const amounts = {
+		...(minutes === undefined ? {} : { minutes }),
+		...(backlogMb === undefined ? {} : { backlogMb }),
+		...(agents === undefined ? {} : { agents }),
+	};
 	return measure(bench, values.save === true, amounts);
 }
 

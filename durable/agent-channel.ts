@@ -135,7 +135,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	#wakeAt(atMs: number): void {
-		if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs) return;
+		// One long due was set under a clock that has been set forward since: it waits by the old one, perhaps for hours.
+		const isComing = this.#alarmAtMs !== null && this.#alarmAtMs > Date.now() - CHANNEL_LIMITS.alarmLateMsMax;
+		if (isComing && (this.#alarmAtMs as number) <= atMs) return;
 		this.#alarmAtMs = atMs;
 		this.#tell("alarm_not_set", this.ctx.storage.setAlarm(atMs));
 	}

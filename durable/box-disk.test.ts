@@ -82,6 +82,13 @@ test("an answer that a later question's overtook changes nothing, unless the clo
 	equal(codeOf("bulk", { nowMs: 500 }), "disk_low");
 });
 
+test("a supervisor that does not answer is logged once, and again after it did", () => {
+	for (let ask = 0; ask < 5; ask++) disk.unread("it answered 503");
+	disk.read(freeAt(50), 0);
+	disk.unread("it answered 503");
+	deepEqual(logged, ["disk_not_read", "disk_not_read"]);
+});
+
 test("each lane has its own quota over all agents, taken at it and refused above it", () => {
 	disk.waits("a", { bulk: 900, alert: 100, trace: 499 });
 	disk.waits("b", { bulk: 90, alert: 50, trace: 0 });
@@ -144,6 +151,7 @@ test("a reading is asked for once in its interval, also when the clock went back
 	ok(disk.isDue(5000));
 	equal(disk.isDue(5000 + DISK_LIMITS.readingIntervalMs - 1), false);
 	ok(disk.isDue(5000 + DISK_LIMITS.readingIntervalMs));
+	equal(disk.isDue(5000 + DISK_LIMITS.readingIntervalMs - 3), false, "another object's time is a little behind");
 	ok(disk.isDue(10));
 });
 

@@ -67,6 +67,7 @@ export class BoxDisk {
 	readonly #waitingBytes = { ...NOTHING };
 	readonly #refusedBatches = { ...NOTHING };
 	readonly #refusing = new Map<Lane, RoomCode>();
+	#isUnread = false;
 	#commits = 0;
 	#committedBatches = 0;
 
@@ -76,7 +77,8 @@ export class BoxDisk {
 
 	/** Whether a new reading should be asked for; counts as asked. */
 	isDue(nowMs: number): boolean {
-		if (nowMs - this.#askedAtMs < DISK_LIMITS.readingIntervalMs && nowMs >= this.#askedAtMs) return false;
+		// Either way: objects of one isolate do not have quite the same time, and only a clock that was set back is far behind.
+		if (Math.abs(nowMs - this.#askedAtMs) < DISK_LIMITS.readingIntervalMs) return false;
 		this.#askedAtMs = nowMs;
 		return true;
 	}
@@ -86,7 +88,14 @@ export class BoxDisk {
 		const newestMs = this.#reading?.askedAtMs ?? askedAtMs;
 		if (askedAtMs < newestMs && newestMs <= nowMs) return;
 		this.#reading = { freeBytes, totalBytes, atMs: nowMs, askedAtMs };
+		this.#isUnread = false;
 		this.#writtenBytes = 0;
+	}
+
+	/** Nobody said. Logged once until somebody does: it is asked every second. */
+	unread(detail: string): void {
+		if (!this.#isUnread) logLine("warning", "disk_not_read", { detail });
+		this.#isUnread = true;
 	}
 
 	/** A channel committed so many batches; its file grew or may have grown by so much. */
@@ -213,6 +222,6 @@ export async function refreshDisk(env: DiskEnv, nowMs: number): Promise<void> {
 		if (!answer.ok || !(freeBytes >= 0 && totalBytes > 0)) throw new Error(`it answered ${answer.status}`);
 		disk.read({ freeBytes, totalBytes }, Date.now(), nowMs);
 	} catch (error) {
-		logLine("warning", "disk_not_read", { detail: (error as Error).message });
+		disk.unread((error as Error).message);
 	}
 }

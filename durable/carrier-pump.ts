@@ -261,6 +261,8 @@ export class CarrierPump {
 		this.#acks.set(agent, acks);
 		// Watermarks only rise, so a later receipt of a stream speaks for the earlier one.
 		acks.pending.set(`${level}/${key}`, { stream, level, seq, ...(custody === undefined ? {} : { custody }) });
+		// What is forgotten here comes again with the next link.
+		forgetOldest(acks.pending, UPLINK_LIMITS.receiptsMax);
 		if (!acks.isRunning) void this.#flushAcks(agent, acks);
 		this.kick();
 	}
@@ -280,6 +282,7 @@ export class CarrierPump {
 				// The next link brings every receipt again; this one says each only once, so they wait here for the channel.
 				if (generation !== this.#generation) break;
 				for (const [key, receipt] of receipts) if (!acks.pending.has(key)) acks.pending.set(key, receipt);
+				forgetOldest(acks.pending, UPLINK_LIMITS.receiptsMax);
 				const waitMs = backoffMs(PAUSE, ++failures, Math.random());
 				await new Promise((resolve) => setTimeout(resolve, waitMs));
 			}

@@ -16,7 +16,7 @@ import type { NamedStranger, WatchAlarm, WatchFace, WatchSettings, WatchView } f
 const BACKLOG_AGE_MS_MAX = 60_000;
 
 const keyOf = ({ agent, code }: Pick<WatchAlarm, "agent" | "code">): string => `${code} ${agent}`;
-const utcOf = (ms: number): string => new Date(ms).toISOString();
+const utcOf = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
 export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 	extends DurableObject<Env>

@@ -31,6 +31,8 @@ export const CHANNEL_LIMITS = {
 	commandsMax: 64,
 	/** Streams remembered per agent, the welcome's own bound: three lanes and twenty outbox resets. */
 	streamsMax: 64,
+	/** An alarm that has not come so long after its time will not come soon. */
+	alarmLateMsMax: 2000,
 	/** Streams that one link remembers having seen: four times what the channel keeps, against a host that makes one per batch. */
 	seenStreamsMax: 256,
 	/** Alarms not yet taken by the store: a host that forks its history at every batch must not fill the disk. */
@@ -65,12 +67,12 @@ export const CHANNEL_LIMITS = {
 /** How bulk of all agents shares the store (`store-turns.ts`). */
 export const TURN_LIMITS = {
 	/** Deliveries of bulk on their way at the same time: one is written while the next is verified. */
-	bulkAtOnce: 2,
-	/** What one may take: a trace waits behind two of them at most. */
+	bulkAtOnce: 3,
+	/** What one may take: a trace waits behind so many of them at most. */
 	deliveryMs: 120,
-	firstBytes: 256 * 1024,
-	/** Smaller deliveries cost more by their checkpoint than by their rows. */
-	leastBytes: 64 * 1024,
+	firstBytes: 512 * 1024,
+	/** On a slow disk a smaller delivery takes as long: its commits and its checkpoint cost more than its rows. */
+	leastBytes: 256 * 1024,
 	/** The store has given up an answer long before: whoever holds a turn for so long is gone. */
 	holdMsMax: 60_000,
 	/** A channel that waits looks for itself this often: who was to wake it may be gone. */
@@ -110,6 +112,10 @@ export const UPLINK_LIMITS = {
 	agentsMax: AGENTS_MAX,
 	/** Streams whose lane is remembered, to pause the right one: 32 for each agent of a full proxy's first thousand. */
 	streamsMax: 32_768,
+	/** Receipts of one agent that wait for its channel: both levels of every stream that a channel keeps. */
+	receiptsMax: 2 * CHANNEL_LIMITS.streamsMax,
+	/** Commands from upstream that wait for their channels: more than a site's people sign in an hour. */
+	commandsPending: { pendingBytesMax: 4 * MIB, pendingItemBytesMin: 4096 },
 	/** All reads of one carrier: small enough that a trace batch waits behind one carrier only briefly. */
 	readBytesMax: 512 * 1024,
 	/** A carrier never exceeds the reader's cap less the framing of its list. */
@@ -148,8 +154,8 @@ export const UPLINK_LIMITS = {
 
 /** How deep an Uplink fills the pipe with bulk (`pipe-depth.ts`), within its window. */
 export const PIPE_LIMITS = {
-	/** One carrier: less would leave upstream idle between two. */
-	leastBytes: 512 * 1024,
+	/** Two carriers: less would leave upstream idle between two. */
+	leastBytes: MIB,
 	/** What a trace may find ahead of it at the next hop, in time. */
 	queuedMs: 80,
 	/** Per receipt that came in time. */

@@ -80,6 +80,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 	readonly #root: Uint8Array;
 	#link: Link | null = null;
 	#watch: ReturnType<typeof setInterval> | null = null;
+	#isAskingPath = false;
 	/** Over links: what an old one said stays in front of what a newer one says. */
 	readonly #proxyTellers = new StateTellers<ProxyState>({
 		// The linked proxy and those below it; of an older link some may still be on the way.
@@ -224,10 +225,15 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#close(link, "silent", `nothing was heard for ${PEER_LIMITS.silentMsMax} ms`);
 		else {
 			this.#askAgain(link, Date.now());
-			// A notice may have crossed with the link itself.
+			// A notice may have crossed with the link itself. One question at a time, however long it waits.
+			if (this.#isAskingPath) return;
+			this.#isAskingPath = true;
 			this.#path()
 				.then((path) => this.pathChanged(path))
-				.catch((error: Error) => logLine("warning", "path_not_told", { peer: link.peer, detail: error.message }));
+				.catch((error: Error) => logLine("warning", "path_not_told", { peer: link.peer, detail: error.message }))
+				.finally(() => {
+					this.#isAskingPath = false;
+				});
 		}
 	}
 

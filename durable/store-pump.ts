@@ -43,6 +43,8 @@ export class StorePump {
 	#failures = 0;
 	#notBeforeMs = 0;
 	#isBacklogTold = false;
+	/** Whether the turn that is asked for next was waited for. */
+	#hasWaited = false;
 	/** Ends the wait for a turn early. */
 	#wake: () => void = () => undefined;
 
@@ -80,6 +82,8 @@ export class StorePump {
 			this.#tellBacklog(agent);
 		} finally {
 			this.#running = null;
+			this.#hasWaited = false;
+			this.#parts.turns.forget(this.#onFree);
 		}
 	}
 
@@ -103,11 +107,13 @@ export class StorePump {
 	async #deliverBulk(agent: string): Promise<void> {
 		const turns = this.#parts.turns;
 		const beganMs = Date.now();
-		const turn = turns.take(beganMs);
+		const turn = turns.take(beganMs, this.#hasWaited);
+		this.#hasWaited = turn === null;
 		if (turn === null) {
 			await this.#waitForTurn();
 			return;
 		}
+		turns.forget(this.#onFree);
 		const { bytesMax } = turns;
 		const rows = underOneKey(this.#parts.store.read("bulk", 0, { ...BOUNDS, bytesMax }));
 		try {

@@ -33,6 +33,7 @@ import { UPLINK_LIMITS } from "./limits.ts";
 import { LinkMeter } from "./link-meter.ts";
 import { logLine } from "./log.ts";
 import { NestedProxies } from "./nested-proxies.ts";
+import { PendingWork } from "./pending-work.ts";
 import { QuarantineStore } from "./quarantine.ts";
 import { type FlowSettings, type ProxySettings, readFlowSettings, readParentTimes } from "./settings.ts";
 import { type Stranger, Strangers } from "./strangers.ts";
@@ -81,6 +82,10 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	readonly #meter = new LinkMeter();
 	readonly #strangers = new Strangers();
 	readonly #nested = new NestedProxies();
+	/** One that fails is sent again by the Security Center, which hears of no receipt. */
+	readonly #commands = new PendingWork(UPLINK_LIMITS.commandsPending, (agent, error) =>
+		logLine("warning", "command_not_queued", { agent, detail: error.message }),
+	);
 	#stateTimer: ReturnType<typeof setTimeout> | null = null;
 
 	constructor(ctx: DurableObjectState, env: UplinkEnv) {
@@ -173,14 +178,16 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 			refuse("agent_unknown", "the agent is not behind this proxy");
 			return;
 		}
-		this.#tell(
-			"command_not_queued",
-			this.env.AGENT_CHANNEL.getByName(agent)
-				.enqueueCommand(agent, { commandId, envelope, expiresAtMs })
-				.then((queued) => {
-					if (!queued.ok) refuse(queued.code, queued.detail);
-				}),
-		);
+		if (!this.#commands.hasRoom(envelope.length)) {
+			refuse("command_queue_full", "too many commands wait for their agents' channels");
+			return;
+		}
+		this.#commands.add(agent, envelope.length, async () => {
+			const queued = await this.env.AGENT_CHANNEL.getByName(agent).enqueueCommand(agent, {
+				...{ commandId, envelope, expiresAtMs },
+			});
+			if (!queued.ok) refuse(queued.code, queued.detail);
+		});
 	}
 
 	#tell(event: string, call: Promise<unknown>): void {

@@ -110,7 +110,8 @@ test("the agent's own link leaves a dead proxy within ten seconds and returns; e
 		}
 		// Goes on behind the load, as the agent's does: a stream that rests is taken up again with it.
 		link.heartbeat();
-	}, 20);
+		// The ledger of the tests proves each batch over all before it: ten times as many would be a test of that.
+	}, 100);
 	const agentsUp = async (proxy: TestProxy) => Number((await proxy.health()).uplink.agentsUp);
 	// A proxy on its way up or down does not answer yet, or not any more.
 	const isAt = async (proxy: TestProxy) => link.isUp && (await agentsUp(proxy).catch(() => 0)) === 1;

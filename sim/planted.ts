@@ -12,6 +12,13 @@ export interface Planted {
 	readonly patches?: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
 }
 
+/** A hop of before says no hash with its watermarks, so an agent cannot see that they are of another history. */
+const BLIND_AGENT = {
+	file: "agent/link/sender.ts",
+	find: "const held = a1 === 0 || hash === undefined ? null",
+	replace: "const held = a1 >= 0 || hash === undefined ? null",
+};
+
 export const PLANTED: readonly Planted[] = [
 	/** The output gate is open: what is said leaves before what was written is on the disk. */
 	{ name: "ack-before-durable", breaks: "I1", opensGateOf: "*" },
@@ -85,6 +92,7 @@ function newWindow(): SendWindow {`,
 		name: "fork-forgotten",
 		breaks: "I5",
 		patches: [
+			BLIND_AGENT,
 			{
 				file: "durable/intake.ts",
 				find: `		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", ...place }, bytes);
@@ -210,6 +218,7 @@ function newWindow(): SendWindow {`,
 		name: "resumes-past-refusal",
 		breaks: "stalled",
 		patches: [
+			BLIND_AGENT,
 			{
 				file: "durable/intake.ts",
 				find: 'else if (admission.refusal.code === "forked") this.#seeForked(admission.refusal, admission.lane);',

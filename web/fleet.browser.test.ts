@@ -106,4 +106,12 @@ consoleTest("an alarm that is over says since when", {}, async (page) => {
 	await openFleet(page);
 	assert.match(await text(page, "alarm-4"), /agent_silent.*Over since 2026-11-22 12:3\d:\d\d\./);
 	assert.equal(await page.locator(at("alarm-over-3")).count(), 0);
+	assert.match(await text(page, "alarms-count"), /^\d+ standing, 1 over$/);
+	const order = await page
+		.locator(`${at("alarms")} tbody tr`)
+		.evaluateAll((rows) => rows.map((row) => row.dataset.testid));
+	assert.equal(order.at(-1), "alarm-4", "what is over comes last");
+	await page.locator(at("alarms")).scrollIntoViewIfNeeded();
+	await page.locator(at("quarantine")).scrollIntoViewIfNeeded();
+	await shoot(page, "alarms");
 });

@@ -6,8 +6,6 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { splitHostPort } from "#core/config/strict-tree.ts";
 import { fail, ok, type Result } from "#core/result.ts";
-import type { BoxDiskState } from "../../durable/box-disk.ts";
-import type { UplinkHealth } from "../../durable/faces.ts";
 import type { ProxyConfig } from "../../host/config/box-config.ts";
 import { proxyConfigSetting } from "../../host/config/box-config.ts";
 import { readYamlFile } from "../../host/config/yaml-file.ts";
@@ -22,10 +20,10 @@ import { BENCH_LIMITS } from "../limits.ts";
 import { TREE_LIMITS } from "./limits.ts";
 import type { Destination } from "./plan.ts";
 
-/** What a proxy says of itself on its loopback socket. */
+/** What a proxy says of itself on its loopback socket, as far as it is asked here. */
 export interface ProxyHealth {
-	readonly uplink: UplinkHealth;
-	readonly disk: BoxDiskState;
+	readonly uplink: { readonly isUp: boolean };
+	readonly disk: { readonly waitingBytes: Readonly<Record<string, number>>; readonly commits: number };
 }
 
 export interface Forest extends Box {

@@ -145,6 +145,9 @@ async function measureBehind(stage: Stage, megabytes: number): Promise<Result<vo
 	const probe = await openProbe(stage);
 	if (!probe.ok) return probe;
 	try {
+		// What an outage did to the links is over when a trace has gone all the way.
+		const warm = await probeTraces(stage, probe.value);
+		if (!warm.ok) return warm;
 		context.onStep(`${Math.round(await waitingMb(stage))} MB wait at the proxies when traces begin`);
 		const behind = await probeTraces(stage, probe.value);
 		if (!behind.ok) return behind;

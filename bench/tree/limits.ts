@@ -57,3 +57,32 @@ export const TREE_LIMITS = {
 	fsyncMs: 1500,
 	fsyncBytes: 20 * KIB,
 } as const;
+
+export const CROWD_LIMITS = {
+	/** Agents that the bench tries to link where nobody says otherwise. */
+	agents: 10_000,
+	/** They come in steps, and each step is judged. */
+	stepAgents: 1000,
+	/** How long the last step is held. */
+	minutes: 10,
+	/** One event a second each, gathered so long: the site's `batch_max_ms` where a proxy has thousands of agents. */
+	gatherMs: 5000,
+	eventsPerBatch: 5,
+	/** Half an hour of one agent. */
+	batchesMax: 360,
+	/** How often those whose turn it is send. */
+	tickMs: 50,
+	connectsAtOnce: 32,
+	/** A step that links no faster is a limit met. */
+	stepMsMax: 180_000,
+	/** After a step is linked, before it is judged: what queued behind the handshakes is done. */
+	settleMs: 5000,
+	/** How long a step is watched, and how often one that is held. */
+	watchMs: 10_000,
+	/** An A1 that takes longer is a proxy that does not keep up: a second over the group commit. */
+	ackP99MsMax: 2000,
+	/** Of what was sent, what must have been acknowledged in the same time. */
+	takenShareMin: 0.95,
+	/** Descriptors of the proxy for each agent: its socket and its channel's files. */
+	descriptorsPerAgent: 5,
+} as const;

@@ -90,3 +90,31 @@ export type StormReport =
 	| { readonly kind: "prepared"; readonly links: LinkTimes }
 	/** From `watch` to each agent's acknowledgement, milliseconds; tries that failed. */
 	| { readonly kind: "calm"; readonly ackedMs: readonly number[]; readonly failedTries: number };
+
+export type CrowdOrder =
+	/** Links the agents up to this number; those who are linked send from then on. */
+	| { readonly act: "grow"; readonly to: number }
+	/** Ends the links beyond this number. */
+	| { readonly act: "shrink"; readonly to: number }
+	/** Asks what happened since the last pulse. */
+	| { readonly act: "pulse" };
+
+export interface Pulse {
+	readonly kind: "pulse";
+	readonly linked: number;
+	readonly sentEvents: number;
+	readonly takenEvents: number;
+	readonly storedBatches: number;
+	/** From the send of a batch to its A1. */
+	readonly ackMs: { readonly p50: number; readonly p99: number };
+	/** How long the oldest batch without A1 waits. */
+	readonly oldestMs: number;
+	/** Links that ended by themselves since the beginning, by what was said. */
+	readonly ended: readonly (readonly [string, number])[];
+	readonly cpuSeconds: number;
+}
+
+export type CrowdReport =
+	| { readonly kind: "grown"; readonly links: LinkTimes; readonly failed: readonly (readonly [string, number])[] }
+	| { readonly kind: "shrunk" }
+	| Pulse;

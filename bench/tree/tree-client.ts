@@ -19,9 +19,11 @@ import type { SimulatedAgent } from "./identities.ts";
 
 async function askNonce(tls: ClientTls): Promise<Uint8Array> {
 	const { promise, resolve, reject } = Promise.withResolvers<string>();
-	const asked = request({ ...tls, path: LINK_PATHS.challenge, agent: false }, (answer) => {
+	const timeout = AGENT_LIMITS.connectTimeoutMs;
+	const asked = request({ ...tls, path: LINK_PATHS.challenge, agent: false, timeout }, (answer) => {
 		text(answer).then(resolve, reject);
 	});
+	asked.on("timeout", () => asked.destroy(new Error("no challenge came in time")));
 	asked.on("error", reject);
 	asked.end();
 	return bytesOfHex((JSON.parse(await promise) as { nonce: string }).nonce) as Uint8Array;
@@ -81,6 +83,7 @@ export async function openTreeClient(
 	const socket = new WebSocket(url, [LINK_SUBPROTOCOL], {
 		...tls,
 		...{ headers: { [HELLO_HEADER]: hello }, perMessageDeflate: false, agent: false, generateMask: ZERO_MASK },
+		handshakeTimeout: AGENT_LIMITS.connectTimeoutMs,
 	} as ConstructorParameters<typeof WebSocket>[2]);
 	const receipts = new Receipts(events);
 	const welcomed = Promise.withResolvers<void>();

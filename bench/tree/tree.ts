@@ -1,6 +1,7 @@
 /** The tree in numbers: what it carries, how soon, and how it comes back after an outage. */
 import type { Result } from "#core/result.ts";
 import type { Bench, BenchContext } from "../bench.ts";
+import { measureCrowd } from "./crowd.ts";
 import { measureTreeLatency } from "./latency.ts";
 import { measureStorm } from "./storm.ts";
 import { measureA1, measureA2 } from "./throughput.ts";
@@ -45,6 +46,11 @@ export const treeBenches: readonly Bench[] = [
 		summary:
 			"a trace event to its row and a command to its agent through two tiers: idle, overloaded, behind a backlog",
 		run: measureTreeLatency,
+	},
+	{
+		name: "tree-crowd",
+		summary: "how many agents one proxy holds, one event a second each, and what the first limit is; not part of tree",
+		run: measureCrowd,
 	},
 	{ name: "tree-storm", summary: "a thousand agents come back after their proxy was killed", run: measureStorm },
 ];

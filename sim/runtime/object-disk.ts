@@ -127,7 +127,6 @@ export class ObjectDisk {
 		if (this.#database === null) {
 			this.#database = new Database();
 			this.#alarmAtMs = null;
-			this.#schemas.clear();
 			for (const operation of this.#log.flat()) {
 				this.#apply(this.#database, operation);
 				if (operation.query?.includes("IF NOT EXISTS") === true) this.#schemas.add(operation.query);
@@ -250,6 +249,7 @@ export class ObjectDisk {
 	#forget(): void {
 		this.#database?.close();
 		this.#database = null;
+		this.#schemas.clear();
 		// Said at once, because an alarm is set again before the object is opened.
 		this.#alarmAtMs = this.#log.flat().findLast(({ query }) => query === null)?.alarmAtMs ?? null;
 	}

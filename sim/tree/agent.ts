@@ -41,7 +41,8 @@ export interface AgentParts {
 	readonly network: Network;
 	readonly enclave: Enclave;
 	readonly identity: Identity;
-	readonly proxy: string;
+	/** Where it goes; it may be sent elsewhere while it is down. */
+	proxy: string;
 	readonly watch: AgentWatch;
 	readonly outboxBytesMax: number;
 }
@@ -284,6 +285,11 @@ export class AgentMachine implements Machine {
 				watch.onAcked(this.name, chain.id, level, chain[level]);
 			}
 		}
+	}
+
+	/** Its next start goes to another proxy. */
+	moveTo(proxy: string): void {
+		this.#parts.proxy = proxy;
 	}
 
 	/** An older image of the disk takes its place; the process is down. */

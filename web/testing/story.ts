@@ -209,11 +209,6 @@ function alarmsOf(isHostile: boolean): AlarmView[] {
 	const tool = isHostile ? HOSTILE.name : "tool";
 	return [
 		{
-			...{ ...at, id: 4, agent: "db-01", code: "agent_silent", times: 2, hasEvidence: false },
-			clearedAtMs: STORY_START_MS + 120_000,
-			detail: "db-01 has said nothing since 2026-11-22T12:31:04.000Z; its proxy px-north is heard.",
-		},
-		{
 			...{ ...at, id: 3, agent: "web-01", code: "sensor_tampered", times: 1, hasEvidence: false },
 			detail: `${tool} (4351) acted on the collector: kill, own_process.`,
 		},
@@ -224,6 +219,11 @@ function alarmsOf(isHostile: boolean): AlarmView[] {
 		{
 			...{ ...at, id: 1, agent: "web-01", code: "batch_forked", times: 1, hasEvidence: true },
 			detail: "Another batch 6f2a91c04b7de835/41 of web-01 is stored already.",
+		},
+		{
+			...{ ...at, id: 4, agent: "db-01", code: "agent_silent", times: 2, hasEvidence: false },
+			clearedAtMs: STORY_START_MS + 120_000,
+			detail: "db-01 has said nothing since 2026-11-22 12:31:04 UTC; its proxy px-north is heard.",
 		},
 	];
 }

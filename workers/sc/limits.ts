@@ -16,6 +16,13 @@ export const ROUTE_LIMITS = {
 } as const;
 
 export const STORE_LIMITS = {
+	/** sqld takes 128 requests at once and refuses more; it writes one after the other, and each open one is a connection of its own. */
+	writesAtOnce: 48,
+	readsAtOnce: 48,
+	/** Longer than an answer may take: an object that was reset while it asked never says that it is done. */
+	holdMsMax: 60_000,
+	/** One delivery and one state of each agent of a Security Center's proxies. */
+	waitingMax: 65_536,
 	/** Refused items of one host that are remembered: what its channels remember at two hops. */
 	quarantinePerAgentMax: 512,
 } as const;

@@ -10,9 +10,10 @@ import { Empty, Loading, ProblemNote } from "../widgets/states.tsx";
 import { alarmTitle } from "./sight.ts";
 
 function AlarmRow(props: { alarm: AlarmView }) {
+	const isOver = () => props.alarm.clearedAtMs !== null;
 	return (
 		<tr data-testid={`alarm-${props.alarm.id}`}>
-			<td class="number muted">
+			<td class="when muted">
 				<time datetime={isoText(props.alarm.lastAtMs)}>{dayClockText(props.alarm.lastAtMs)}</time>
 				<Show when={props.alarm.times > 1}>
 					<div class="sub" title={`First at ${utcText(props.alarm.firstAtMs)}`}>
@@ -29,7 +30,9 @@ function AlarmRow(props: { alarm: AlarmView }) {
 				</code>
 			</td>
 			<td class="cell-wide">
-				<Show when={alarmTitle(props.alarm.code)}>{(title) => <div>{title()}</div>}</Show>
+				<Show when={alarmTitle(props.alarm.code)}>
+					{(title) => <div classList={{ muted: isOver() }}>{title()}</div>}
+				</Show>
 				<div classList={{ "sub muted": alarmTitle(props.alarm.code) !== null }}>
 					<Foreign text={props.alarm.detail} isWhole />
 				</div>
@@ -50,11 +53,11 @@ function AlarmRow(props: { alarm: AlarmView }) {
 
 function AlarmTable(props: { alarms: readonly AlarmView[] }) {
 	return (
-		<section class="table-scroll" tabindex="0" aria-label="Alarms, newest first">
+		<section class="table-scroll" tabindex="0" aria-label="Alarms, those that stand first">
 			<table class="table" data-testid="alarms">
 				<thead>
 					<tr>
-						<th scope="col" class="number">
+						<th scope="col" class="when">
 							Last seen
 						</th>
 						<th scope="col">Host</th>
@@ -78,9 +81,19 @@ export function Alarms() {
 		if (mayRead() && (note.kind === "alarm" || note.kind === "resync")) alarms.refresh();
 	});
 	const rows = () => alarms.data()?.alarms ?? [];
+	const standing = () => rows().filter(({ clearedAtMs }) => clearedAtMs === null).length;
 	return (
 		<section class="page-part" aria-labelledby="alarms-title">
-			<h2 id="alarms-title">Alarms</h2>
+			<h2 id="alarms-title">
+				Alarms
+				<Show when={rows().length > 0}>
+					{" "}
+					<span class="muted heading-note" data-testid="alarms-count">
+						{standing() === 0 ? "none stands" : `${standing()} standing`}
+						{rows().length > standing() ? `, ${rows().length - standing()} over` : ""}
+					</span>
+				</Show>
+			</h2>
 			<Show when={!mayRead()}>
 				<p class="muted" data-testid="alarms-no-role">
 					Reading alarms needs the role viewer or auditor.

@@ -14,7 +14,7 @@ const UNREADABLE = "–";
 function ItemRow(props: { item: QuarantineView }) {
 	return (
 		<tr data-testid={`quarantine-${props.item.id}`}>
-			<td class="number muted">
+			<td class="when muted">
 				<time datetime={isoText(props.item.atMs)}>{dayClockText(props.item.atMs)}</time>
 			</td>
 			<th scope="row" class="mono">
@@ -55,7 +55,7 @@ function ItemTable(props: { items: readonly QuarantineView[] }) {
 			<table class="table" data-testid="quarantine">
 				<thead>
 					<tr>
-						<th scope="col" class="number">
+						<th scope="col" class="when">
 							When
 						</th>
 						<th scope="col">Host</th>

@@ -57,12 +57,13 @@ export async function isAlarmStored(client: Client, alarm: Alarm): Promise<boole
 	return rows.length > 0;
 }
 
-/** Newest first by when each was last reported, at most `perAgentMax` of one host. */
+/** Those that stand before those that are over, each newest first by its last report; at most `perAgentMax` of one host. */
 export async function alarmsOf(client: Client, limits: { max: number; perAgentMax: number }): Promise<AlarmView[]> {
 	const { rows } = await client.execute({
 		sql: `SELECT id, agent, code, detail, evidence IS NOT NULL AS has_evidence, times, at_ms, last_ms, cleared_ms FROM (
-				SELECT *, row_number() OVER (PARTITION BY agent ORDER BY last_ms DESC, id DESC) AS place FROM alarms
-			) WHERE place <= ?2 ORDER BY last_ms DESC, id DESC LIMIT ?1`,
+				SELECT *, row_number() OVER (PARTITION BY agent ORDER BY cleared_ms IS NOT NULL, last_ms DESC, id DESC) AS place
+				FROM alarms
+			) WHERE place <= ?2 ORDER BY cleared_ms IS NOT NULL, last_ms DESC, id DESC LIMIT ?1`,
 		args: [limits.max, limits.perAgentMax],
 	});
 	return rows.map((row) => ({

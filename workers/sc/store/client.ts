@@ -4,6 +4,8 @@
  * as text. Must never be given SQL with a value spliced into it.
  */
 import { type Client, createClient, type Row } from "@libsql/client/http";
+import { STORE_LIMITS } from "../limits.ts";
+import { AskGate } from "./ask-gate.ts";
 
 export type { Client, InStatement, Row } from "@libsql/client/http";
 
@@ -23,13 +25,21 @@ const ANSWER_MS_MAX = 30_000;
 /** The binding carries the request; this name goes nowhere. */
 const SQLD_URL = "http://sqld.invalid";
 
-function openClient(fetcher: SqlFetcher, authToken: string): Client {
-	const ask = (request: Request) => fetcher.fetch(request, { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+/** One for the isolate: its objects share the store. Readers have their own, so that a console does not wait behind a storm of writes. */
+const WRITER_GATE = new AskGate({ ...STORE_LIMITS, atOnce: STORE_LIMITS.writesAtOnce });
+const READER_GATE = new AskGate({ ...STORE_LIMITS, atOnce: STORE_LIMITS.readsAtOnce });
+
+function openClient(fetcher: SqlFetcher, authToken: string, gate: AskGate): Client {
+	const ask = (request: Request) =>
+		gate.run(() => fetcher.fetch(request, { signal: AbortSignal.timeout(ANSWER_MS_MAX) }));
 	return createClient({ url: SQLD_URL, authToken, fetch: ask });
 }
 
 export function openStore(fetcher: SqlFetcher, tokens: { readWrite: string; readOnly: string }): Store {
-	return { writer: openClient(fetcher, tokens.readWrite), reader: openClient(fetcher, tokens.readOnly) };
+	return {
+		writer: openClient(fetcher, tokens.readWrite, WRITER_GATE),
+		reader: openClient(fetcher, tokens.readOnly, READER_GATE),
+	};
 }
 
 /** Columns of a row by their declared kind; the store is ours, so another kind is a broken invariant and throws. */

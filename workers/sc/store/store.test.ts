@@ -6,7 +6,7 @@ import { bytesNamed, processNamed, type SealedTestBatch, TestAgent } from "#core
 import { MIGRATIONS } from "../../../migrations/index.ts";
 import { SERVER_RULES, type ServerRule } from "../../../rules/index.ts";
 import { noSqld, type RunningStore, startStore } from "../testing/running-store.ts";
-import { alarmsOf, storeAlarm } from "./alarms.ts";
+import { alarmsOf, clearAlarm, storeAlarm } from "./alarms.ts";
 import { openStore } from "./client.ts";
 import { DETECT_LIMITS, evaluateRule, firstOfEachHost } from "./detect.ts";
 import { type IncomingBatch, storeBatches } from "./ingest.ts";
@@ -165,6 +165,26 @@ test("a host with many alarms hides nobody else's, and the list is bounded", opt
 	deepEqual((await agents({ max: 4, perAgentMax: 3 })).join(" "), "noisy noisy noisy quiet");
 	equal((await agents({ max: 2, perAgentMax: 3 })).length, 2);
 });
+
+test(
+	"what stands is listed before what is over, and a host that comes and goes hides nothing of its own",
+	options,
+	async () => {
+		const { writer, reader } = running.store;
+		const standing = { agent: "flappy", code: "batch_fork", detail: "stands", evidence: null };
+		await storeAlarm(writer, standing, 10);
+		for (let i = 0; i < 5; i++) {
+			const over = { agent: "flappy", code: "agent_silent", detail: `${i}`, evidence: null };
+			await storeAlarm(writer, over, 20 + i);
+			await clearAlarm(writer, over, 30 + i);
+		}
+		const listed = (await alarmsOf(reader, { max: 50, perAgentMax: 3 })).filter(({ agent }) => agent === "flappy");
+		deepEqual(
+			listed.map(({ detail }) => detail),
+			["stands", "4", "3"],
+		);
+	},
+);
 
 const exec = (name: string, creator: string | null, exe = `/usr/bin/${name}`) => ({
 	kind: "exec" as const,
