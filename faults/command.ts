@@ -103,7 +103,8 @@ export function commandUnderBacklog(context: RowContext): Promise<RowOutcome> {
 		const downMs = performance.now() - sentAtMs;
 		const behind = await waitingBytes();
 		await agent.feed({ rounds: 10, everyMs: 20, events: 4, lanes: ["trace"] });
-		const outcome = await judgeBox(box, context, { agents: [agent] });
+		const settleMsMax = FAULT_LIMITS.backlogSettleMsMax;
+		const outcome = await judgeBox(box, context, { agents: [agent], settleMsMax });
 		const upMs = Math.max(...agent.truth.custodyMs("trace").slice(-10));
 		context.step(
 			`down in ${Math.round(downMs)} ms with ${(behind / 1e6).toFixed(1)} MB waiting, traces in custody within ${Math.round(upMs)} ms`,

@@ -79,6 +79,8 @@ export const FAULT_LIMITS = {
 	overloadTraceMsMax: 2000,
 	/** Row 34 (10 GB in the plan): about 100 MB at the proxy. */
 	backlogRounds: 350,
+	/** 700,000 events through one store. */
+	backlogSettleMsMax: 180_000,
 	/** So much must still wait when the command has come down, or the row tries nothing. */
 	commandBacklogBytesMin: 4 * MIB,
 	/** A second for each of the two hops. */

@@ -6,7 +6,7 @@
 import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { nodeUri } from "#core/identity/node-uri.ts";
 import { type CustodyCode, ed25519Verifier, isKeyName, verifyCustody } from "#core/ledger/index.ts";
-import { batchHash, LANES, readBatch } from "#core/model/batch.ts";
+import { batchHash, LANES, type Lane, readBatch } from "#core/model/batch.ts";
 import { type FrameBody, isRoomCode } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
@@ -40,6 +40,8 @@ export interface SenderOptions {
 }
 
 interface Progress {
+	/** What was shed or is history has no chain any more that says it, and its batches may still be on the way. */
+	readonly lane: Lane;
 	/** The next batch to send. */
 	next: number;
 	/** Sent and not receipted, oldest first; when, by the monotonic clock. */
@@ -51,6 +53,10 @@ interface Progress {
 	rewinds: number;
 	/** When the hop last took something of this stream: a slow hop is no lost batch. */
 	movedAtMs: number;
+}
+
+function freshProgress(lane: Lane, next: number): Progress {
+	return { lane, next, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0, movedAtMs: 0 };
 }
 
 export class Sender {
@@ -72,7 +78,7 @@ export class Sender {
 				continue;
 			}
 			options.outbox.acknowledge(id, "a1", mark.a1);
-			this.#progress.set(id, { next: mark.a1 + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0, movedAtMs: 0 });
+			this.#progress.set(id, freshProgress(chain.lane, mark.a1 + 1));
 		}
 	}
 
@@ -95,7 +101,7 @@ export class Sender {
 		let progress = this.#progress.get(chain.id);
 		if (progress === undefined) {
 			// Unknown to the hop: everything that is not freed, in order.
-			progress = { next: freedTo(chain) + 1, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0, movedAtMs: 0 };
+			progress = freshProgress(chain.lane, freedTo(chain) + 1);
 			this.#progress.set(chain.id, progress);
 		}
 		return progress;
@@ -161,13 +167,12 @@ export class Sender {
 	#land(id: string, hasLanded: (seq: number) => boolean): void {
 		const progress = this.#progress.get(id);
 		if (progress === undefined) return;
-		const isBulk = this.#chain(id)?.lane === "bulk";
 		const landed = progress.inFlight.filter(({ seq }) => hasLanded(seq));
 		const kept = progress.inFlight.filter(({ seq }) => !hasLanded(seq));
 		progress.inFlight.splice(0, progress.inFlight.length, ...kept);
 		const bytes = landed.reduce((sum, each) => sum + each.bytes, 0);
 		this.#inFlightBytes -= bytes;
-		if (isBulk) this.#bulkInFlightBytes -= bytes;
+		if (progress.lane === "bulk") this.#bulkInFlightBytes -= bytes;
 	}
 
 	receipt(body: FrameBody<"receipt">): void {
@@ -225,8 +230,13 @@ export class Sender {
 	reject(body: FrameBody<"reject">): void {
 		const { log } = this.#options;
 		log("batch_refused", { reason: body.code });
-		const chain = body.stream === undefined ? undefined : this.#chain(hexOf(body.stream));
-		if (chain === undefined || body.seq === undefined) return;
+		if (body.stream === undefined || body.seq === undefined) return;
+		const chain = this.#chain(hexOf(body.stream));
+		if (chain === undefined) {
+			// It was shed meanwhile: nothing of it is sent again, and what was on the way must not fill the window for ever.
+			this.#land(hexOf(body.stream), () => true);
+			return;
+		}
 		if (body.code === "skipped") this.#rewind(chain, body.seq);
 		else if (isRoomCode(body.code)) this.#rest(chain, body.seq);
 		else this.#giveUp(chain, body.seq, body.code);
