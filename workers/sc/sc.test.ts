@@ -411,8 +411,11 @@ test(
 			].map(({ id: _id, atMs: _at, detail: _detail, ...item }: Partial<QuarantineAnswer["items"][number]>) => item),
 		);
 		equal(listed[0]?.detail, "\u202e<script>");
-		const { alarms } = await get<AlarmsAnswer>("/api/alarms");
-		const raised = alarms.filter((alarm) => alarm.agent === "odd-01" && alarm.code === "item_refused");
+		const refusals = async () => {
+			const { alarms } = await get<AlarmsAnswer>("/api/alarms");
+			return alarms.filter((alarm) => alarm.agent === "odd-01" && alarm.code === "item_refused");
+		};
+		const raised = await until("their alarms", refusals, (found) => found.length >= 2);
 		deepEqual(
 			raised.map(({ detail }) => /^(sc|px-1\/px-2) refused an item of odd-01 for good: \w+\.$/.test(detail)),
 			[true, true],
