@@ -272,3 +272,44 @@ test("a center that stands still costs the proxy disk and not memory, and everyt
 	]);
 	link.close();
 });
+
+test("a slow store costs the center disk and not memory, a trace does not wait behind its backlog, and all is stored once", async () => {
+	await start({ fsync_interval_ms: 20 });
+	const link = await TestLink.open(proxy, web01);
+	const [bulk, trace] = [new TestStream(web01, "bulk"), new TestStream(web01, "trace")];
+	const send = async (stream: TestStream, count: number) => {
+		const batches = Array.from({ length: count }, () => stream.next({ padBytes: stream === bulk ? 200_000 : 0 }));
+		sendAll(link, batches);
+		await acked(link, stream, batches.at(-1)?.seq ?? 0);
+	};
+	const inCustody = (stream: TestStream, seq: number, timeoutMs: number) =>
+		link.expect("receipt", (body) => isOf(stream)(body) && body.level === "a2" && body.seq >= seq, timeoutMs);
+	await send(bulk, 10);
+	await inCustody(bulk, 10, 20_000);
+	await enclave.center("/store", { available: "yes", delayMs: "300" });
+	const before = enclave.sc.rssBytes().now;
+	for (let round = 0; round < 6; round++) await send(bulk, 10);
+	const sentAtMs = performance.now();
+	await send(trace, 1);
+	await inCustody(trace, 1, 20_000);
+	const waitedMs = performance.now() - sentAtMs;
+	const bulkInCustody = async () => {
+		const { streams } = await enclave.center<{ streams: { lane: string; a2: number }[] }>("/stats", {
+			agent: "web-01",
+		});
+		return streams.find(({ lane }) => lane === "bulk")?.a2 ?? 0;
+	};
+	ok((await bulkInCustody()) < 70, "everything was stored before the trace: nothing waited, so nothing was shown");
+	// Asked of the center, because a session that says nothing meanwhile is closed.
+	await until("custody of all", bulkInCustody, (seq) => seq === 70, 60_000);
+	const grown = enclave.sc.rssBytes().now - before;
+	const bulkSeqs = (await storedOf(bulk)).map(({ seq }) => seq);
+	deepEqual(
+		bulkSeqs,
+		Array.from({ length: 70 }, (_, i) => i + 1),
+	);
+	// One delivery that is under way, its own, and what a busy machine adds.
+	ok(waitedMs < 6000, `the trace waited ${Math.round(waitedMs)} ms`);
+	ok(grown < 100 * MIB, `12 MB that waited made the center grow by ${grown} bytes`);
+	link.close();
+});

@@ -166,10 +166,7 @@ const rewindAgent: Fault = (tree, random) => {
 		agent.isPowered = true;
 		// Before it can ask how far its hop is, it seals under numbers that are taken.
 		const [, proxy] = tree.links.find(([name]) => name === agent.name) ?? ["", ""];
-		// A proxy that does not know its streams cannot tell it either: then two histories meet further up.
-		const other = tree.proxies.find(({ name }) => name !== proxy);
-		if (other !== undefined && random.chance(0.6)) agent.moveTo(other.name);
-		else if (random.chance(0.7)) tree.network.block(agent.name, proxy);
+		if (random.chance(0.7)) tree.network.block(agent.name, proxy);
 		later(tree, random.between(50, 2000), () => agent.start());
 		later(tree, random.between(2000, 6000), () => tree.network.unblock(agent.name, proxy));
 	});

@@ -200,8 +200,9 @@ export class Sender {
 		if (refusal === null) return true;
 		log("custody_refused", { lane: chain.lane, reason: refusal });
 		// Our disk is an older one that was put back: upstream has another history of this stream, which no proof will free.
-		const isDamagedHere = body.seq > sendableTo(chain) && body.seq <= chain.head;
-		if ((refusal === "custody_body_mismatch" || isDamagedHere) && !isFreed(chain))
+		// So has it when the proof is of a batch behind all that this hop has of us: no other proof will come for what lies here.
+		const isBehindOurs = body.seq > sendableTo(chain) && chain.a1 >= sendableTo(chain);
+		if ((refusal === "custody_body_mismatch" || isBehindOurs) && !isFreed(chain))
 			this.#reseal(chain, freedTo(chain) + 1, null);
 		return false;
 	}

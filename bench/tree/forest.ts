@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { splitHostPort } from "#core/config/strict-tree.ts";
+import type { Lane } from "#core/model/batch.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import type { ProxyConfig } from "../../host/config/box-config.ts";
 import { proxyConfigSetting } from "../../host/config/box-config.ts";
@@ -23,7 +24,7 @@ import type { Destination } from "./plan.ts";
 /** What a proxy says of itself on its loopback socket, as far as it is asked here. */
 export interface ProxyHealth {
 	readonly uplink: { readonly isUp: boolean };
-	readonly disk: { readonly waitingBytes: Readonly<Record<string, number>>; readonly commits: number };
+	readonly disk: { readonly waitingBytes: Readonly<Record<Lane, number>>; readonly commits: number };
 }
 
 export interface Forest extends Box {

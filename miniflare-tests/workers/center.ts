@@ -24,7 +24,7 @@ import { answerLink, type LinkGateEnv } from "../../workers/edge/link-gate.ts";
 
 type RecorderFace = Pick<
 	Recorder,
-	"store" | "note" | "raise" | "setAside" | "setAvailable" | "recorded" | "noteProxy" | "noteStranger"
+	"store" | "note" | "raise" | "setAside" | "setStore" | "recorded" | "noteProxy" | "noteStranger"
 >;
 type Env = ChannelEnv &
 	PeerLinkEnv &
@@ -40,6 +40,7 @@ export { PeerDirectory, PeerLink };
 
 export class Recorder extends DurableObject<Env> {
 	#isAvailable = true;
+	#delayMs = 0;
 	/** In memory: a test reads it in the same life. */
 	readonly #setAside: unknown[] = [];
 	#proxies: ProxyState[] = [];
@@ -53,12 +54,15 @@ export class Recorder extends DurableObject<Env> {
 			CREATE TABLE IF NOT EXISTS alarms (agent TEXT, code TEXT, detail TEXT, evidence INTEGER, cleared INTEGER)`);
 	}
 
-	async setAvailable(isAvailable: boolean): Promise<void> {
+	/** `delayMs`: how long each delivery takes beside its writing. */
+	async setStore(isAvailable: boolean, delayMs: number): Promise<void> {
 		this.#isAvailable = isAvailable;
+		this.#delayMs = delayMs;
 	}
 
 	async store(agent: string, batches: readonly WalBatch[]): Promise<boolean> {
 		if (!this.#isAvailable) return false;
+		if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
 		for (const { stream, seq, lane, bytes } of batches)
 			this.ctx.storage.sql.exec(
 				"INSERT INTO batches (agent, stream, seq, lane, bytes) VALUES (?, ?, ?, ?, ?)",
@@ -169,7 +173,7 @@ export default class Control extends WorkerEntrypoint<Env> {
 		const body = (await request.json()) as Record<string, string>;
 		const bytes = (name: string) => bytesOfBase64(body[name] ?? "") ?? new Uint8Array();
 		if (pathname === "/store") {
-			await this.env.RECORDER.getByName("one").setAvailable(body.available === "yes");
+			await this.env.RECORDER.getByName("one").setStore(body.available === "yes", Number(body.delayMs ?? 0));
 			return Response.json({});
 		}
 		if (pathname === "/trust") {

@@ -41,8 +41,7 @@ export interface AgentParts {
 	readonly network: Network;
 	readonly enclave: Enclave;
 	readonly identity: Identity;
-	/** Where it goes; it may be sent elsewhere while it is down. */
-	proxy: string;
+	readonly proxy: string;
 	readonly watch: AgentWatch;
 	readonly outboxBytesMax: number;
 }
@@ -285,11 +284,6 @@ export class AgentMachine implements Machine {
 				watch.onAcked(this.name, chain.id, level, chain[level]);
 			}
 		}
-	}
-
-	/** Its next start goes to another proxy. */
-	moveTo(proxy: string): void {
-		this.#parts.proxy = proxy;
 	}
 
 	/** An older image of the disk takes its place; the process is down. */
