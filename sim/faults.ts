@@ -204,13 +204,30 @@ const drowse: Fault = (tree) => {
 	later(tree, 400, () => drowse(tree, tree.world.random));
 };
 
-/** A server's clock is wrong while the first links are made, and is set later. */
-const wrongFromTheStart: Fault = (tree, random) => {
-	const server = random.pick(tree.servers);
-	server.offsetMs = random.pick([DAY_MS, -DAY_MS, 3_600_000, -3_600_000]);
+/** A hop's clock falls behind while its link stands, and what is below makes its links anew: by hellos from the hop's future. */
+const hellosFromTheFuture: Fault = (tree, random) => {
+	const server = random.pick(tree.servers.slice(tree.servers.length - Math.min(2, tree.servers.length)));
+	server.offsetMs = random.pick([-DAY_MS, -3_600_000]);
 	tree.world.trace(`clock ${server.name} ${server.offsetMs}`);
-	later(tree, random.between(500, 15_000), () => {
+	for (const [a, b] of tree.links)
+		if (a !== server.name && b !== server.name)
+			later(tree, random.between(10, 1000), () => {
+				for (const connection of tree.network.connectionsOf(a, b)) connection.cut();
+			});
+	later(tree, random.between(1500, 15_000), () => {
 		server.offsetMs = 0;
+	});
+};
+
+/** The Security Center loses its power again and again, with writes on their way. */
+const weakPower: Fault = (tree, random) => {
+	tree.center.slowness = 20;
+	for (let time = 1; time <= 4; time++) {
+		later(tree, time * 1500 + random.between(0, 300), () => tree.center.kill(true));
+		later(tree, time * 1500 + 400, () => tree.center.start());
+	}
+	later(tree, 7000, () => {
+		tree.center.slowness = 1;
 	});
 };
 
@@ -231,7 +248,8 @@ const flicker: Fault = (tree, random) => {
 function planHabits(tree: Tree, random: Random, untilMs: number): void {
 	const habits: readonly (readonly [chance: number, atMs: number, habit: Fault])[] = [
 		[0.1, random.between(0, 2000), drowse],
-		[0.08, random.between(10, 300), wrongFromTheStart],
+		[0.08, random.between(300, 2000), hellosFromTheFuture],
+		[0.06, random.between(300, 2000), weakPower],
 		[0.08, random.between(100, untilMs), flicker],
 	];
 	for (const [chance, atMs, habit] of habits)

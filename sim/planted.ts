@@ -19,6 +19,20 @@ const BLIND_AGENT = {
 	replace: "const held = a1 >= 0 || hash === undefined ? null",
 };
 
+/** A clock that is set forward ends a link for silence as a rule, and the next one brings on what the bug held back. */
+const LINKS_OUTLIVE_CLOCKS = [
+	{
+		file: "durable/peer-link.ts",
+		find: "if (Date.now() - link.heardAtMs > PEER_LIMITS.silentMsMax)",
+		replace: "if (link.heardAtMs < 0)",
+	},
+	{
+		file: "durable/ways-up.ts",
+		find: "else if (nowMs - this.#link.heardAtMs > UPLINK_LIMITS.silentMsMax)",
+		replace: "else if (nowMs < 0)",
+	},
+];
+
 export const PLANTED: readonly Planted[] = [
 	/** The output gate is open: what is said leaves before what was written is on the disk. */
 	{ name: "ack-before-durable", breaks: "I1", opensGateOf: "*" },
@@ -126,6 +140,7 @@ function newWindow(): SendWindow {`,
 		name: "clock-holds-evidence",
 		breaks: "stalled",
 		patches: [
+			...LINKS_OUTLIVE_CLOCKS,
 			{
 				file: "durable/peer-link.ts",
 				find: `if (!route.ok && route.code === "hello_clock")`,
@@ -179,14 +194,6 @@ function newWindow(): SendWindow {`,
 				find: "if (generation !== this.#generation) break;",
 				replace: "if (generation >= 0) break;",
 			},
-		],
-	},
-	/** A route made in this node's future is never asked for again, so no proof of custody goes down. */
-	{
-		name: "route-once",
-		breaks: "stalled",
-		patches: [
-			{ file: "durable/peer-link.ts", find: "if (nowMs < dueAtMs) continue;", replace: "if (nowMs > 0) continue;" },
 		],
 	},
 	/** A channel that slept forgets what its link has brought, and lets a stream resume past a hole. */

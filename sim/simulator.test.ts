@@ -5,7 +5,7 @@ import { isFoundBy, PLANTED } from "./planted.ts";
 
 const SEEDS = 1000;
 /** A planted bug must show within so many seeds. */
-const PLANTED_SEEDS = 200;
+const PLANTED_SEEDS = 300;
 
 function run(args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
 	return new Promise((resolve) => {
