@@ -220,8 +220,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		const { agent, signingKey } = this.#known();
 		void refreshDisk(this.env, Date.now());
 		const answer = this.#intakeOf().take(bytes, { agent, signingKey }, Date.now());
-		if (answer.refusal === null) this.#refusalsInRow = 0;
-		else this.#refuse(answer.refusal);
+		if (answer.refusal !== null) this.#refuse(answer.refusal);
+		// A repetition costs its sender nothing: it pardons none.
+		else if (answer.repeated === null) this.#refusalsInRow = 0;
 		if (answer.repeated !== null) this.#sendReceipts([{ ...answer.repeated, level: "a1" }]);
 	}
 
@@ -486,7 +487,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		if (!isKnown && waiting.length >= CHANNEL_LIMITS.commandsMax)
 			return fail("command_queue_full", `${CHANNEL_LIMITS.commandsMax} commands wait for ${agent}`);
 		if (this.#store.isReceived(command.commandId)) {
-			await this.commandReceived(command.commandId);
+			this.#tellReceived(command.commandId);
 			return ok(true);
 		}
 		this.#store.addCommand(command);
@@ -501,8 +502,12 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			this.#sendVia(via, encodeFrame("command", { agent, ...command }));
 	}
 
+	/** Told onward once: what a captured host makes up, or says again, costs the way up nothing. */
 	async commandReceived(commandId: Uint8Array): Promise<void> {
-		this.#store.markReceived(commandId);
+		if (this.#store.markReceived(commandId)) this.#tellReceived(commandId);
+	}
+
+	#tellReceived(commandId: Uint8Array): void {
 		this.#tell("command_receipt_lost", this.#relay()?.commandReceived(this.#known().agent, commandId));
 	}
 

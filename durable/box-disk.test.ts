@@ -181,3 +181,13 @@ test("settings take the defaults, and bounds that would refuse trace before bulk
 		}
 	equal(LANES.length, 3);
 });
+
+test("what fits into free pages is taken on a full disk, and does not make the log say that there is room again", () => {
+	disk.read(freeAt(85), 0);
+	equal(codeOf("bulk"), "disk_low");
+	for (let times = 0; times < 3; times++) {
+		equal(codeOf("bulk", { bytes: 10, reusableBytes: 10 }), "taken");
+		equal(codeOf("bulk", { bytes: 11, reusableBytes: 10 }), "disk_low");
+	}
+	equal(logged.filter((event) => event === "lane_taken_again").length, 0);
+});

@@ -132,8 +132,10 @@ export class BoxDisk {
 
 	/** Whether this box has room for a batch of a lane. */
 	judge({ lane, bytes, reusableBytes }: Ask, nowMs: number): Result<true, RoomCode> {
-		const refusal = this.#overQuota(lane, bytes) ?? this.#overWatermark(lane, bytes > reusableBytes, nowMs);
-		this.#note(lane, refusal);
+		const isGrowing = bytes > reusableBytes;
+		const refusal = this.#overQuota(lane, bytes) ?? (isGrowing ? this.#overWatermark(lane, nowMs) : null);
+		// What fits into free pages of its file says nothing of the disk.
+		if (refusal !== null || isGrowing || this.#refusing.get(lane) !== "disk_low") this.#note(lane, refusal);
 		if (refusal === null) return ok(true);
 		this.#refusedBatches[lane]++;
 		return refusal;
@@ -149,9 +151,9 @@ export class BoxDisk {
 		};
 	}
 
-	#overWatermark(lane: Lane, isGrowing: boolean, nowMs: number): Extract<Result<true, RoomCode>, { ok: false }> | null {
+	#overWatermark(lane: Lane, nowMs: number): Extract<Result<true, RoomCode>, { ok: false }> | null {
 		const current = this.#current(nowMs);
-		if (!isGrowing || current === null) return null;
+		if (current === null) return null;
 		const { freeBytes, totalBytes } = current;
 		const { freeBytesMin, bound } = this.#floor(lane, totalBytes);
 		// Once refused, a little more room than the bound is asked for, so that a lane does not change its mind at every batch.

@@ -137,7 +137,9 @@ test("a received command is remembered until it expires and waits no more", () =
 	const command = { commandId: new Uint8Array(16), envelope: Uint8Array.of(1), expiresAtMs: 5000 };
 	store.addCommand(command);
 	equal(store.commands(5000).length, 1);
-	store.markReceived(command.commandId);
+	equal(store.markReceived(new Uint8Array(16).fill(1)), false, "nobody sent it this command");
+	equal(store.markReceived(command.commandId), true);
+	equal(store.markReceived(command.commandId), false, "said again");
 	store.addCommand(command);
 	deepEqual([store.commands(5000).length, store.isReceived(command.commandId)], [0, true]);
 	equal(store.commands(5001).length, 0);

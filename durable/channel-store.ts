@@ -466,9 +466,10 @@ export class ChannelStore {
 		}));
 	}
 
-	/** Remembered until it expires: a copy of it may still be on the way here. */
-	markReceived(commandId: Uint8Array): void {
-		this.#sql.exec("UPDATE commands SET is_received = 1, envelope = x'' WHERE command_id = ?", commandId);
+	/** Remembered until it expires: a copy of it may still be on the way here. False for one that is not known here, or known to be. */
+	markReceived(commandId: Uint8Array): boolean {
+		const received = "UPDATE commands SET is_received = 1, envelope = x'' WHERE command_id = ? AND is_received = 0";
+		return this.#rows(`${received} RETURNING 1`, commandId).length > 0;
 	}
 
 	isReceived(commandId: Uint8Array): boolean {

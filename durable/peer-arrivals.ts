@@ -48,9 +48,11 @@ export class PeerArrivals {
 	 * Whether what goes down to the agent goes by this arrival from now on. The agent's own word decides, never the proxy's: a
 	 * route that was chosen later wins, and any route wins over one whose link is down.
 	 */
-	async #takesOver({ route, linkId, isUp }: Arrival, held: ChannelIdentity | null): Promise<boolean> {
+	async #takesOver({ route, linkId, isUp, notAfterMs }: Arrival, held: ChannelIdentity | null): Promise<boolean> {
 		if (route === undefined) return false;
 		if (held === null || held.linkId === linkId) return true;
+		// The agent has a newer certificate, which may name other proxies: what it told them under the old one is over.
+		if (notAfterMs < held.notAfterMs) return false;
 		if (isUp && isNewerRoute(route.timesMs, held.routeTimesMs)) return true;
 		if (held.via === "") return !this.#parts.hasSession();
 		return !(await this.#parts.isLive(held.via, held.linkId));

@@ -248,6 +248,19 @@ test("sixteen refusals in a row close the link", async () => {
 	equal((await link.expect("bye")).code, "refusals_in_row");
 });
 
+test("batches that are repeated between refusals do not keep the link open", async () => {
+	const link = await TestLink.open(proxy, web01);
+	await link.expect("welcome");
+	const known = new TestStream(web01, "bulk").next();
+	sendBatch(link, known);
+	await link.expect("receipt");
+	for (let count = 0; count < 16; count++) {
+		link.sendRaw(Uint8Array.of(0xff));
+		sendBatch(link, known);
+	}
+	equal((await link.expect("bye")).code, "refusals_in_row");
+});
+
 test("large bulk batches of two agents pass through compressed carriers unchanged", async () => {
 	const links = await Promise.all([TestLink.open(proxy, web01), TestLink.open(proxy, web02)]);
 	const streams = [new TestStream(web01, "bulk"), new TestStream(web02, "bulk")] as const;

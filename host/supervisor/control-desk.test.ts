@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -32,6 +33,7 @@ test("who may open the box's socket is told what runs, and replaces one process 
 		box(async (name) => {
 			order.push(`+${name}`);
 			await sleep(20);
+			if (name === "throws") throw new Error("It threw.");
 			order.push(`-${name}`);
 			return name === "bad" ? fail("replacement_failed", "It said no.") : fine({ name, stopMs: 1, awayMs: 2 });
 		}),
@@ -48,7 +50,17 @@ test("who may open the box's socket is told what runs, and replaces one process 
 	deepEqual(first, fine({ name: "sc", stopMs: 1, awayMs: 2 }));
 	ok(bad && !bad.ok && bad.code === "replacement_failed" && bad.detail === "It said no.");
 	ok(third?.ok && third.value.name === "a b&c", "a name arrives as it was said");
-	deepEqual(order, ["+sc", "-sc", "+bad", "-bad", "+a b&c", "-a b&c"]);
+	deepEqual(order.slice(0, 6), ["+sc", "-sc", "+bad", "-bad", "+a b&c", "-a b&c"]);
+	const unreadable = Promise.withResolvers<number | undefined>();
+	request({ socketPath: controlSocket(dataDir), path: "//" }, (answer) =>
+		unreadable.resolve(answer.resume().statusCode),
+	)
+		.on("error", unreadable.reject)
+		.end();
+	equal(await unreadable.promise, 400);
+	const thrown = await askReplacement(dataDir, "throws");
+	ok(!thrown.ok && thrown.code === "not_replaced" && thrown.detail === "It threw.");
+	ok((await askProcesses(dataDir)).ok, "and the desk goes on");
 	desk.value.close();
 	const gone = await askProcesses(dataDir);
 	ok(!gone.ok && gone.code === "not_running");

@@ -66,10 +66,16 @@ function deskServer(box: Controlled): Server {
 	}
 	return createServer({ requestTimeout: HOST_LIMITS.healthAnswerMs }, (request, response) => {
 		request.resume();
-		void answer(request.method, new URL(request.url ?? "/", "http://supervisor")).then(({ status, body }) => {
+		const say = ({ status, body }: Answer) => {
 			response.writeHead(status, { "content-type": "application/json" });
 			response.end(JSON.stringify(body));
-		});
+		};
+		const url = URL.parse(request.url ?? "/", "http://supervisor");
+		if (url === null) say({ status: 400, body: { code: "bad_request", detail: "The path does not read." } });
+		else
+			answer(request.method, url).then(say, (error: Error) =>
+				say({ status: 500, body: { code: "not_replaced", detail: error.message } }),
+			);
 	});
 }
 

@@ -7,6 +7,7 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import type { Event } from "#core/model/event.ts";
 import { type Client, column, type InStatement } from "./client.ts";
 import { eventJson, fidelityOf, gapRows, processRows } from "./event-rows.ts";
+import { PROVED_AGENT } from "./nodes.ts";
 
 /** A verified batch with its events; no events when they were not believed, and `refusal` says why. */
 export interface IncomingBatch {
@@ -141,9 +142,7 @@ export async function storeBatches(
 	batches: readonly IncomingBatch[],
 	nowMs: number,
 ): Promise<{ stored: StoredBatch[]; lastEventRow: number }> {
-	const statements: InStatement[] = [
-		{ sql: "INSERT INTO nodes (node_id, role) VALUES (?1, 'agent') ON CONFLICT (node_id) DO NOTHING", args: [agent] },
-	];
+	const statements: InStatement[] = [{ sql: PROVED_AGENT, args: [agent] }];
 	for (const batch of batches) statements.push(...statementsOf(agent, batch, nowMs));
 	const selects = batches.map(({ stream, seq }) => ({ sql: SELECT_BATCH, args: [agent, stream, seq] }));
 	const last = "SELECT coalesce(max(id), 0) AS row FROM events";

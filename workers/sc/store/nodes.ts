@@ -8,13 +8,20 @@ import type { AgentState } from "../../../durable/drain.ts";
 import { type Client, column } from "./client.ts";
 import type { StoredAgentLink } from "./proxies.ts";
 
+/**
+ * A host that has proved itself is an agent, also where a proxy had said before that a proxy below it is called so: its word made a row,
+ * and must not keep the host out. Takes the id as ?1.
+ */
+export const PROVED_AGENT = `INSERT INTO nodes (node_id, role) VALUES (?1, 'agent')
+	ON CONFLICT (node_id) DO UPDATE SET role = 'agent', link = '{}' WHERE role = 'px' AND via <> ''`;
+
 export async function storeState(client: Client, state: AgentState, nowMs: number): Promise<void> {
 	const { agent, via, status, health, proof, isUp } = state;
 	// A word that says only that it went is none of its own; one without an age was passed on when it came.
 	const heardHereMs = isUp ? Math.min(state.heardHereMs ?? nowMs, nowMs) : 0;
 	await client.batch(
 		[
-			{ sql: "INSERT INTO nodes (node_id, role) VALUES (?, 'agent') ON CONFLICT (node_id) DO NOTHING", args: [agent] },
+			{ sql: PROVED_AGENT, args: [agent] },
 			...(via === ""
 				? []
 				: [

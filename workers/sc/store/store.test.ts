@@ -11,6 +11,8 @@ import { openStore } from "./client.ts";
 import { DETECT_LIMITS, evaluateRule, firstOfEachHost } from "./detect.ts";
 import { type IncomingBatch, storeBatches } from "./ingest.ts";
 import { applyMigrations } from "./migrate.ts";
+import { storeState } from "./nodes.ts";
+import { storeProxy } from "./proxies.ts";
 import * as schema from "./schema.ts";
 
 const options = { skip: noSqld };
@@ -315,6 +317,28 @@ test(
 		await rejects(evaluateRule(refused, rule, window));
 	},
 );
+
+test("a proxy that speaks of a host as of a proxy does not keep the host out", options, async () => {
+	const { writer } = running.store;
+	const nowMs = Date.now();
+	const word = { proxy: "db-07", via: "px-2", isUp: true, broughtBy: "px-2", heardHereMs: nowMs };
+	await storeProxy(writer, word as Parameters<typeof storeProxy>[1], { nowMs, silentMs: 45_000 });
+	const roleOf = async () =>
+		(await running.store.reader.execute("SELECT role FROM nodes WHERE node_id = 'db-07'")).rows[0]?.[0];
+	equal(await roleOf(), "px");
+	const state = { agent: "db-07", via: "px-1", isUp: true, heardAtMs: nowMs, waiting: [] };
+	await storeState(writer, state as Parameters<typeof storeState>[1], nowMs);
+	equal(await roleOf(), "agent");
+	await storeProxy(writer, word as Parameters<typeof storeProxy>[1], { nowMs, silentMs: 45_000 });
+	equal(await roleOf(), "agent");
+	// One that is linked here has proved itself a proxy.
+	await storeProxy(writer, { ...word, proxy: "px-7", via: "" } as Parameters<typeof storeProxy>[1], {
+		nowMs,
+		silentMs: 1,
+	});
+	await storeState(writer, { ...state, agent: "px-7" } as Parameters<typeof storeState>[1], nowMs);
+	equal((await running.store.reader.execute("SELECT role FROM nodes WHERE node_id = 'px-7'")).rows[0]?.[0], "px");
+});
 
 test("the shell rule hits Apache's shells at any of three levels, once, and nobody else's", options, async () => {
 	const agent = new TestAgent("web-09");
