@@ -222,7 +222,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		const answer = this.#intakeOf().take(bytes, { agent, signingKey }, Date.now());
 		if (answer.refusal !== null) this.#refuse(answer.refusal);
 		// A repetition costs its sender nothing: it pardons none.
-		else if (answer.repeated === null) this.#refusalsInRow = 0;
+		else if (answer.isNew) this.#refusalsInRow = 0;
 		if (answer.repeated !== null) this.#sendReceipts([{ ...answer.repeated, level: "a1" }]);
 	}
 

@@ -30,6 +30,8 @@ export interface IntakeParts {
 type Sender = Pick<ChannelIdentity, "agent" | "signingKey">;
 
 export interface Taken {
+	/** It was not known before. */
+	readonly isNew: boolean;
 	readonly refusal: Refusal | null;
 	/** The durable watermark of a repeated batch's stream, to be receipted again. */
 	readonly repeated: { readonly stream: Uint8Array; readonly seq: number } | null;
@@ -78,12 +80,13 @@ export class Intake {
 	/** One batch of the agent's own session. */
 	take(bytes: Uint8Array, sender: Sender, nowMs: number): Taken {
 		const admission = this.#admit(bytes, sender, nowMs);
-		if (admission.kind === "refused") return { refusal: admission.refusal, repeated: null };
-		if (admission.kind === "repeated") return { refusal: null, repeated: this.#watermark(admission.stream) };
+		if (admission.kind === "refused") return { isNew: false, refusal: admission.refusal, repeated: null };
+		if (admission.kind === "repeated")
+			return { isNew: false, refusal: null, repeated: this.#watermark(admission.stream) };
 		const isFull = this.#stagedBytes >= CHANNEL_LIMITS.commitBytes;
 		if (admission.batch.lane !== "bulk" || this.#parts.fsyncIntervalMs === 0 || isFull) this.commit();
 		else this.#timer ??= setTimeout(() => this.commit(), this.#parts.fsyncIntervalMs);
-		return { refusal: null, repeated: null };
+		return { isNew: true, refusal: null, repeated: null };
 	}
 
 	/** Many batches at once, as a carrier brings them: one commit for all. */
