@@ -77,7 +77,7 @@ export class Checks implements AgentWatch {
 
 	watch(tree: Tree): void {
 		this.#tree = tree;
-		tree.network.onBatch = (_to, bytes) => {
+		tree.network.onBatch = (to, bytes) => {
 			const frame = decodeFrame(bytes);
 			if (!frame.ok || frame.value.type !== "batch") return;
 			const batch = readBatch(frame.value.body.bytes);
@@ -86,8 +86,10 @@ export class Checks implements AgentWatch {
 			const key = `${agent}/${hexOf(stream)}`;
 			const hash = hashText(frame.value.body.bytes);
 			const follows = Buffer.from(batch.value.header.prevHash).toString("base64");
-			// Only what came when the agent already knew that the hop had everything before it: the hop has judged it.
-			const isJudged = (this.#acked.get(key)?.a1 ?? 0) >= seq - 1;
+			// Only what came when the agent already knew that the hop had everything before it: the hop has judged it. One whose disk
+			// takes nothing judges nothing: it says neither yes nor no, and to the agent the batch never came.
+			const isFull = tree.servers.some(({ name, isFull }) => name === to && isFull);
+			const isJudged = !isFull && (this.#acked.get(key)?.a1 ?? 0) >= seq - 1;
 			if (isJudged) this.#arrivals.push({ key, seq, hash, follows });
 			this.#arrived.add(hash);
 		};

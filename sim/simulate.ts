@@ -3,6 +3,7 @@
  * change the outcome, so that a seed that fails here fails anywhere.
  */
 import type { Lane } from "#core/model/batch.ts";
+import { decodeFrame, encodeFrame } from "#core/protocol/index.ts";
 import { isFreed } from "../agent/outbox/chain.ts";
 import { Checks, type Figures, type Finding } from "./checks.ts";
 import { frameFaultsOf, planFaults } from "./faults.ts";
@@ -43,6 +44,14 @@ let ground: Promise<Ground> | null = null;
 export function prepareGround(): Promise<Ground> {
 	ground ??= (async () => ({ code: await loadWorkerCode(), enclave: await createEnclave() }))();
 	return ground;
+}
+
+/** As a hop of the build before says it: without hashes, an agent cannot see that the hop's watermarks are of another history. */
+function withoutHashes(data: Uint8Array): Uint8Array {
+	const frame = decodeFrame(data);
+	if (!frame.ok || frame.value.type !== "welcome") return data;
+	const { watermarks, ...rest } = frame.value.body;
+	return encodeFrame("welcome", { ...rest, watermarks: watermarks.map(({ hash: _, ...mark }) => mark) });
 }
 
 function planWork(tree: Tree, random: Random, untilMs: number): void {
@@ -101,6 +110,7 @@ export async function simulate({ seed, planted = null, onLine }: SimulateOptions
 	const network = new Network(world, frameFaultsOf(random.stream("frames")), delay);
 	const harm = new Harm();
 	network.mayHarm = (connection, frame) => harm.mayHarm(connection, frame);
+	if (random.stream("hops").chance(0.4)) network.toAgent = withoutHashes;
 	network.onAgentState = (connection, frame) => harm.arrived(connection, frame);
 	const checks = new Checks();
 	const tree = new Tree(world, network, { enclave, code, shape, watch: checks });

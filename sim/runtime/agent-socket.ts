@@ -83,7 +83,7 @@ export class WebSocket extends EventEmitter {
 				isAlive: () => this.#place.isAlive,
 				onData: (data) => {
 					if (this.readyState === OPEN || this.readyState === CLOSING)
-						enter(() => this.emit("message", Buffer.from(data), true));
+						enter(() => this.emit("message", Buffer.from(this.#network.toAgent(data)), true));
 				},
 				onClose: (code) => enter(() => this.#closed(code)),
 				onPong: () => enter(() => this.emit("pong")),

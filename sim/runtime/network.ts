@@ -178,6 +178,8 @@ export class Network {
 	readonly frames: FrameFaults;
 	/** Whether a frame of batches may be lost or overtaken on this connection. */
 	mayHarm: (connection: Connection, frame: Uint8Array) => boolean = () => true;
+	/** What an agent gets of what its hop said. */
+	toAgent: (data: Uint8Array) => Uint8Array = (data) => data;
 	onAgentState: (connection: Connection, frame: Uint8Array) => void = () => undefined;
 	/** Tells of every batch as it reaches a machine. */
 	onBatch: (to: string, frame: Uint8Array) => void = () => undefined;
