@@ -47,7 +47,7 @@ export async function within<B extends Box, T>(
 }
 
 /** One person, no approvals: a bench measures the machine, not people. */
-const POLICY = {
+export const POLICY = {
 	mode: "solo",
 	traceApprovals: 0,
 	isMaskingRequired: true,

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readYaml } from "#core/config/yaml-text.ts";
 import { assertInvariant, type Result } from "#core/result.ts";
+import { POLICY } from "../bench/box.ts";
 import {
 	addedProxyYaml,
 	type CenterConfig,
@@ -41,14 +42,6 @@ import { StoreReader, signedSize } from "./store-view.ts";
 const ENCLAVE = "faults";
 const CENTER_ID = "sc-1";
 const LOCAL = { dnsNames: ["localhost"], ips: ["127.0.0.1"] };
-const POLICY = {
-	mode: "solo",
-	traceApprovals: 0,
-	isMaskingRequired: true,
-	traceDepthMax: 64,
-	traceDurationSecsMax: 3600,
-} as const;
-
 export const OPERATOR_ID = "operator";
 
 export interface BoxOptions {

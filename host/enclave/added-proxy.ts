@@ -19,19 +19,10 @@ import { type ConfigFileCode, readYamlFile } from "../config/yaml-file.ts";
 import { makePrivateDirectory, writeFileDurably } from "../durable-files.ts";
 import { type AddNodeCode, addNode, openEnclavePki } from "../pki/enclave.ts";
 import { type NodeFiles, openNodeFiles } from "../pki/node-files.ts";
-import { type ControlDesk, openControlDesk } from "../supervisor/control-desk.ts";
-import type { DiskDesk } from "../supervisor/disk-desk.ts";
-import {
-	type ProcessSpec,
-	type Replaced,
-	runSupervisor,
-	type StateChange,
-	type Supervisor,
-} from "../supervisor/supervisor.ts";
-import { openDeskOf } from "./desk.ts";
+import type { ProcessSpec, Replaced, StateChange, Supervisor } from "../supervisor/supervisor.ts";
 import { boxPaths, CENTER_ID, proxiesOf, softwareVersion } from "./layout.ts";
-import { checkPorts } from "./preflight.ts";
 import { proxyProcess } from "./proxy-process.ts";
+import { superviseBox } from "./supervised-box.ts";
 
 export interface AddedProxyOptions {
 	readonly dataDir: string;
@@ -175,41 +166,15 @@ export async function startProxyBox(box: ProxyBox): Promise<Result<RunningProxy,
 	const { uri, config, process } = present.value;
 	makePrivateDirectory(box.dataDir);
 	const { name } = process;
-	let diskDesk: DiskDesk | null = null;
-	let controlDesk: ControlDesk | null = null;
-	const supervisor = await runSupervisor<string>({
+	const supervisor = await superviseBox({
 		dataDir: box.dataDir,
 		processes: [process],
-		beforeStart: async () => {
-			const ports = await checkPorts({ "proxy.listen": config.listen, "proxy.health": config.health });
-			if (!ports.ok) return ports;
-			const opened = await openDeskOf(box.dataDir, new Map([[name, config.wal_path]]));
-			if (opened.ok) diskDesk = opened.value;
-			return opened;
-		},
+		addresses: { "proxy.listen": config.listen, "proxy.health": config.health },
+		directories: new Map([[name, config.wal_path]]),
+		workers: [name],
+		replaceIn: (running) => (asked) => replaceIn(box, { supervisor: running, uri, config }, asked),
 		...(box.onState === undefined ? {} : { onState: box.onState }),
 		...(box.signal === undefined ? {} : { signal: box.signal }),
 	});
-	const closeDesks = () => {
-		diskDesk?.close();
-		controlDesk?.close();
-	};
-	if (!supervisor.ok) {
-		closeDesks();
-		return supervisor;
-	}
-	const running: RunningProxy = { supervisor: supervisor.value, uri, config };
-	const control = await openControlDesk(box.dataDir, {
-		workers: [name],
-		pids: supervisor.value.pids,
-		replace: (asked) => replaceIn(box, running, asked),
-	});
-	if (!control.ok) {
-		await supervisor.value.stop();
-		closeDesks();
-		return control;
-	}
-	controlDesk = control.value;
-	void supervisor.value.finished.then(closeDesks);
-	return ok(running);
+	return supervisor.ok ? ok({ supervisor: supervisor.value, uri, config }) : supervisor;
 }

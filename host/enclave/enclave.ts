@@ -23,21 +23,18 @@ import { signerPaths } from "../pki/layout.ts";
 import type { Invitee } from "../signer/invitations.ts";
 import { signerProcess } from "../signer/process.ts";
 import { prepareSqld, type Sqld } from "../sqld/sqld.ts";
-import { type ControlDesk, openControlDesk } from "../supervisor/control-desk.ts";
-import type { DiskDesk } from "../supervisor/disk-desk.ts";
-import { type ProcessSpec, runSupervisor, type StateChange, type Supervisor } from "../supervisor/supervisor.ts";
+import type { ProcessSpec, StateChange, Supervisor } from "../supervisor/supervisor.ts";
 import { type AgentOptions, agentProcess, makeAgentFiles } from "./agent-process.ts";
 import { settleAgentUser } from "./agent-user.ts";
-import { openDeskOf } from "./desk.ts";
 import { BUILT, boxPaths, CENTER_ID, FIRST_PROXY, proxiesOf } from "./layout.ts";
 import { checkBuilt, checkDataFolder, checkDisk, checkPorts } from "./preflight.ts";
 import { centerHealth } from "./readiness.ts";
+import { superviseBox } from "./supervised-box.ts";
 import {
 	type Configs,
 	describeWorkers,
 	directoriesOf,
 	nodeOf,
-	type RunningBox,
 	readConfigs,
 	replaceProcess,
 	workerNamesOf,
@@ -230,42 +227,20 @@ export async function startEnclave(start: EnclaveStart): Promise<Result<RunningE
 				}
 			: each,
 	);
-	let diskDesk: DiskDesk | null = null;
-	let controlDesk: ControlDesk | null = null;
-	const supervisor = await runSupervisor<string>({
+	const supervisor = await superviseBox({
 		dataDir: start.dataDir,
 		processes,
-		beforeStart: async () => {
-			const ports = await checkPorts(addressesOf(configs.value));
-			if (!ports.ok) return ports;
-			const opened = await openDeskOf(start.dataDir, directoriesOf(start.dataDir, configs.value));
-			if (opened.ok) diskDesk = opened.value;
-			return opened;
+		addresses: addressesOf(configs.value),
+		directories: directoriesOf(start.dataDir, configs.value),
+		workers: workerNamesOf(configs.value),
+		replaceIn: (running) => {
+			const box = { dataDir: start.dataDir, supervisor: running, sqld, configs: configs.value };
+			return (name) => replaceProcess(box, name);
 		},
 		...(start.onState === undefined ? {} : { onState: start.onState }),
 		...(start.signal === undefined ? {} : { signal: start.signal }),
 	});
-	const closeDesks = () => {
-		diskDesk?.close();
-		controlDesk?.close();
-	};
-	if (!supervisor.ok) {
-		closeDesks();
-		return supervisor;
-	}
-	const box: RunningBox = { dataDir: start.dataDir, supervisor: supervisor.value, sqld, configs: configs.value };
-	const control = await openControlDesk(start.dataDir, {
-		workers: workerNamesOf(configs.value),
-		pids: supervisor.value.pids,
-		replace: (name) => replaceProcess(box, name),
-	});
-	if (!control.ok) {
-		await supervisor.value.stop();
-		closeDesks();
-		return control;
-	}
-	controlDesk = control.value;
-	void supervisor.value.finished.then(closeDesks);
+	if (!supervisor.ok) return supervisor;
 	const consoleUrl = center.console.origin;
 	return ok({
 		supervisor: supervisor.value,

@@ -7,11 +7,11 @@
  *
  * Guarantees that one replacement runs at a time, in the order asked. Must never listen on a network.
  */
-import { rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { fail, ok, type Result } from "#core/result.ts";
 import { HOST_LIMITS } from "../limits.ts";
+import { type Answer, closeServer, listenPrivately, sendAnswer } from "./private-http.ts";
 import type { Replaced } from "./supervisor.ts";
 
 export type ControlDeskCode = "control_desk_failed";
@@ -40,11 +40,6 @@ export function controlSocket(dataDir: string): string {
 	return join(dataDir, "run", "control");
 }
 
-interface Answer {
-	readonly status: number;
-	readonly body: unknown;
-}
-
 function processesOf({ workers, pids }: Controlled): RunningProcess[] {
 	return [...pids()].map(([name, pid]) => ({ name, pid, isWorker: workers.includes(name) }));
 }
@@ -66,10 +61,7 @@ function deskServer(box: Controlled): Server {
 	}
 	return createServer({ requestTimeout: HOST_LIMITS.healthAnswerMs }, (request, response) => {
 		request.resume();
-		const say = ({ status, body }: Answer) => {
-			response.writeHead(status, { "content-type": "application/json" });
-			response.end(JSON.stringify(body));
-		};
+		const say = (said: Answer) => sendAnswer(response, said);
 		const url = URL.parse(request.url ?? "/", "http://supervisor");
 		if (url === null) say({ status: 400, body: { code: "bad_request", detail: "The path does not read." } });
 		else
@@ -81,21 +73,7 @@ function deskServer(box: Controlled): Server {
 
 /** Call with the box's lock held: a stale socket is replaced. */
 export async function openControlDesk(dataDir: string, box: Controlled): Promise<Result<ControlDesk, ControlDeskCode>> {
-	const socket = controlSocket(dataDir);
 	const server = deskServer(box);
-	rmSync(socket, { force: true });
-	const before = process.umask(0o177);
-	const { promise, resolve } = Promise.withResolvers<Error | null>();
-	server.once("error", resolve);
-	server.listen(socket, () => resolve(null));
-	process.umask(before);
-	const failed = await promise;
-	if (failed !== null)
-		return fail("control_desk_failed", `The socket ${socket} could not be opened: ${failed.message}`);
-	return ok({
-		close() {
-			server.close();
-			server.closeAllConnections();
-		},
-	});
+	const failed = await listenPrivately(server, controlSocket(dataDir));
+	return failed === null ? ok({ close: () => closeServer(server) }) : fail("control_desk_failed", failed);
 }

@@ -7,9 +7,10 @@
  * Guarantees that every answer is measured when it is asked for, and that blocks reserved for root do not count as free. Must never
  * listen on a network, and never say more of the machine than these two numbers.
  */
-import { rmSync, statfsSync } from "node:fs";
+import { statfsSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { fail, ok, type Result } from "#core/result.ts";
+import { type Answer, closeServer, listenPrivately, sendAnswer } from "./private-http.ts";
 
 export type DiskDeskCode = "disk_desk_failed";
 
@@ -17,7 +18,7 @@ export interface DiskDesk {
 	close(): void;
 }
 
-function answerOf(directory: string): { status: number; body: Record<string, unknown> } {
+function answerOf(directory: string): Answer {
 	try {
 		const { bavail, blocks, bsize } = statfsSync(directory);
 		return { status: 200, body: { freeBytes: bavail * bsize, totalBytes: blocks * bsize } };
@@ -29,11 +30,8 @@ function answerOf(directory: string): { status: number; body: Record<string, unk
 function serverFor(directory: string): Server {
 	return createServer((request, response) => {
 		const isAsked = request.method === "GET" && request.url === "/disk";
-		const { status, body } = isAsked
-			? answerOf(directory)
-			: { status: 404, body: { code: "not_found", detail: "GET /disk only." } };
-		response.writeHead(status, { "content-type": "application/json" });
-		response.end(JSON.stringify(body));
+		const unknown = { status: 404, body: { code: "not_found", detail: "GET /disk only." } };
+		sendAnswer(response, isAsked ? answerOf(directory) : unknown);
 	});
 }
 
@@ -41,24 +39,15 @@ function serverFor(directory: string): Server {
 export async function openDiskDesk(directories: ReadonlyMap<string, string>): Promise<Result<DiskDesk, DiskDeskCode>> {
 	const servers: Server[] = [];
 	const close = () => {
-		for (const server of servers) {
-			server.close();
-			server.closeAllConnections();
-		}
+		for (const server of servers) closeServer(server);
 	};
 	for (const [socket, directory] of directories) {
 		const server = serverFor(directory);
 		servers.push(server);
-		rmSync(socket, { force: true });
-		const before = process.umask(0o177);
-		const { promise, resolve } = Promise.withResolvers<Error | null>();
-		server.once("error", resolve);
-		server.listen(socket, () => resolve(null));
-		process.umask(before);
-		const failed = await promise;
+		const failed = await listenPrivately(server, socket);
 		if (failed === null) continue;
 		close();
-		return fail("disk_desk_failed", `The socket ${socket} could not be opened: ${failed.message}`);
+		return fail("disk_desk_failed", failed);
 	}
 	return ok({ close });
 }
