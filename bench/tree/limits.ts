@@ -84,5 +84,7 @@ export const CROWD_LIMITS = {
 	/** Of what was sent, what must have been acknowledged in the same time. */
 	takenShareMin: 0.95,
 	/** Descriptors of the proxy for each agent: its socket and its channel's files. */
-	descriptorsPerAgent: 5,
+	descriptorsPerAgent: 4,
+	/** What a proxy has open without agents, and the handshakes of a moment. */
+	descriptorsOfProxy: 400,
 } as const;
