@@ -66,8 +66,10 @@ export const CHANNEL_LIMITS = {
 
 /** How bulk of all agents shares the store (`store-turns.ts`). */
 export const TURN_LIMITS = {
-	/** Deliveries of bulk on their way at the same time: one is written while the next is verified. */
+	/** Full deliveries of bulk on their way at the same time, or the same bytes in smaller ones: one is written while the next is verified. */
 	bulkAtOnce: 3,
+	/** A delivery counts as so much at least: its transaction may be others', its place in the ledger and its receipt are its own. */
+	deliveryBytesMin: 8 * 1024,
 	/** What one may take: a trace waits behind so many of them at most. */
 	deliveryMs: 120,
 	firstBytes: 512 * 1024,

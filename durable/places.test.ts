@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Places } from "./places.ts";
+import { type Place, Places } from "./places.ts";
 
 const limits = { atOnce: 2, holdMsMax: 1000, waitingMax: 3 };
 
@@ -38,6 +38,26 @@ test("of more who wait than the limit the oldest are forgotten, and who waits no
 	const callbacks = [0, 1, 2, 3].map((name) => () => void woken.push(name));
 	for (const callback of callbacks) places.await(callback);
 	places.forget(callbacks[1] as () => void);
-	places.leave(place as symbol);
+	places.leave(place as Place);
 	assert.deepEqual(woken, [2]);
+});
+
+test("who wants more than is free takes what is free, and what it does not need wakes who waits", () => {
+	const places = new Places(limits);
+	const want = { least: 10, most: 60, atOnce: 100 };
+	const first = places.take(0, false, want) as Place;
+	const second = places.take(0, false, want) as Place;
+	assert.deepEqual([first.units, second.units], [60, 40]);
+	assert.equal(places.take(0, false, want), null);
+	let woken = 0;
+	places.await(() => void woken++);
+	places.give(second, 31);
+	assert.equal(woken, 1);
+	assert.equal(places.take(0, true, want), null, "nine are less than is of use");
+	places.give(second, 30);
+	assert.equal(places.take(0, true, want)?.units, 10);
+	places.give(second, 30);
+	assert.equal(places.take(0, true, want), null, "giving nothing frees nothing");
+	places.leave(first);
+	assert.equal(places.take(0, true, want)?.units, 60);
 });

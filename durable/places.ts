@@ -13,25 +13,43 @@ export interface PlaceLimits {
 	readonly waitingMax: number;
 }
 
+/** How much of what is shared somebody wants, where not everybody wants the same. */
+export interface Wanted {
+	/** With less it is no use. */
+	readonly least: number;
+	readonly most: number;
+	/** All there is. */
+	readonly atOnce: number;
+}
+
+/** Held until it is left. */
+export interface Place {
+	units: number;
+	readonly takenMs: number;
+}
+
 export class Places {
 	readonly #limits: PlaceLimits;
-	/** Places in use, with the time they were taken. */
-	readonly #held = new Map<symbol, number>();
+	readonly #held = new Set<Place>();
+	readonly #one: Wanted;
 	readonly #waiting = new Set<() => void>();
 
 	constructor(limits: PlaceLimits) {
 		this.#limits = limits;
+		this.#one = { least: 1, most: 1, atOnce: limits.atOnce };
 	}
 
 	/** A place, or null when others have them all; who has not waited yet gets none before those who wait. */
-	take(nowMs: number, hasWaited: boolean): symbol | null {
-		const { atOnce, holdMsMax } = this.#limits;
-		// A clock that was set back, too, must not keep a place for ever.
-		for (const [place, takenMs] of this.#held)
-			if (nowMs - takenMs > holdMsMax || nowMs < takenMs) this.#held.delete(place);
-		if (this.#held.size >= atOnce || (!hasWaited && this.#waiting.size > 0)) return null;
-		const place = Symbol("place");
-		this.#held.set(place, nowMs);
+	take(nowMs: number, hasWaited: boolean, { least, most, atOnce }: Wanted = this.#one): Place | null {
+		let free = atOnce;
+		for (const place of this.#held) {
+			// A clock that was set back, too, must not keep a place for ever.
+			if (nowMs - place.takenMs > this.#limits.holdMsMax || nowMs < place.takenMs) this.#held.delete(place);
+			else free -= place.units;
+		}
+		if (free < least || (!hasWaited && this.#waiting.size > 0)) return null;
+		const place = { units: Math.min(free, most), takenMs: nowMs };
+		this.#held.add(place);
 		return place;
 	}
 
@@ -46,8 +64,19 @@ export class Places {
 		this.#waiting.delete(onFree);
 	}
 
-	leave(place: symbol): void {
+	/** Keeps so many units of a place and gives the rest to whoever waits. */
+	give(place: Place, units: number): void {
+		if (units >= place.units) return;
+		place.units = units;
+		this.#wakeFirst();
+	}
+
+	leave(place: Place): void {
 		this.#held.delete(place);
+		this.#wakeFirst();
+	}
+
+	#wakeFirst(): void {
 		const [first] = this.#waiting;
 		if (first === undefined) return;
 		this.#waiting.delete(first);

@@ -114,13 +114,14 @@ export class StorePump {
 			return;
 		}
 		turns.forget(this.#onFree);
-		const { bytesMax } = turns;
-		const rows = underOneKey(this.#parts.store.read("bulk", 0, { ...BOUNDS, bytesMax }));
+		const rows = underOneKey(this.#parts.store.read("bulk", 0, { ...BOUNDS, bytesMax: turn.units }));
+		const bytes = rows.reduce((sum, row) => sum + row.bytes.length, 0);
+		turns.holds(turn, bytes);
+		const isFull = bytes > turns.bytesMax / 2;
 		try {
 			await this.#deliver(agent, rows);
 		} finally {
-			const bytes = rows.reduce((sum, row) => sum + row.bytes.length, 0);
-			turns.done(turn, { ms: Date.now() - beganMs, isFull: bytes > bytesMax / 2 });
+			turns.done(turn, { ms: Date.now() - beganMs, isFull });
 		}
 	}
 

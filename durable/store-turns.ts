@@ -5,10 +5,10 @@
  * that a turn whose holder died is free again after a while. Nothing of it is on disk. Must never hold back anything but bulk.
  */
 import { CHANNEL_LIMITS, TURN_LIMITS } from "./limits.ts";
-import { Places } from "./places.ts";
+import { type Place, Places } from "./places.ts";
 
 export class StoreTurns {
-	readonly #places = new Places({ ...TURN_LIMITS, atOnce: TURN_LIMITS.bulkAtOnce });
+	readonly #places = new Places({ ...TURN_LIMITS, atOnce: TURN_LIMITS.firstBytes });
 	#bytesMax: number = TURN_LIMITS.firstBytes;
 
 	/** What one delivery of bulk holds at most; a single larger batch goes all the same. */
@@ -16,9 +16,19 @@ export class StoreTurns {
 		return this.#bytesMax;
 	}
 
-	/** A turn, or null when others have them all; who has not waited yet gets none before those who wait. */
-	take(nowMs: number, hasWaited: boolean): symbol | null {
-		return this.#places.take(nowMs, hasWaited);
+	/** A turn for as many bytes as its units say, or null when others have them; who has not waited yet gets none before those who wait. */
+	take(nowMs: number, hasWaited: boolean): Place | null {
+		const most = this.#bytesMax;
+		return this.#places.take(nowMs, hasWaited, {
+			least: TURN_LIMITS.deliveryBytesMin,
+			most,
+			atOnce: TURN_LIMITS.bulkAtOnce * most,
+		});
+	}
+
+	/** What the delivery really holds; the rest of the turn is others'. */
+	holds(turn: Place, bytes: number): void {
+		this.#places.give(turn, Math.max(bytes, TURN_LIMITS.deliveryBytesMin));
 	}
 
 	/** Calls back when a turn may be free. A callback that is given again keeps its place. */
@@ -31,9 +41,10 @@ export class StoreTurns {
 		this.#places.forget(onFree);
 	}
 
-	/** The delivery is over; how long a full one took says how large the next may be. */
-	done(turn: symbol, took: { readonly ms: number; readonly isFull: boolean }): void {
-		if (took.ms > TURN_LIMITS.deliveryMs) this.#bytesMax = Math.max(TURN_LIMITS.leastBytes, this.#bytesMax / 2);
+	/** The delivery is over; how long a full one took says how large the next may be. A small one waited for others'. */
+	done(turn: Place, took: { readonly ms: number; readonly isFull: boolean }): void {
+		if (took.isFull && took.ms > TURN_LIMITS.deliveryMs)
+			this.#bytesMax = Math.max(TURN_LIMITS.leastBytes, this.#bytesMax / 2);
 		else if (took.isFull && took.ms < TURN_LIMITS.deliveryMs / 2)
 			this.#bytesMax = Math.min(CHANNEL_LIMITS.deliverBytesMax, this.#bytesMax * 2);
 		this.#places.leave(turn);

@@ -19,6 +19,10 @@ export const STORE_LIMITS = {
 	/** sqld takes 128 requests at once and refuses more; it writes one after the other, and each open one is a connection of its own. */
 	writesAtOnce: 48,
 	readsAtOnce: 48,
+	/** Objects whose writes share a transaction: with a few rows each it takes some tens of milliseconds. */
+	groupItemsMax: 64,
+	/** Of larger deliveries fewer go together: a trace that comes meanwhile waits for the transaction. */
+	groupBytesMax: 512 * 1024,
 	/** Longer than an answer may take: an object that was reset while it asked never says that it is done. */
 	holdMsMax: 60_000,
 	/** One delivery and one state of each agent of a Security Center's proxies. */

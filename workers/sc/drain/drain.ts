@@ -28,10 +28,10 @@ import type { LiveNote } from "../api/answers.ts";
 import type { ScEnv } from "../env.ts";
 import type { Alarm } from "../store/alarms.ts";
 import type { Client, Store } from "../store/client.ts";
-import { type IncomingBatch, markLedgerIndexes, type StoredBatch, storeBatches } from "../store/ingest.ts";
-import { storeState } from "../store/nodes.ts";
+import type { IncomingBatch, StoredBatch } from "../store/ingest.ts";
 import { storeOf } from "../store/open.ts";
 import { storeQuarantined } from "../store/quarantine.ts";
+import { addState, markDelivery, storeDelivery } from "../store/together.ts";
 import { attribute } from "./attribution.ts";
 
 type Outcome<T> = Result<T, "drain_unavailable">;
@@ -144,7 +144,7 @@ export class ScDrain implements StoreDrain {
 			const read = batches.map((batch) => incomingOf(batch, signingKey));
 			const { batches: incoming, alarms } = await attribute(desk, agent, read);
 			for (const alarm of alarms) await raiseAlarm(this.#env, store.writer, alarm);
-			const { stored, lastEventRow } = await storeBatches(store.writer, agent, incoming, Date.now());
+			const { stored, lastEventRow } = await storeDelivery(store.writer, { agent, batches: incoming });
 			await this.#alarms(store.writer, { agent, incoming, stored });
 			for (const alarm of tamperAlarms(
 				agent,
@@ -220,10 +220,8 @@ export class ScDrain implements StoreDrain {
 		if (!appended.ok) return fail("drain_unavailable", `${appended.code}: ${appended.detail}`);
 		const { indexes, checkpoint } = appended.value;
 		const indexed = fresh.map((batch, i) => ({ ...batch, ledgerIndex: indexes[i] as number }));
-		await markLedgerIndexes(
-			store.writer,
-			indexed.map(({ row, ledgerIndex }) => ({ row, index: ledgerIndex })),
-		);
+		const places = indexed.map(({ row, ledgerIndex }) => ({ row, index: ledgerIndex }));
+		await markDelivery(store.writer, delivery.incoming, places);
 		return ok({ size: sizeOf(checkpoint), batches: [...known, ...indexed] });
 	}
 
@@ -262,7 +260,7 @@ export class ScDrain implements StoreDrain {
 
 	async onState(state: AgentState): Promise<void> {
 		const { writer } = await storeOf(this.#env);
-		await storeState(writer, state, Date.now());
+		await addState(writer, state);
 		const note: LiveNote = { kind: "fleet", agent: state.agent };
 		this.#tell(this.#env.FEED.getByName(OBJECT_NAMES.feed).publish([JSON.stringify(note)]));
 	}

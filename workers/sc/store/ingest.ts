@@ -1,11 +1,11 @@
 /**
- * Batches into the store, exactly once. Guarantees: all that a delivery holds is one transaction; a batch is known by (agent,
+ * Batches into the store, exactly once. Guarantees: all that a delivery holds is in one transaction; a batch is known by (agent,
  * stream, seq) and its events go in only with it; the bytes are kept verbatim; the same key with other bytes is a fork and both
  * are kept. Must never look at a time to decide whether a batch is new.
  */
 import { hexOf } from "#core/bytes/bytes.ts";
 import type { Event } from "#core/model/event.ts";
-import { type Client, column, type InStatement } from "./client.ts";
+import { type Client, column, type InStatement, type Row } from "./client.ts";
 import { eventJson, fidelityOf, gapRows, processRows } from "./event-rows.ts";
 import { PROVED_AGENT } from "./nodes.ts";
 
@@ -135,41 +135,64 @@ function statementsOf(agent: string, batch: IncomingBatch, nowMs: number): InSta
 	];
 }
 
-/** Stores a delivery of one agent in one transaction and says how each batch stands. Throws when the store is not reachable. */
-export async function storeBatches(
+/** What one channel brings at once. */
+export interface Delivery {
+	readonly agent: string;
+	readonly batches: readonly IncomingBatch[];
+}
+
+export interface StoredDelivery {
+	readonly stored: StoredBatch[];
+	readonly lastEventRow: number;
+}
+
+function storedBatch(agent: string, { stream, seq }: IncomingBatch, row: Row | undefined): StoredBatch {
+	if (row === undefined) throw new Error(`batch ${agent}/${hexOf(stream)}/${seq} is not there after its own insert`);
+	return {
+		row: column.number(row, "id"),
+		stream,
+		seq,
+		hash: column.bytes(row, "hash"),
+		header: column.bytes(row, "header"),
+		salt: column.bytes(row, "salt"),
+		receivedMs: column.number(row, "received_ms"),
+		ledgerIndex: column.numberOrNull(row, "ledger_index"),
+	};
+}
+
+/** Stores the deliveries of several agents in one transaction and says how each batch stands. Throws when the store is not reachable. */
+export async function storeDeliveries(
 	client: Client,
-	agent: string,
-	batches: readonly IncomingBatch[],
+	deliveries: readonly Delivery[],
 	nowMs: number,
-): Promise<{ stored: StoredBatch[]; lastEventRow: number }> {
-	const statements: InStatement[] = [{ sql: PROVED_AGENT, args: [agent] }];
-	for (const batch of batches) statements.push(...statementsOf(agent, batch, nowMs));
-	const selects = batches.map(({ stream, seq }) => ({ sql: SELECT_BATCH, args: [agent, stream, seq] }));
+): Promise<StoredDelivery[]> {
+	const writes: InStatement[] = [];
+	for (const { agent, batches } of deliveries) {
+		writes.push({ sql: PROVED_AGENT, args: [agent] });
+		for (const batch of batches) writes.push(...statementsOf(agent, batch, nowMs));
+	}
+	const selects = deliveries.flatMap(({ agent, batches }) =>
+		batches.map(({ stream, seq }) => ({ sql: SELECT_BATCH, args: [agent, stream, seq] })),
+	);
 	const last = "SELECT coalesce(max(id), 0) AS row FROM events";
-	const results = await client.batch([...statements, ...selects, last], "write");
-	const stored = batches.map(({ stream, seq }, i): StoredBatch => {
-		const row = results[statements.length + i]?.rows[0];
-		if (row === undefined) throw new Error(`batch ${agent}/${hexOf(stream)}/${seq} is not there after its own insert`);
-		return {
-			row: column.number(row, "id"),
-			stream,
-			seq,
-			hash: column.bytes(row, "hash"),
-			header: column.bytes(row, "header"),
-			salt: column.bytes(row, "salt"),
-			receivedMs: column.number(row, "received_ms"),
-			ledgerIndex: column.numberOrNull(row, "ledger_index"),
-		};
-	});
+	const results = await client.batch([...writes, ...selects, last], "write");
 	const lastRow = results.at(-1)?.rows[0];
-	return { stored, lastEventRow: lastRow === undefined ? 0 : column.number(lastRow, "row") };
+	const lastEventRow = lastRow === undefined ? 0 : column.number(lastRow, "row");
+	let at = writes.length;
+	return deliveries.map(({ agent, batches }) => ({
+		stored: batches.map((batch) => storedBatch(agent, batch, results[at++]?.rows[0])),
+		lastEventRow,
+	}));
+}
+
+/** Where a stored batch stands in the ledger. */
+export interface LedgerPlace {
+	readonly row: number;
+	readonly index: number;
 }
 
 /** Notes at which ledger index each batch stands. */
-export async function markLedgerIndexes(
-	client: Client,
-	indexes: readonly { row: number; index: number }[],
-): Promise<void> {
+export async function markLedgerIndexes(client: Client, indexes: readonly LedgerPlace[]): Promise<void> {
 	if (indexes.length === 0) return;
 	await client.execute({
 		sql: `UPDATE batches SET ledger_index = j.value ->> 'index' FROM json_each(?1) j WHERE batches.id = j.value ->> 'row'`,

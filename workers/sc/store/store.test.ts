@@ -5,13 +5,14 @@ import { readBatch, verifyBatchEvents } from "#core/model/batch.ts";
 import { bytesNamed, processNamed, type SealedTestBatch, TestAgent } from "#core/testing/test-agent.ts";
 import { MIGRATIONS } from "../../../migrations/index.ts";
 import { SERVER_RULES, type ServerRule } from "../../../rules/index.ts";
+import type { AgentState } from "../../../durable/drain.ts";
 import { noSqld, type RunningStore, startStore } from "../testing/running-store.ts";
 import { alarmsOf, clearAlarm, storeAlarm } from "./alarms.ts";
-import { openStore } from "./client.ts";
+import { type Client, openStore } from "./client.ts";
 import { DETECT_LIMITS, evaluateRule, firstOfEachHost } from "./detect.ts";
-import { type IncomingBatch, storeBatches } from "./ingest.ts";
+import { type Delivery, type IncomingBatch, type StoredDelivery, storeDeliveries } from "./ingest.ts";
 import { applyMigrations } from "./migrate.ts";
-import { storeState } from "./nodes.ts";
+import { storeStates } from "./nodes.ts";
 import { storeProxy } from "./proxies.ts";
 import * as schema from "./schema.ts";
 
@@ -31,6 +32,10 @@ function incoming(agent: TestAgent, sealed: SealedTestBatch): IncomingBatch {
 	if (!events.ok) throw new Error(events.detail);
 	const salt = bytesNamed(`salt ${sealed.seq}`, 16);
 	return { ...sealed, header: read.value.headerBytes, salt, events: events.value, refusal: "" };
+}
+
+async function storeOne(client: Client, agent: string, batches: readonly IncomingBatch[], nowMs: number) {
+	return (await storeDeliveries(client, [{ agent, batches }], nowMs))[0] as StoredDelivery;
 }
 
 async function count(sql: string): Promise<number> {
@@ -73,8 +78,8 @@ test(
 			agent,
 			agent.batch("bulk", [{ kind: "exec", process: processNamed("x"), payload: { pid: 6 } }]),
 		);
-		const one = await storeBatches(running.store.writer, agent.id, [first], 1);
-		const two = await storeBatches(
+		const one = await storeOne(running.store.writer, agent.id, [first], 1);
+		const two = await storeOne(
 			running.store.writer,
 			agent.id,
 			[{ ...first, salt: bytesNamed("other", 16) }, second],
@@ -100,7 +105,7 @@ test(
 		const word = (level: number, cause: string) =>
 			agent.batch("alert", [{ kind: "fidelity", payload: { fidelityLevel: level, cause } }]);
 		const stored = async (batch: SealedTestBatch, nowMs = agent.timeMs) => {
-			await storeBatches(running.store.writer, agent.id, [incoming(agent, batch)], nowMs);
+			await storeOne(running.store.writer, agent.id, [incoming(agent, batch)], nowMs);
 			const sql = "SELECT fidelity_level, fidelity_cause FROM nodes WHERE node_id = 'tired-01'";
 			return Object.values((await running.store.reader.execute(sql)).rows[0] ?? {}).join(" ");
 		};
@@ -130,8 +135,8 @@ test("the same number with other bytes leaves the stored batch and its events al
 	const twin = new TestAgent("fork-01");
 	const real = incoming(agent, agent.batch("bulk", [{ kind: "exec", process: processNamed("a") }]));
 	const other = incoming(twin, twin.batch("bulk", [{ kind: "exit", process: processNamed("a") }]));
-	await storeBatches(running.store.writer, agent.id, [real], 1);
-	const { stored } = await storeBatches(running.store.writer, agent.id, [other], 2);
+	await storeOne(running.store.writer, agent.id, [real], 1);
+	const { stored } = await storeOne(running.store.writer, agent.id, [other], 2);
 	deepEqual(stored[0]?.hash, real.hash);
 	const kinds = await running.store.reader.execute(
 		"SELECT kind FROM events e JOIN nodes n ON n.id = e.agent_row WHERE n.node_id = 'fork-01'",
@@ -205,7 +210,7 @@ const lastRow = () => count("SELECT coalesce(max(id), 0) FROM events");
 /** Stores the events as one batch and answers what the rule says of them. */
 async function judge(agent: TestAgent, events: Parameters<TestAgent["batch"]>[1], by: ServerRule = rule) {
 	const since = await lastRow();
-	await storeBatches(running.store.writer, agent.id, [incoming(agent, agent.batch("bulk", events))], 1);
+	await storeOne(running.store.writer, agent.id, [incoming(agent, agent.batch("bulk", events))], 1);
 	const window = { since, until: await lastRow(), nowMs: () => agent.timeMs };
 	const { hits, steppedOver } = await evaluateRule(running.store, by, window);
 	const { rows } = await running.store.reader.execute({
@@ -318,6 +323,49 @@ test(
 	},
 );
 
+test("deliveries of several hosts in one transaction are each answered for, and one that fails keeps none of them", options, async () => {
+	const hosts = ["grp-01", "grp-02", "grp-03"].map((id) => new TestAgent(id));
+	const exec = [{ kind: "exec" as const, process: processNamed("x"), payload: { pid: 6 } }];
+	const deliveries = hosts.map((host) => ({
+		agent: host.id,
+		batches: [incoming(host, host.batch("bulk", exec)), incoming(host, host.batch("bulk", exec))],
+	}));
+	const [broken, ...others] = deliveries as [Delivery, Delivery, Delivery];
+	// Nothing that a batch may say does this: it stands for whatever the store would refuse.
+	const refused = { ...broken, batches: broken.batches.map((batch) => ({ ...batch, salt: null as unknown as Uint8Array })) };
+	const countOf = () => count("SELECT count(*) FROM batches b JOIN nodes n ON n.id = b.agent_row WHERE n.node_id LIKE 'grp-%'");
+	await rejects(storeDeliveries(running.store.writer, [refused, ...others], 5));
+	equal(await countOf(), 0);
+	const stored = await storeDeliveries(running.store.writer, deliveries, 5);
+	equal(await countOf(), 6);
+	deepEqual(
+		stored.map((each) => each.stored.map(({ hash }) => hash)),
+		deliveries.map(({ batches }) => batches.map(({ hash }) => hash)),
+	);
+});
+
+test("the words of many hosts are one transaction, and each host's clock is judged by its own and its proxy's", options, async () => {
+	const { writer, reader } = running.store;
+	const nowMs = Date.now();
+	const wordOf = (agent: string, via: string, offMs: number) =>
+		({
+			...{ agent, via, isUp: true, heardAtMs: nowMs, waiting: [] },
+			health: { timeMs: nowMs + offMs, streams: [], oldestUnackedMs: 1, outboxBytes: 2, rssBytes: 3, eventCount: 4, gapCount: 5 },
+		}) as unknown as AgentState;
+	await writer.execute("INSERT INTO nodes (node_id, role, clock_offset_ms) VALUES ('px-clk', 'px', 1000)");
+	await storeStates(writer, [wordOf("clk-01", "px-clk", 30), wordOf("clk-02", "px-other", 70)], nowMs);
+	const { rows } = await reader.execute(
+		"SELECT node_id, clock_offset_ms FROM nodes WHERE node_id LIKE 'clk-%' ORDER BY node_id",
+	);
+	deepEqual(
+		rows.map((row) => [row[0], row[1]]),
+		[
+			["clk-01", 1000 - 30],
+			["clk-02", -70],
+		],
+	);
+});
+
 test("a proxy that speaks of a host as of a proxy does not keep the host out", options, async () => {
 	const { writer } = running.store;
 	const nowMs = Date.now();
@@ -327,7 +375,7 @@ test("a proxy that speaks of a host as of a proxy does not keep the host out", o
 		(await running.store.reader.execute("SELECT role FROM nodes WHERE node_id = 'db-07'")).rows[0]?.[0];
 	equal(await roleOf(), "px");
 	const state = { agent: "db-07", via: "px-1", isUp: true, heardAtMs: nowMs, waiting: [] };
-	await storeState(writer, state as Parameters<typeof storeState>[1], nowMs);
+	await storeStates(writer, [state as unknown as AgentState], nowMs);
 	equal(await roleOf(), "agent");
 	await storeProxy(writer, word as Parameters<typeof storeProxy>[1], { nowMs, silentMs: 45_000 });
 	equal(await roleOf(), "agent");
@@ -336,7 +384,7 @@ test("a proxy that speaks of a host as of a proxy does not keep the host out", o
 		nowMs,
 		silentMs: 1,
 	});
-	await storeState(writer, { ...state, agent: "px-7" } as Parameters<typeof storeState>[1], nowMs);
+	await storeStates(writer, [{ ...state, agent: "px-7" } as unknown as AgentState], nowMs);
 	equal((await running.store.reader.execute("SELECT role FROM nodes WHERE node_id = 'px-7'")).rows[0]?.[0], "px");
 });
 
@@ -358,7 +406,7 @@ test("the shell rule hits Apache's shells at any of three levels, once, and nobo
 		exec("bash", "login"),
 		exec("ls", "worker"),
 	]);
-	await storeBatches(running.store.writer, agent.id, [incoming(agent, batch)], 1);
+	await storeOne(running.store.writer, agent.id, [incoming(agent, batch)], 1);
 	const until = await lastRow();
 	const window = { since, until, nowMs: () => agent.timeMs + 40 };
 	equal((await evaluateRule(running.store, rule, window)).hits.length, 2);
@@ -384,8 +432,8 @@ test("a process key claimed by another host names another process", options, asy
 	const process = processNamed("shared");
 	const told = incoming(honest, honest.batch("bulk", [{ kind: "exec", process, payload: { pid: 1, name: "real" } }]));
 	const lie = incoming(liar, liar.batch("bulk", [{ kind: "exec", process, payload: { pid: 2, name: "fake" } }]));
-	await storeBatches(running.store.writer, honest.id, [told], 1);
-	await storeBatches(running.store.writer, liar.id, [lie], 1);
+	await storeOne(running.store.writer, honest.id, [told], 1);
+	await storeOne(running.store.writer, liar.id, [lie], 1);
 	const names = await running.store.reader.execute({
 		sql: "SELECT name FROM processes WHERE key = ? ORDER BY id",
 		args: [process],
