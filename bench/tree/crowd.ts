@@ -160,7 +160,9 @@ export async function measureCrowd(context: BenchContext): Promise<Result<void, 
 	const asked = context.agents ?? CROWD_LIMITS.agents;
 	const wanted = Math.min(asked, agentsByDescriptors());
 	if (wanted < asked)
-		context.onStep(`a proxy may open files for ${wanted} of ${asked} agents here: raise the hard limit (prlimit --nofile)`);
+		context.onStep(
+			`a proxy may open files for ${wanted} of ${asked} agents here: raise the hard limit (prlimit --nofile)`,
+		);
 	const forest = await openForest(context, 1);
 	if (!forest.ok) return forest;
 	return within(context, forest.value, async (box) => {

@@ -62,7 +62,7 @@ export const CROWD_LIMITS = {
 	/** Agents that the bench tries to link where nobody says otherwise. */
 	agents: 10_000,
 	/** They come in steps, and each step is judged. */
-	stepAgents: 1000,
+	stepAgents: 500,
 	/** How long the last step is held. */
 	minutes: 10,
 	/** One event a second each, gathered so long: the site's `batch_max_ms` where a proxy has thousands of agents. */

