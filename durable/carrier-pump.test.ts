@@ -264,6 +264,33 @@ test("an agent whose proof upstream could not take or does not believe is proved
 	}
 });
 
+test("an agent that is proved once more on a living link is sent again from its oldest batch, whatever was being read", async () => {
+	for (let count = 0; count < 2; count++) channel("a").put("bulk", 10);
+	pump.start();
+	await settle();
+	deepEqual([sent.length, sent[0]?.bytes], [1, 20]);
+	const read = channel("a").read.bind(channel("a"));
+	const { promise: isRestarted, resolve: restarted } = Promise.withResolvers<void>();
+	channel("a").read = async (lane, afterRow, bytesMax) => {
+		const answer = await read(lane, afterRow, bytesMax);
+		if (lane === "bulk" && afterRow > 0) await isRestarted;
+		return answer;
+	};
+	channel("a").put("bulk", 10);
+	pump.hasBacklog("a", channel("a").depths());
+	await settle();
+	pump.restart("a");
+	equal(pump.unackedBytes, 0);
+	restarted();
+	pump.kick();
+	await settle();
+	deepEqual(
+		sent.map(({ bytes }) => bytes),
+		[20, 30],
+		"the third alone would be where the stream begins",
+	);
+});
+
 test("an agent that went is forgotten when nothing of it waits and upstream has been told, and not before", async () => {
 	channel("a").put("bulk", 10);
 	pump.start();

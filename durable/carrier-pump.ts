@@ -40,6 +40,12 @@ interface Flow {
 	pauses: number;
 }
 
+interface Read {
+	readonly agent: string;
+	readonly rows: readonly WalRow[];
+	readonly flow: Flow;
+}
+
 /** An agent of which upstream takes nothing. */
 interface Unproved {
 	/** Shows its proof again; null once that was done. */
@@ -116,6 +122,18 @@ export class CarrierPump {
 		return flow;
 	}
 
+	/**
+	 * The agent is proved once more on a link that stands. Upstream lets each of its streams begin where it likes after that, so
+	 * everything of it goes again from its oldest batch: what was on its way may have been lost, or refused for want of room.
+	 */
+	restart(agent: string): void {
+		this.#window.forgetOwner(`${agent}/`);
+		for (const lane of LANES) {
+			this.#flows[lane].delete(agent);
+			this.#flow(lane, agent).isDirty = true;
+		}
+	}
+
 	/** A channel has more in these lanes. */
 	hasBacklog(agent: string, depths: LaneDepths): void {
 		this.#parts.registry.setDepths(agent, depths);
@@ -174,8 +192,9 @@ export class CarrierPump {
 		if (generation !== this.#generation) return;
 		const carried: { agent: string; bytes: Uint8Array }[] = [];
 		let bytes = 0;
-		for (const { agent, rows } of reads) {
-			const flow = this.#flow(lane, agent);
+		for (const { agent, rows, flow } of reads) {
+			// It was started anew meanwhile: its oldest batch goes first.
+			if (flow !== this.#flows[lane].get(agent)) continue;
 			for (const row of rows) {
 				const isFull = bytes + row.bytes.length > UPLINK_LIMITS.carrierBytesMax;
 				if (isFull || carried.length >= LINK_LIMITS.carrierBatchesMax) break;
@@ -192,7 +211,7 @@ export class CarrierPump {
 		if (carried.length > 0) this.#parts.send(packCarrier(lane, this.#parts.settings.compression, carried));
 	}
 
-	async #read(lane: Lane, agent: string, bytesMax: number): Promise<{ agent: string; rows: readonly WalRow[] }> {
+	async #read(lane: Lane, agent: string, bytesMax: number): Promise<Read> {
 		const flow = this.#flow(lane, agent);
 		// Taken off before the read: a notice that comes meanwhile puts it on again.
 		flow.isDirty = false;
@@ -202,11 +221,11 @@ export class CarrierPump {
 			const { rows, depths } = await this.#parts.channelOf(agent).read(lane, flow.cursor, bytesMax);
 			if (rows.length > 0) flow.isDirty = true;
 			this.#heardDepths(agent, depths);
-			return { agent, rows };
+			return { agent, rows, flow };
 		} catch (error) {
 			logLine("warning", "channel_not_read", { agent, detail: (error as Error).message });
 			this.#pause(lane, agent);
-			return { agent, rows: [] };
+			return { agent, rows: [], flow };
 		}
 	}
 
@@ -313,12 +332,7 @@ export class CarrierPump {
 	 * proof or does not know it, and later where it did not believe it, for the fault may have been upstream's clock.
 	 */
 	refusedAgent(agent: string, isForAWhile: boolean): void {
-		this.#window.forgetOwner(`${agent}/`);
-		for (const lane of LANES) {
-			const flow = this.#flow(lane, agent);
-			flow.cursor = 0;
-			flow.isDirty = true;
-		}
+		this.restart(agent);
 		this.#parts.registry.setRefused(agent, true);
 		const unproved = this.#unproved.get(agent) ?? { timer: null, tries: 0 };
 		this.#unproved.set(agent, unproved);
@@ -329,6 +343,7 @@ export class CarrierPump {
 		unproved.timer = setTimeout(() => {
 			unproved.timer = null;
 			this.#parts.prove(agent);
+			this.restart(agent);
 			this.#parts.registry.setRefused(agent, false);
 			this.kick();
 		}, waitMs);
