@@ -282,13 +282,26 @@ test("an agent that is proved once more on a living link is sent again from its 
 	pump.restart("a");
 	equal(pump.unackedBytes, 0);
 	restarted();
-	pump.kick();
+	await new Promise((resolve) => setTimeout(resolve, 2));
 	await settle();
 	deepEqual(
 		sent.map(({ bytes }) => bytes),
 		[20, 30],
 		"the third alone would be where the stream begins",
 	);
+});
+
+test("the channel of an agent that is proved once more is asked after the turn of the proof, whoever else has something", async (t) => {
+	channel("a").put("bulk", 10);
+	pump.start();
+	await settle();
+	const asked = t.mock.method(channel("a"), "read");
+	pump.restart("a");
+	pump.kick();
+	equal(asked.mock.callCount(), 0, "it may still be answering the upgrade that brought the proof");
+	await new Promise((resolve) => setTimeout(resolve, 2));
+	await settle();
+	deepEqual([asked.mock.callCount() > 0, sent.length], [true, 2]);
 });
 
 test("an agent that went is forgotten when nothing of it waits and upstream has been told, and not before", async () => {

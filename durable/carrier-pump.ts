@@ -96,8 +96,7 @@ export class CarrierPump {
 		this.#depth = newDepth();
 		this.#flows = newFlows();
 		this.#laneOfStream.clear();
-		for (const { agent } of this.#parts.registry.everyone())
-			for (const lane of LANES) this.#flow(lane, agent).isDirty = true;
+		for (const { agent } of this.#parts.registry.everyone()) this.#readAll(agent);
 		this.kick();
 	}
 
@@ -124,14 +123,27 @@ export class CarrierPump {
 
 	/**
 	 * The agent is proved once more on a link that stands. Upstream lets each of its streams begin where it likes after that, so
-	 * everything of it goes again from its oldest batch: what was on its way may have been lost, or refused for want of room.
+	 * everything of it goes again from its oldest batch: what was on its way may have been lost, or refused for want of room. The
+	 * channel is read when who told of the proof has had its answer: workerd never puts an object to sleep that was called while it
+	 * waited in an upgrade.
 	 */
 	restart(agent: string): void {
+		this.#forgetSent(agent);
+		setTimeout(() => {
+			if (!this.#parts.registry.has(agent)) return;
+			this.#readAll(agent);
+			this.kick();
+		}, 0);
+	}
+
+	/** What is being read of it belongs to the past too. */
+	#forgetSent(agent: string): void {
 		this.#window.forgetOwner(`${agent}/`);
-		for (const lane of LANES) {
-			this.#flows[lane].delete(agent);
-			this.#flow(lane, agent).isDirty = true;
-		}
+		for (const lane of LANES) this.#flows[lane].delete(agent);
+	}
+
+	#readAll(agent: string): void {
+		for (const lane of LANES) this.#flow(lane, agent).isDirty = true;
 	}
 
 	/** A channel has more in these lanes. */
@@ -332,7 +344,8 @@ export class CarrierPump {
 	 * proof or does not know it, and later where it did not believe it, for the fault may have been upstream's clock.
 	 */
 	refusedAgent(agent: string, isForAWhile: boolean): void {
-		this.restart(agent);
+		this.#forgetSent(agent);
+		this.#readAll(agent);
 		this.#parts.registry.setRefused(agent, true);
 		const unproved = this.#unproved.get(agent) ?? { timer: null, tries: 0 };
 		this.#unproved.set(agent, unproved);
@@ -343,7 +356,8 @@ export class CarrierPump {
 		unproved.timer = setTimeout(() => {
 			unproved.timer = null;
 			this.#parts.prove(agent);
-			this.restart(agent);
+			this.#forgetSent(agent);
+			this.#readAll(agent);
 			this.#parts.registry.setRefused(agent, false);
 			this.kick();
 		}, waitMs);

@@ -219,7 +219,6 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		this.#strangers.admitted(nodeUri({ ...this.#self, role: "agent", id: news.agent }));
 		if (this.#ways.isFlowing) this.#sendState(news);
 		this.#pump.restart(news.agent);
-		this.#pump.kick();
 		return this.#trust.documents();
 	}
 
