@@ -264,6 +264,46 @@ test("an agent whose proof upstream could not take or does not believe is proved
 	}
 });
 
+test("an agent that is proved once more on a living link is sent again from its oldest batch, whatever was being read", async () => {
+	for (let count = 0; count < 2; count++) channel("a").put("bulk", 10);
+	pump.start();
+	await settle();
+	deepEqual([sent.length, sent[0]?.bytes], [1, 20]);
+	const read = channel("a").read.bind(channel("a"));
+	const { promise: isRestarted, resolve: restarted } = Promise.withResolvers<void>();
+	channel("a").read = async (lane, afterRow, bytesMax) => {
+		const answer = await read(lane, afterRow, bytesMax);
+		if (lane === "bulk" && afterRow > 0) await isRestarted;
+		return answer;
+	};
+	channel("a").put("bulk", 10);
+	pump.hasBacklog("a", channel("a").depths());
+	await settle();
+	pump.restart("a");
+	equal(pump.unackedBytes, 0);
+	restarted();
+	await new Promise((resolve) => setTimeout(resolve, 2));
+	await settle();
+	deepEqual(
+		sent.map(({ bytes }) => bytes),
+		[20, 30],
+		"the third alone would be where the stream begins",
+	);
+});
+
+test("the channel of an agent that is proved once more is asked after the turn of the proof, whoever else has something", async (t) => {
+	channel("a").put("bulk", 10);
+	pump.start();
+	await settle();
+	const asked = t.mock.method(channel("a"), "read");
+	pump.restart("a");
+	pump.kick();
+	equal(asked.mock.callCount(), 0, "it may still be answering the upgrade that brought the proof");
+	await new Promise((resolve) => setTimeout(resolve, 2));
+	await settle();
+	deepEqual([asked.mock.callCount() > 0, sent.length], [true, 2]);
+});
+
 test("an agent that went is forgotten when nothing of it waits and upstream has been told, and not before", async () => {
 	channel("a").put("bulk", 10);
 	pump.start();

@@ -40,6 +40,12 @@ interface Flow {
 	pauses: number;
 }
 
+interface Read {
+	readonly agent: string;
+	readonly rows: readonly WalRow[];
+	readonly flow: Flow;
+}
+
 /** An agent of which upstream takes nothing. */
 interface Unproved {
 	/** Shows its proof again; null once that was done. */
@@ -90,8 +96,7 @@ export class CarrierPump {
 		this.#depth = newDepth();
 		this.#flows = newFlows();
 		this.#laneOfStream.clear();
-		for (const { agent } of this.#parts.registry.everyone())
-			for (const lane of LANES) this.#flow(lane, agent).isDirty = true;
+		for (const { agent } of this.#parts.registry.everyone()) this.#readAll(agent);
 		this.kick();
 	}
 
@@ -114,6 +119,31 @@ export class CarrierPump {
 		const flow = { cursor: 0, isDirty: false, pausedUntilMs: 0, pauses: 0 };
 		this.#flows[lane].set(agent, flow);
 		return flow;
+	}
+
+	/**
+	 * The agent is proved once more on a link that stands. Upstream lets each of its streams begin where it likes after that, so
+	 * everything of it goes again from its oldest batch: what was on its way may have been lost, or refused for want of room. The
+	 * channel is read when who told of the proof has had its answer: workerd never puts an object to sleep that was called while it
+	 * waited in an upgrade.
+	 */
+	restart(agent: string): void {
+		this.#forgetSent(agent);
+		setTimeout(() => {
+			if (!this.#parts.registry.has(agent)) return;
+			this.#readAll(agent);
+			this.kick();
+		}, 0);
+	}
+
+	/** What is being read of it belongs to the past too. */
+	#forgetSent(agent: string): void {
+		this.#window.forgetOwner(`${agent}/`);
+		for (const lane of LANES) this.#flows[lane].delete(agent);
+	}
+
+	#readAll(agent: string): void {
+		for (const lane of LANES) this.#flow(lane, agent).isDirty = true;
 	}
 
 	/** A channel has more in these lanes. */
@@ -174,8 +204,9 @@ export class CarrierPump {
 		if (generation !== this.#generation) return;
 		const carried: { agent: string; bytes: Uint8Array }[] = [];
 		let bytes = 0;
-		for (const { agent, rows } of reads) {
-			const flow = this.#flow(lane, agent);
+		for (const { agent, rows, flow } of reads) {
+			// It was started anew meanwhile: its oldest batch goes first.
+			if (flow !== this.#flows[lane].get(agent)) continue;
 			for (const row of rows) {
 				const isFull = bytes + row.bytes.length > UPLINK_LIMITS.carrierBytesMax;
 				if (isFull || carried.length >= LINK_LIMITS.carrierBatchesMax) break;
@@ -192,7 +223,7 @@ export class CarrierPump {
 		if (carried.length > 0) this.#parts.send(packCarrier(lane, this.#parts.settings.compression, carried));
 	}
 
-	async #read(lane: Lane, agent: string, bytesMax: number): Promise<{ agent: string; rows: readonly WalRow[] }> {
+	async #read(lane: Lane, agent: string, bytesMax: number): Promise<Read> {
 		const flow = this.#flow(lane, agent);
 		// Taken off before the read: a notice that comes meanwhile puts it on again.
 		flow.isDirty = false;
@@ -202,11 +233,11 @@ export class CarrierPump {
 			const { rows, depths } = await this.#parts.channelOf(agent).read(lane, flow.cursor, bytesMax);
 			if (rows.length > 0) flow.isDirty = true;
 			this.#heardDepths(agent, depths);
-			return { agent, rows };
+			return { agent, rows, flow };
 		} catch (error) {
 			logLine("warning", "channel_not_read", { agent, detail: (error as Error).message });
 			this.#pause(lane, agent);
-			return { agent, rows: [] };
+			return { agent, rows: [], flow };
 		}
 	}
 
@@ -313,12 +344,8 @@ export class CarrierPump {
 	 * proof or does not know it, and later where it did not believe it, for the fault may have been upstream's clock.
 	 */
 	refusedAgent(agent: string, isForAWhile: boolean): void {
-		this.#window.forgetOwner(`${agent}/`);
-		for (const lane of LANES) {
-			const flow = this.#flow(lane, agent);
-			flow.cursor = 0;
-			flow.isDirty = true;
-		}
+		this.#forgetSent(agent);
+		this.#readAll(agent);
 		this.#parts.registry.setRefused(agent, true);
 		const unproved = this.#unproved.get(agent) ?? { timer: null, tries: 0 };
 		this.#unproved.set(agent, unproved);
@@ -329,6 +356,8 @@ export class CarrierPump {
 		unproved.timer = setTimeout(() => {
 			unproved.timer = null;
 			this.#parts.prove(agent);
+			this.#forgetSent(agent);
+			this.#readAll(agent);
 			this.#parts.registry.setRefused(agent, false);
 			this.kick();
 		}, waitMs);

@@ -218,7 +218,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		this.#registry.arrived(news);
 		this.#strangers.admitted(nodeUri({ ...this.#self, role: "agent", id: news.agent }));
 		if (this.#ways.isFlowing) this.#sendState(news);
-		this.#pump.kick();
+		this.#pump.restart(news.agent);
 		return this.#trust.documents();
 	}
 
