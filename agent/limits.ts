@@ -116,6 +116,22 @@ export const AGENT_LIMITS = {
 	resendMs: 15_000,
 	/** Times a stream goes back to where the hop says before its batches are sealed again in a new one. */
 	rewindsMax: 5,
+	/**
+	 * Trace and alert batches that a hop refused for good and that are kept all the same, each as the end of its own stream. Fewer than
+	 * the refusals in a row for which a hop drops the link; a stream whose batch finds no place rests as at a hop without room.
+	 */
+	refusedKeptMax: 8,
+	/** A kept batch is shown to the hop that refused it again after this long, and twice as long each time, to once an hour. */
+	refusedRestMs: 60_000,
+	refusedRestMsMax: 3_600_000,
+	/**
+	 * Streams of a lane sealed again at a hop's word, and how soon one more may be: an old disk put back has a dozen streams to a lane,
+	 * a hop that lies costs a copy of two segments every ten minutes.
+	 */
+	resealsMax: 32,
+	resealRefillMs: 600_000,
+	/** A stream that may not be sealed again yet asks again after this long. */
+	resealRestMs: 30_000,
 	/** Clocks that differ by more are worth a log line; the hop may refuse the hello. */
 	clockSkewMsMax: 10 * 60_000,
 	/** After a stop, which seals and syncs before it returns: what the link still holds gets this long to leave the socket. */

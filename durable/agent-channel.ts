@@ -18,7 +18,7 @@ import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { AgentSession } from "./agent-session.ts";
 import { type BoxDisk, boxDiskOf, type DiskEnv, refreshDisk } from "./box-disk.ts";
-import { type ChannelIdentity, ChannelStore } from "./channel-store.ts";
+import { type ChannelIdentity, ChannelStore, type StreamRow } from "./channel-store.ts";
 import type { AgentState, QuarantinedItem, StoreDrain } from "./drain.ts";
 import {
 	type Acknowledged,
@@ -171,7 +171,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#heardAtMs = nowMs;
 		this.#refusalsInRow = 0;
 		const watermarks = this.#store.streams().map(({ stream, a1, a2, state }) => {
-			return { stream, a1, a2, ...(a1 > 0 && a1 === state.received ? { hash: state.lastHash } : {}) };
+			return { stream, a1, a2, ...(isHashKnown({ a1, state }) ? { hash: state.lastHash } : {}) };
 		});
 		this.#session.send(encodeFrame("welcome", { timeMs: nowMs, watermarks, trust }));
 		this.#sendCustody("");
@@ -471,6 +471,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			// Upstream refused it and has told of it itself.
 			if (bytes !== null)
 				this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "", stream, seq }, bytes, true);
+			// The agent keeps it and what follows, and shows it again: perhaps upstream will have it then.
+			if (code !== "forked" && this.#store.stream(stream)?.lane !== "bulk") this.#store.reopen(stream, seq);
 		}
 		this.#sendVia(via, encodeFrame("reject", { agent, ...refusal }));
 		return this.#store.depths();
@@ -546,6 +548,11 @@ function ownProxyOf({ route }: ChannelIdentity): string | null {
 	const hellos = decodeAs(routeShape, route);
 	const [hello] = hellos.ok ? hellos.value : [];
 	return hello === undefined ? null : helloTarget(hello);
+}
+
+/** Whether what is on disk ends with the batch whose hash is known. */
+function isHashKnown({ a1, state }: Pick<StreamRow, "a1" | "state">): boolean {
+	return a1 > 0 && a1 === state.received && state.lastHash.length > 0;
 }
 
 function newsOf({ agent, proof, route, status, heardAtMs, isUp }: ChannelIdentity): AgentNews {

@@ -423,3 +423,29 @@ test("what a link has brought is remembered of so many streams, and no more", ()
 	equal(known.length, CHANNEL_LIMITS.seenStreamsMax);
 	deepEqual(known[0]?.stream, streamOf(1));
 });
+
+test("a batch that upstream refused is taken once more with what follows it, and only while no proof of it is known", () => {
+	const batches = [sealed(1, ZERO_HASH)];
+	for (let seq = 2; seq <= 4; seq++) batches.push(sealed(seq, (batches.at(-1) as (typeof batches)[0]).hash));
+	const take = (intake: Intake, seq: number) => intake.take((batches[seq - 1] as (typeof batches)[0]).bytes, SENDER, 0);
+	const intake = intakeOf(0, []);
+	for (let seq = 1; seq <= 4; seq++) ok(take(intake, seq).isNew);
+	const { stream } = store.streams()[0] ?? {};
+	ok(stream !== undefined);
+	store.raiseA2(stream, 1, "proof");
+	for (const seq of [1, 5]) {
+		store.reopen(stream, seq);
+		equal(store.stream(stream)?.a1, 4, "in custody, or never taken");
+	}
+	store.reopen(stream, 2);
+	deepEqual(
+		store.read("bulk", 0, { bytesMax: 1e6, batchesMax: 9 }).map(({ seq }) => seq),
+		[1],
+	);
+	equal(store.depths().bulk.batches, 1);
+	const again = new ChannelStore(openSql(database));
+	equal(again.stream(stream)?.a1, 1);
+	equal(take(intake, 3).refusal?.code, "skipped");
+	for (let seq = 2; seq <= 4; seq++) ok(take(intake, seq).isNew, `batch ${seq}`);
+	equal(store.stream(stream)?.a1, 4);
+});

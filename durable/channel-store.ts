@@ -5,7 +5,7 @@
  */
 import { hexOf } from "#core/bytes/bytes.ts";
 import { LANES, type Lane } from "#core/model/batch.ts";
-import { EMPTY_STREAM, type StreamState } from "#core/protocol/index.ts";
+import { EMPTY_STREAM, type StreamState, UNKNOWN_HASH } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { LaneBytes } from "./box-disk.ts";
 import type { ChannelAlarm, WalBatch } from "./drain.ts";
@@ -423,6 +423,21 @@ export class ChannelStore {
 		const bytes = blob(row.bytes);
 		this.#count(laneOf(row.lane), -1, -bytes.length);
 		return bytes;
+	}
+
+	/**
+	 * Forgets that a batch and what follows it were taken: the same batch is the next one, whatever it is said to follow. Only for what
+	 * the agent keeps until the Security Center proves that it has it.
+	 */
+	reopen(stream: Uint8Array, seq: number): void {
+		const row = this.stream(stream);
+		if (row === undefined || seq <= row.a2 || seq > row.state.received) return;
+		const dropped = "DELETE FROM wal WHERE stream = ? AND seq >= ? RETURNING length(bytes) AS bytes";
+		for (const { bytes } of this.#rows(dropped, stream, seq)) this.#count(row.lane, -1, -(bytes as number));
+		const state = { received: seq - 1, lastHash: UNKNOWN_HASH };
+		this.#streams.set(hexOf(stream), { ...row, state, a1: state.received });
+		const reopened = "UPDATE streams SET received = ?, last_hash = ? WHERE stream = ?";
+		this.#sql.exec(reopened, state.received, state.lastHash, stream);
 	}
 
 	/** Raises the A2 watermark; false when it already stood there. */

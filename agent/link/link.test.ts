@@ -115,6 +115,9 @@ function put(lanes: Lanes, lane: "trace" | "bulk" | "alert", pid: number, text =
 }
 
 const pids = (hop: Hop) => hop.events.map(({ payload }) => payload.pid);
+const execs = (hop: Hop) => hop.events.filter(({ kind }) => kind === "exec").map(({ payload }) => payload.pid);
+const gaps = (hop: Hop) =>
+	hop.events.filter(({ kind }) => kind === "gap").map(({ payload }) => [payload.gapFrom, payload.gapTo, payload.cause]);
 
 // First of all: a link of another test that ended under mocked timers would keep its own for ever.
 test("a half-open link is noticed at the third ping, within 30 seconds, and the next proxy is taken", async (t) => {
@@ -344,26 +347,55 @@ test("what lies before a batch that only the hop has whole goes by another strea
 	assert.equal(chain.end, 0);
 });
 
-test("a batch that is refused for good is named, and what follows it goes by another stream", async (t) => {
+test("bulk that is refused for good is named, and what follows it goes by another stream", async (t) => {
 	const { hop, link, lanes } = await stage(t);
 	hop.refuseNext = "batch_root_mismatch";
-	for (let pid = 1; pid <= 3; pid++) put(lanes, "trace", pid);
+	for (let pid = 1; pid <= 3; pid++) put(lanes, "bulk", pid);
 	link.start();
-	await until("the rest", () => hop.events.filter(({ kind }) => kind === "exec").length === 2);
-	await until("the gaps", () => hop.events.filter(({ kind }) => kind === "gap").length === 2);
-	assert.deepEqual(
-		hop.events.filter(({ kind }) => kind === "exec").map(({ payload }) => payload.pid),
-		[2, 3],
-	);
-	assert.deepEqual(
-		hop.events
-			.filter(({ kind }) => kind === "gap")
-			.map(({ payload }) => [payload.gapFrom, payload.gapTo, payload.cause]),
-		[
-			[1n, 1n, "refused: batch_root_mismatch"],
-			[2n, 3n, "resealed"],
-		],
-	);
+	await until("the rest", () => execs(hop).length === 2);
+	await until("the gaps", () => gaps(hop).length === 2);
+	assert.deepEqual(execs(hop), [2, 3]);
+	assert.deepEqual(gaps(hop), [
+		[1n, 1n, "refused: batch_root_mismatch"],
+		[2n, 3n, "resealed"],
+	]);
+});
+
+test("a sound trace that a hop refuses for good is kept, told in health, and shown again: nothing is lost or doubled", async (t) => {
+	const { hop, link, lanes, clock, rig } = await stage(t);
+	hop.refuseNext = "batch_root_mismatch";
+	for (let pid = 1; pid <= 3; pid++) put(lanes, "trace", pid);
+	const [chain] = rig.outbox.chains("trace");
+	link.start();
+	await until("the rest", () => execs(hop).length === 2);
+	await until("the gaps", () => gaps(hop).length === 2);
+	assert.deepEqual(execs(hop), [2, 3]);
+	assert.deepEqual(gaps(hop), [
+		[1n, 1n, "refused, kept: batch_root_mismatch"],
+		[2n, 3n, "resealed"],
+	]);
+	assert.deepEqual([chain?.a2, chain?.end], [0, 1]);
+	link.heartbeat();
+	const told = () => hop.frames.findLast((frame) => frame.type === "heartbeat")?.body.health;
+	await until("the word", () => told()?.refusedBatches === 1 && told()?.refusedFor === "batch_root_mismatch");
+	clock.aheadMs = AGENT_LIMITS.refusedRestMs + 1;
+	link.heartbeat();
+	await until("the first", () => execs(hop).length === 3);
+	await until("its proof", () => chain?.a2 === 1);
+	assert.deepEqual(execs(hop), [2, 3, 1]);
+	link.heartbeat();
+	await until("no word", () => told()?.refusedBatches === undefined);
+});
+
+test("a trace that one proxy refuses for good goes to the next of the list", async (t) => {
+	const { first, second, link, lanes } = await pairStage(t);
+	link.start();
+	await until("the first", () => first.isUp && link.isUp);
+	first.refuseNext = "batch_signature_invalid";
+	put(lanes, "trace", 1);
+	await until("the refusal", () => gaps(first).length === 1);
+	await first.close();
+	await until("the trace", () => execs(second).includes(1));
 });
 
 test("a batch that is refused because the hop has another of its number goes by another stream with what follows it", async (t) => {
@@ -373,9 +405,7 @@ test("a batch that is refused because the hop has another of its number goes by 
 	link.start();
 	await until("all", () => hop.events.filter(({ kind }) => kind === "exec").length === 3);
 	await until("the gap", () => hop.events.some(({ kind }) => kind === "gap"));
-	const execs = hop.events.filter(({ kind }) => kind === "exec").map(({ payload }) => payload.pid);
-	const gaps = hop.events.filter(({ kind }) => kind === "gap").map(({ payload }) => [payload.gapFrom, payload.gapTo]);
-	assert.deepEqual([execs, gaps], [[1, 2, 3], [[1n, 3n]]]);
+	assert.deepEqual([execs(hop), gaps(hop)], [[1, 2, 3], [[1n, 3n, "resealed"]]]);
 });
 
 for (const code of ROOM_CODES)

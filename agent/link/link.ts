@@ -24,11 +24,14 @@ import {
 } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
+import { ed25519PublicKey } from "#crypto";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type Chain, sendableTo } from "../outbox/chain.ts";
 import type { Outbox } from "../outbox/outbox.ts";
+import type { FirstBatch } from "../stream/lanes.ts";
 import type { LedgerMemory } from "./ledger-memory.ts";
+import { Refusals } from "./refusals.ts";
 import { Sender } from "./sender.ts";
 import {
 	type Challenge,
@@ -70,10 +73,13 @@ export interface LinkOptions {
 	readonly random: () => number;
 	readonly trust: () => TrustDocument;
 	readonly status: () => AgentStatus;
-	readonly health: () => Omit<Health, "streams" | "roundTripMs" | "reconnects" | "lastError">;
+	readonly health: () => Omit<
+		Health,
+		"streams" | "roundTripMs" | "reconnects" | "lastError" | "refusedBatches" | "refusedFor"
+	>;
 	readonly onTrust: (documents: readonly Uint8Array[]) => void;
 	readonly onCommand: (envelope: Uint8Array) => void;
-	readonly reseal: (chain: Chain, from: number, cause: string | null) => void;
+	readonly reseal: (chain: Chain, from: number, fate: FirstBatch) => void;
 	/** A broken invariant or a failed disk inside a handler: the process stops. */
 	readonly onFatal: (error: unknown) => void;
 }
@@ -93,6 +99,8 @@ export function streamHeads(outbox: Outbox): { lane: Chain["lane"]; stream: Uint
 export class Link {
 	readonly #options: LinkOptions;
 	readonly #parents: Parents;
+	readonly #refusals: Refusals;
+	readonly #publicKey: Uint8Array;
 	#socket: WebSocket | null = null;
 	#sender: Sender | null = null;
 	#life: LinkLife | null = null;
@@ -112,6 +120,8 @@ export class Link {
 	constructor(options: LinkOptions) {
 		this.#options = options;
 		this.#parents = new Parents(options.targets.length, options.random, options.parentTimes);
+		this.#refusals = new Refusals(options.monotonicMs);
+		this.#publicKey = ed25519PublicKey(options.identity.seed);
 	}
 
 	get isUp(): boolean {
@@ -370,7 +380,10 @@ export class Link {
 		onTrust(body.trust);
 		const send = (bytes: Uint8Array) => this.#send(encodeFrame("batch", { bytes }));
 		this.#sender = new Sender(
-			{ agent: identity.agent, outbox, ledger, trust, log, monotonicMs, send, reseal },
+			{
+				...{ agent: identity.agent, publicKey: this.#publicKey, refusals: this.#refusals },
+				...{ outbox, ledger, trust, log, monotonicMs, send, reseal },
+			},
 			body.watermarks,
 		);
 		log("link_up");
@@ -390,10 +403,12 @@ export class Link {
 		const { health, outbox } = this.#options;
 		const lastError = this.#previousError?.slice(0, LINK_LIMITS.lastErrorCharsMax);
 		const roundTripMs = this.#life?.roundTripMs;
+		const refused = this.#refusals.waiting();
 		const link = {
 			...{ reconnects: this.#welcomes - 1 },
 			...(roundTripMs === undefined ? {} : { roundTripMs }),
 			...(lastError === undefined ? {} : { lastError }),
+			...(refused.length === 0 ? {} : { refusedBatches: refused.length, refusedFor: refused.at(-1)?.code ?? "" }),
 		};
 		this.#send(encodeFrame("heartbeat", { health: { ...health(), ...link, streams: streamHeads(outbox) } }));
 		this.#sender.pump();

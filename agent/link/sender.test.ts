@@ -5,6 +5,7 @@ import { assertInvariant } from "#core/result.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Chain } from "../outbox/chain.ts";
 import { Rig } from "../testing/rig.ts";
+import { Refusals } from "./refusals.ts";
 import { Sender, type SenderOptions } from "./sender.ts";
 
 const TEXT = "x".repeat(30_000);
@@ -16,7 +17,8 @@ function shedInFlight(): { rig: Rig; sender: Sender; sent: Uint8Array[]; shed: r
 	const unused = () => assert.fail("no receipt of custody comes, and no stream ends");
 	const options = { agent: "web-01", outbox: rig.outbox, log: () => undefined, monotonicMs: () => 0 };
 	const asks = { send: (batch: Uint8Array) => sent.push(batch), trust: unused, reseal: unused };
-	const sender = new Sender({ ...options, ...asks } as unknown as SenderOptions, []);
+	const refusals = new Refusals(() => 0);
+	const sender = new Sender({ ...options, ...asks, refusals } as unknown as SenderOptions, []);
 	for (let pid = 1; sent.length === 0 || sent.length === pid - 1; pid++) {
 		rig.put("bulk", pid, TEXT);
 		sender.pump();

@@ -1,12 +1,13 @@
 /**
  * What goes up and what comes back for it: batches in lane priority within a window, receipts, refusals. One sender lives as
  * long as one link. Guarantees: within a stream batches go in order; nothing is freed by an A2 but up to a batch whose leaf was shown
- * to be in a tree signed by the ledger key of the pinned trust document. Must never free anything by a hop's bare word about A2.
+ * to be in a tree signed by the ledger key of the pinned trust document. Must never free anything of trace and alert by a hop's bare
+ * word, be it about A2 or a refusal.
  */
 import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { nodeUri } from "#core/identity/node-uri.ts";
 import { type CustodyCode, ed25519Verifier, isKeyName, verifyCustody } from "#core/ledger/index.ts";
-import { batchHash, LANES, type Lane, readBatch } from "#core/model/batch.ts";
+import { batchHash, LANES, type Lane, readBatch, verifyBatch } from "#core/model/batch.ts";
 import { type FrameBody, isRoomCode } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
@@ -14,7 +15,9 @@ import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type Chain, freedTo, isFreed, sendableTo } from "../outbox/chain.ts";
 import type { Outbox } from "../outbox/outbox.ts";
+import type { FirstBatch } from "../stream/lanes.ts";
 import type { LedgerMemory } from "./ledger-memory.ts";
+import type { Refusals } from "./refusals.ts";
 
 export type CustodyRefusal =
 	| CustodyCode
@@ -29,14 +32,24 @@ export type CustodyRefusal =
 
 export interface SenderOptions {
 	readonly agent: string;
+	/** The key that a hop verifies our batches by. */
+	readonly publicKey: Uint8Array;
 	readonly outbox: Outbox;
+	/** Lives longer than this link. */
+	readonly refusals: Refusals;
 	readonly ledger: LedgerMemory;
 	readonly trust: () => TrustDocument;
 	readonly log: Log;
 	readonly monotonicMs: () => number;
 	readonly send: (batch: Uint8Array) => void;
 	/** The chain cannot go on here: see `Lanes.reseal`. */
-	readonly reseal: (chain: Chain, from: number, cause: string | null) => void;
+	readonly reseal: (chain: Chain, from: number, fate: FirstBatch) => void;
+}
+
+/** A stream that is to be sealed again from a batch on. */
+interface Ending {
+	readonly from: number;
+	readonly fate: FirstBatch;
 }
 
 interface Progress {
@@ -51,12 +64,14 @@ interface Progress {
 	/** Refusals for want of room since something was taken: while there are any, one batch asks for all, less and less often. */
 	rests: number;
 	rewinds: number;
+	/** Put off: there was no copy left, or no room for one, or no place beside the stream for the batch that is to be kept. */
+	ending: Ending | null;
 	/** When the hop last took something of this stream: a slow hop is no lost batch. */
 	movedAtMs: number;
 }
 
 function freshProgress(lane: Lane, next: number): Progress {
-	return { lane, next, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0, movedAtMs: 0 };
+	return { lane, next, inFlight: [], restUntilMs: 0, rests: 0, rewinds: 0, ending: null, movedAtMs: 0 };
 }
 
 export class Sender {
@@ -64,9 +79,12 @@ export class Sender {
 	readonly #progress = new Map<string, Progress>();
 	#inFlightBytes = 0;
 	#bulkInFlightBytes = 0;
+	/** When a kept batch was shown last on this link, if the hop took nothing since: an honest one drops a link of refusals only. */
+	#shownAtMs: number | null = null;
 
 	constructor(options: SenderOptions, watermarks: FrameBody<"welcome">["watermarks"]) {
 		this.#options = options;
+		options.refusals.startLink();
 		for (const mark of watermarks) {
 			const id = hexOf(mark.stream);
 			const chain = this.#chain(id);
@@ -124,12 +142,17 @@ export class Sender {
 		const { outbox, monotonicMs, send } = this.#options;
 		const progress = this.#progressOf(chain);
 		if (progress.restUntilMs > monotonicMs()) return true;
+		if (progress.ending !== null) {
+			this.#reseal(chain, progress.ending.from, progress.ending.fate);
+			return true;
+		}
 		// The last batch of a stream may be lost on the way with nothing behind it that the hop could refuse.
 		if (this.#isOverdue(progress, AGENT_LIMITS.resendMs))
 			this.#goBack(chain, progress.inFlight[0]?.seq ?? progress.next);
-		while (progress.next <= sendableTo(chain)) {
+		while (progress.next <= this.#lastOf(chain)) {
 			if (progress.rests > 0 && progress.inFlight.length > 0) return true;
 			if (!this.#hasRoom(chain)) return false;
+			if (!this.#mayShow(chain, progress.next)) return true;
 			const bytes = outbox.read(chain, progress.next);
 			if (bytes === null) {
 				// Below the freed mark nothing is missing: another hop has it, and this one asked for more than is kept.
@@ -143,6 +166,23 @@ export class Sender {
 			if (chain.lane === "bulk") this.#bulkInFlightBytes += bytes.length;
 			send(bytes);
 		}
+		return true;
+	}
+
+	/** Highest batch of the stream that is sent on this link: the end of one that is kept is written behind what follows it. */
+	#lastOf(chain: Chain): number {
+		return Math.min(this.#options.refusals.keptOf(chain)?.seq ?? Number.MAX_SAFE_INTEGER, sendableTo(chain));
+	}
+
+	/** Whether it is time for this batch; one that a hop refused waits for its own, and none goes right behind another such. */
+	#mayShow(chain: Chain, seq: number): boolean {
+		const { refusals, monotonicMs } = this.#options;
+		const kept = refusals.keptOf(chain);
+		if (kept === undefined || kept.seq !== seq) return true;
+		const nowMs = monotonicMs();
+		const isAlone = this.#shownAtMs === null || nowMs - this.#shownAtMs >= AGENT_LIMITS.refusedRestMs;
+		if (nowMs < kept.notBeforeMs || !isAlone) return false;
+		this.#shownAtMs = nowMs;
 		return true;
 	}
 
@@ -186,7 +226,9 @@ export class Sender {
 			progress.rewinds = 0;
 			progress.rests = 0;
 			progress.movedAtMs = this.#options.monotonicMs();
+			this.#shownAtMs = null;
 		}
+		this.#options.refusals.taken(id, body.seq);
 		this.pump();
 	}
 
@@ -271,20 +313,55 @@ export class Sender {
 	}
 
 	/**
-	 * The hop will never take this batch: what follows it goes by another stream, and the gap record names it. Where only the number is
-	 * another batch's, the events are good and go too: they may be the only record of another loss.
+	 * The hop will not take this batch, and what follows it goes by another stream. Whether the batch itself is at fault is judged here:
+	 * where it is not ours as it lies, or only its number is another's, its events are good and go too. Bulk is freed by this hop's word
+	 * in any case. A sound trace or alert batch is kept: it is shown again later, here and to every other hop.
 	 */
 	#giveUp(chain: Chain, seq: number, code: string): void {
-		if (seq <= freedTo(chain) || seq > sendableTo(chain)) return;
-		this.#reseal(chain, seq, code === "forked" ? null : `refused: ${code}`);
+		if (seq <= freedTo(chain) || seq > this.#lastOf(chain)) return;
+		if (code === "forked" || !this.#isSound(chain, seq)) this.#reseal(chain, seq, null);
+		else this.#reseal(chain, seq, chain.lane === "bulk" ? `refused: ${code}` : { keptFor: code });
 	}
 
-	/** The stream ends here. Marked first: sealing again brings new batches, and they are sent before this returns. */
-	#reseal(chain: Chain, from: number, cause: string | null): void {
+	/** Whether an honest hop that knows our key would take the batch. */
+	#isSound(chain: Chain, seq: number): boolean {
+		const { agent, publicKey, outbox } = this.#options;
+		const held = outbox.read(chain, seq);
+		const batch = held === null ? null : readBatch(held);
+		return batch?.ok === true && batch.value.header.agent === agent && verifyBatch(batch.value, publicKey).ok;
+	}
+
+	/**
+	 * The stream ends here, or before here. Marked first: sealing again brings new batches, and they are sent before this returns.
+	 * Damage of our own disk is repaired whatever it costs; what a hop causes has its bounds, and takes no other evidence's room.
+	 */
+	#reseal(chain: Chain, from: number, fate: FirstBatch): void {
+		const { refusals, monotonicMs, reseal, log } = this.#options;
 		this.#land(chain.id, (seq) => seq >= from);
 		const progress = this.#progressOf(chain);
 		progress.rewinds = 0;
 		progress.next = Number.MAX_SAFE_INTEGER;
-		this.#options.reseal(chain, from, cause);
+		const keptFor = typeof fate === "object" && fate !== null ? fate.keptFor : null;
+		const isKept = keptFor !== null && refusals.keptOf(chain)?.seq === from;
+		if (!isKept && fate !== "outbox_damaged" && !this.#mayReseal(chain, from, keptFor)) {
+			if (progress.ending === null) log("reseal_put_off", { lane: chain.lane });
+			progress.ending = { from, fate };
+			progress.restUntilMs = monotonicMs() + AGENT_LIMITS.resealRestMs;
+			return;
+		}
+		progress.ending = null;
+		if (keptFor === null) refusals.forget(chain);
+		else {
+			refusals.refused(chain, from, keptFor);
+			progress.next = from;
+		}
+		// What followed a batch that is kept went its way at the first refusal.
+		if (!isKept) reseal(chain, from, fate);
+	}
+
+	#mayReseal(chain: Chain, from: number, keptFor: string | null): boolean {
+		const { refusals, outbox } = this.#options;
+		if (keptFor !== null && !refusals.hasPlace(chain)) return false;
+		return outbox.hasRoomToCopy(chain, keptFor === null ? from : from + 1) && refusals.takeCopy(chain.lane);
 	}
 }

@@ -315,6 +315,17 @@ export class Outbox {
 		this.persistMarks(true);
 	}
 
+	/** Whether a copy of a chain's batches from one on fits beside everything that is not freed: nothing has to go for it. */
+	hasRoomToCopy(chain: Chain, from: number): boolean {
+		const copied = chain.segments.filter((segment) => lastSeqOf(segment) >= from);
+		const before = copied[0]?.offsets[Math.max(0, from - copied[0].firstSeq)] ?? 0;
+		const unfreed = this.chains().flatMap((each) =>
+			each.segments.filter((segment) => Math.min(lastSeqOf(segment), sendableTo(each)) > freedTo(each)),
+		);
+		const bytes = [...unfreed, ...copied].reduce((sum, segment) => sum + segment.bytes, 0);
+		return copied.length === 0 || bytes - before <= this.#options.bytesMax;
+	}
+
 	/** Damage that still matters: the first batch of a chain that is neither freed nor readable. */
 	firstHole(chain: Chain): number | null {
 		for (const segment of chain.segments) {

@@ -39,6 +39,12 @@ export interface LanesOptions {
 	readonly onStored?: (traceId: string, byteCount: number) => void;
 }
 
+/**
+ * What becomes of the first batch of a stream that is sealed again: null, it is sealed again with the rest; a text, it is gone, and
+ * this is the cause; kept, it stays the last batch of its stream and is sent as it is.
+ */
+export type FirstBatch = string | null | { readonly keptFor: string };
+
 interface Pending {
 	events: PendingEvents;
 	cancel: (() => void) | null;
@@ -311,20 +317,21 @@ export class Lanes {
 	}
 
 	/**
-	 * Seals the events behind `from` again in a new stream, because no hop will take them in this one. `cause` says what became
-	 * of batch `from` itself; null = it can be read too and is sealed again with the rest.
+	 * Seals the events behind `from` again in a new stream, because no hop will take them in this one. `fate` is that of batch `from`
+	 * itself: whether lost or kept, a gap record says that it is not there.
 	 */
-	reseal(chain: Chain, from: number, cause: string | null): void {
+	reseal(chain: Chain, from: number, fate: FirstBatch): void {
 		// A hop that refuses a stream says so for each of its batches, and on each link.
 		if (this.#resealed.has(chain)) return;
 		const { outbox, clock, log } = this.#options;
 		const to = sendableTo(chain);
-		this.#resealed.set(chain, from - 1);
-		log("stream_resealed", { lane: chain.lane, batches: to - from + 1 });
+		const isKept = typeof fate === "object" && fate !== null;
+		const first = fate === null ? from : from + 1;
+		this.#resealed.set(chain, isKept ? from : from - 1);
+		log("stream_resealed", { lane: chain.lane, batches: to - first + 1 });
 		if (outbox.current(chain.lane) === chain) outbox.close(chain.lane);
-		const lost = cause === null ? [] : [{ stream: chain.stream, from, to: from }];
-		for (const range of lost) this.add("alert", streamGap(clock, range, cause as string));
-		const first = cause === null ? from : from + 1;
+		const range = { stream: chain.stream, from, to: from };
+		if (fate !== null) this.add("alert", streamGap(clock, range, isKept ? `refused, kept: ${fate.keptFor}` : fate));
 		for (let seq = first; seq <= to; seq++) {
 			const events = this.#eventsOf(chain, seq);
 			if (events === null)

@@ -75,6 +75,10 @@ export const healthShape = openRecord({
 	reconnects: optional(9, uint()),
 	/** Why the link before this one ended. */
 	lastError: optional(10, text(LINK_LIMITS.lastErrorCharsMax)),
+	/** Trace and alert batches that a hop refused for good and that the agent keeps. Absent: none. */
+	refusedBatches: optional(11, uint()),
+	/** The newest refusal's code. */
+	refusedFor: optional(12, text(64)),
 });
 export type Health = TypeOf<typeof healthShape>;
 

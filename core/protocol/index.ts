@@ -16,4 +16,4 @@ export {
 export { LINK_LIMITS } from "./limits.ts";
 export { DEFAULT_PARENT_TIMES, PARENT_LIMITS, Parents, type ParentTimes } from "./parents.ts";
 export { isPassingCode, isRoomCode, ROOM_CODES, type RoomCode } from "./refusals.ts";
-export { EMPTY_STREAM, judgeSequence, type SequenceVerdict, type StreamState } from "./sequence.ts";
+export { EMPTY_STREAM, judgeSequence, type SequenceVerdict, type StreamState, UNKNOWN_HASH } from "./sequence.ts";

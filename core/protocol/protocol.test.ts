@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type CborValue, decodeCbor, encodeCbor } from "#core/codec/index.ts";
 import { LEDGER_LIMITS } from "#core/ledger/index.ts";
-import { decodeFrame, EMPTY_STREAM, encodeFrame, judgeSequence, LINK_LIMITS } from "./index.ts";
+import { decodeFrame, EMPTY_STREAM, encodeFrame, judgeSequence, LINK_LIMITS, UNKNOWN_HASH } from "./index.ts";
 
 const health = {
 	...{ timeMs: 5, outboxBytes: 0, oldestUnackedMs: 0, rssBytes: 0, eventCount: 0, gapCount: 0 },
@@ -177,4 +177,12 @@ test("a stream goes on by one with the right predecessor, and everything else ha
 		verdict: "skipped",
 		expected: 6,
 	});
+});
+
+test("where the last hash is not known the next batch may follow any, and a repetition is no fork", () => {
+	const state = { received: 5, lastHash: UNKNOWN_HASH };
+	const next = judgeSequence(state, { seq: 6, prevHash: hash(4), hash: hash(6) });
+	assert.deepEqual(next, { verdict: "next", state: { received: 6, lastHash: hash(6) } });
+	assert.equal(judgeSequence(state, { seq: 5, prevHash: hash(4), hash: hash(9) }).verdict, "repeated");
+	assert.equal(judgeSequence(state, { seq: 7, prevHash: hash(6), hash: hash(7) }).verdict, "skipped");
 });

@@ -8,9 +8,12 @@ import { ZERO_HASH } from "#core/model/batch.ts";
 export interface StreamState {
 	/** Highest sequence taken, without holes below; 0 before the first. */
 	readonly received: number;
-	/** Header hash of that batch; zeros before the first. */
+	/** Header hash of that batch; zeros before the first; `UNKNOWN_HASH` where a relay let go of what it had taken. */
 	readonly lastHash: Uint8Array;
 }
+
+/** Stands for any: the next batch says what it follows, and is judged where all paths meet. */
+export const UNKNOWN_HASH = new Uint8Array();
 
 export const EMPTY_STREAM: StreamState = { received: 0, lastHash: ZERO_HASH };
 
@@ -28,11 +31,12 @@ export function judgeSequence(
 	state: StreamState,
 	batch: { readonly seq: number; readonly prevHash: Uint8Array; readonly hash: Uint8Array },
 ): SequenceVerdict {
+	const isKnown = state.lastHash.length > 0;
 	if (batch.seq <= state.received) {
-		const isFork = batch.seq === state.received && !equalBytes(batch.hash, state.lastHash);
+		const isFork = isKnown && batch.seq === state.received && !equalBytes(batch.hash, state.lastHash);
 		return isFork ? { verdict: "forked" } : { verdict: "repeated" };
 	}
 	if (batch.seq !== state.received + 1) return { verdict: "skipped", expected: state.received + 1 };
-	if (!equalBytes(batch.prevHash, state.lastHash)) return { verdict: "forked" };
+	if (isKnown && !equalBytes(batch.prevHash, state.lastHash)) return { verdict: "forked" };
 	return { verdict: "next", state: { received: batch.seq, lastHash: batch.hash } };
 }
