@@ -306,25 +306,41 @@ export interface Judged {
 	readonly truth: AgentTruth;
 }
 
-/** Waits until nothing of these agents is on its way any more, then judges them and the ledger. */
-export async function judgeBox(
-	box: FaultBox,
-	context: RowContext,
-	options: { agents: readonly Judged[]; settleMsMax?: number; stuckMsMax?: number },
-): Promise<RowOutcome> {
-	const untilMs = performance.now() + (options.settleMsMax ?? FAULT_LIMITS.settleMsMax);
-	let stored = -1;
+export interface JudgeOptions {
+	readonly agents: readonly Judged[];
+	/** How long nothing new may come before what is missing counts as lost. */
+	readonly stuckMsMax?: number;
+	/** How long all may take, where a row bounds it: a violation of its own, and no loss. */
+	readonly settleMsMax?: number;
+}
+
+/** Waits until nothing of these agents is on its way any more, or nothing has come for long; answers how long that took. */
+async function settle(box: FaultBox, context: RowContext, options: JudgeOptions): Promise<number> {
+	const { agents, stuckMsMax = FAULT_LIMITS.stuckMsMax } = options;
+	const startedAtMs = performance.now();
+	let known = -1;
 	let stuckAtMs = 0;
-	while (performance.now() < untilMs && !context.signal.aborted) {
-		const views = options.agents.map(({ id }) => box.store.view(id));
-		if (options.agents.every(({ truth }, index) => views[index] != null && truth.isSettled(views[index]))) break;
-		const now = views.reduce((sum, view) => sum + (view?.batches.length ?? 0), 0);
-		if (now !== stored) stuckAtMs = performance.now() + (options.stuckMsMax ?? FAULT_LIMITS.stuckMsMax);
-		stored = now;
-		if (performance.now() > stuckAtMs) break;
+	while (!context.signal.aborted) {
+		const views = agents.map(({ id }) => box.store.view(id));
+		if (agents.every(({ truth }, index) => views[index] != null && truth.isSettled(views[index]))) break;
+		const now = views.reduce((sum, view) => sum + (view?.batches.length ?? 0) + (view?.gaps.length ?? 0), 0);
+		if (now !== known) stuckAtMs = performance.now() + stuckMsMax;
+		known = now;
+		if (performance.now() > Math.min(stuckAtMs, startedAtMs + FAULT_LIMITS.drainMsMax)) break;
 		await sleep(FAULT_LIMITS.settlePollMs);
 	}
+	return performance.now() - startedAtMs;
+}
+
+/**
+ * Waits for what is on its way, then judges the agents and the ledger. What still arrives is not lost: only a store in which nothing
+ * new appears any more is judged, and a drain that takes longer than a row allows is called slow.
+ */
+export async function judgeBox(box: FaultBox, context: RowContext, options: JudgeOptions): Promise<RowOutcome> {
 	const violations: string[] = [];
+	const settledMs = await settle(box, context, options);
+	const settleMsMax = options.settleMsMax ?? FAULT_LIMITS.settleMsMax;
+	if (settledMs > settleMsMax) violations.push(`all came only after ${Math.round(settledMs)} ms, or not at all`);
 	const reports = options.agents.map(({ id, truth }) => {
 		const view = box.store.view(id, true);
 		if (view === null) throw new Error("the store cannot be read");

@@ -44,6 +44,12 @@ test("event rows beyond what a batch holds break I2, bytes nobody attempted I3",
 	deepEqual(first(truthOfThree(), view([stored(1, "x"), stored(2, "y"), stored(3, "z"), stored(4, "w")])), ["I3"]);
 });
 
+test("a batch that is stored with fewer event rows than it holds breaks I1 and counts as lost", () => {
+	const halved = view([stored(1, "x"), stored(2, "y", 1), stored(3, "z")]);
+	deepEqual(first(truthOfThree(), halved), ["I1"]);
+	equal(truthOfThree().judge(halved).report.lost, 1);
+});
+
 test("a held batch that is missing breaks I4 unless a gap record or an alarm names it", () => {
 	const rest = [stored(1, "x"), stored(2, "y")];
 	deepEqual(first(truthOfThree(), view(rest)), ["I4"]);

@@ -7,9 +7,9 @@ import type { TruthReport } from "./row.ts";
 import type { TruthLine } from "./truth-line.ts";
 
 interface Attempt {
-	readonly hashes: Set<string>;
+	/** Events under each hash: an old disk that came back writes other bytes under a known number. */
+	readonly events: Map<string, number>;
 	last: string;
-	events: number;
 }
 
 /** A batch as the store holds it. */
@@ -85,10 +85,9 @@ export class AgentTruth {
 
 	#attempt(stream: string, seq: number, { hash, events }: { hash: string; events: number }): void {
 		const key = keyOf(stream, seq);
-		const known = this.#attempts.get(key) ?? { hashes: new Set<string>(), last: hash, events };
-		known.hashes.add(hash);
+		const known = this.#attempts.get(key) ?? { events: new Map<string, number>(), last: hash };
+		known.events.set(hash, events);
 		known.last = hash;
-		known.events = events;
 		this.#attempts.set(key, known);
 		this.#heldTo.set(stream, Math.min(this.#heldTo.get(stream) ?? 0, seq - 1));
 		this.#ackedTo.set(stream, Math.min(this.#ackedTo.get(stream) ?? 0, seq - 1));
@@ -153,13 +152,16 @@ export class AgentTruth {
 		for (const batch of view.batches) {
 			const key = keyOf(batch.stream, batch.seq);
 			const attempt = this.#attempts.get(key);
-			if (attempt === undefined || !attempt.hashes.has(batch.sha256)) {
+			const events = attempt?.events.get(batch.sha256);
+			if (events === undefined) {
 				violations.push(`I3: ${this.agent} ${key} is stored with bytes that were never attempted`);
 				continue;
 			}
-			if (batch.events <= attempt.events && batch.events === batch.distinctEvents) continue;
-			duplicated++;
-			violations.push(`I2: ${this.agent} ${key} has ${batch.events} event rows of ${attempt.events}`);
+			if (batch.events === events && batch.distinctEvents === events) continue;
+			if (batch.events < events) lost++;
+			else duplicated++;
+			const broken = batch.events < events ? "I1" : "I2";
+			violations.push(`${broken}: ${this.agent} ${key} has ${batch.events} event rows of ${events}`);
 		}
 		violations.push(...this.#holes(view, { isNamed, isAlarmed }));
 		const report = {

@@ -6,6 +6,8 @@ export const FAULT_LIMITS = {
 	startMsMax: 60_000,
 	/** After the last fault everything must be in custody within it: agent and proxy wait at most 30 s between two attempts. */
 	settleMsMax: 75_000,
+	/** What comes later than this is not waited for, however steadily it comes: a row must end. */
+	drainMsMax: 240_000,
 	/** How often the store is asked meanwhile. */
 	settlePollMs: 250,
 	/** A killed agent has its outbox open again within it (row 1 asks for it). */
@@ -81,12 +83,12 @@ export const FAULT_LIMITS = {
 	backlogRounds: 350,
 	/** 700,000 events through one store. */
 	backlogSettleMsMax: 180_000,
-	/** So much must still wait when the command has come down, or the row tries nothing. */
+	/** So much must wait when the command is sent, or the row tries nothing. */
 	commandBacklogBytesMin: 4 * MIB,
 	/** A second for each of the two hops. */
 	commandMsMax: 2000,
-	/** A trace goes up past the backlog, through a store that is busy with it. */
-	backlogTraceMsMax: 5000,
+	/** A trace goes up past the backlog: sooner than that leaves the proxy (2 s), or the order of lanes would not show. */
+	backlogTraceMsMax: 1500,
 	/** Kills at random of one run (1,000 in the plan). */
 	randomKills: 40,
 	/** Who stands still for how long (60 s in the plan). The signer's caller waits 10 s for it. */
