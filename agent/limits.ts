@@ -132,7 +132,7 @@ export const AGENT_LIMITS = {
 	resealRefillMs: 600_000,
 	/** A stream that may not be sealed again yet asks again after this long. */
 	resealRestMs: 30_000,
-	/** Clocks that differ by more are worth a log line; the hop may refuse the hello. */
+	/** Clocks that differ by more are worth a log line: the hop takes the evidence, and who reads its times must know. */
 	clockSkewMsMax: 10 * 60_000,
 	/** After a stop, which seals and syncs before it returns: what the link still holds gets this long to leave the socket. */
 	stopGraceMs: 200,

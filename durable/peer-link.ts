@@ -39,6 +39,9 @@ import { QuarantineStore } from "./quarantine.ts";
 import { readMessage } from "./read-message.ts";
 import { StateTellers } from "./state-teller.ts";
 
+/** Refusals of a route that say no more than that its makers' clocks and ours disagree. */
+const CLOCK_CODES: readonly string[] = ["hello_clock", "chain_not_yet_valid", "chain_expired"] satisfies RouteCode[];
+
 export interface PeerLinkEnv {
 	readonly NODE_URI: string;
 	/** DER, base64. */
@@ -345,7 +348,9 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		}
 		// Judged at the time the proxy heard it: a backlog outlives the certificate it was taken under (evidence fails open).
 		const context = { root: this.#root, nowMs: heardAtMs, usage: "client" } as const;
-		const node = await proveNode(proof, context);
+		let node = await proveNode(proof, context);
+		// A proxy whose clock is behind hears agents before their certificates begin: those are valid now.
+		if (!node.ok && node.code === "chain_not_yet_valid") node = await proveNode(proof, { ...context, nowMs });
 		if (!node.ok) {
 			this.#refuse(link, agent, node.code, node.detail);
 			return;
@@ -362,10 +367,11 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		const route = hellos === undefined ? ok(undefined) : await this.#routeOf(link, agentUri, hellos);
 		// Clocks that disagree make the route worth nothing, and the agent's evidence no less: it comes as by a proxy without one.
 		link.unjudged.delete(agent);
-		if (!route.ok && route.code === "hello_clock") {
+		if (!route.ok && CLOCK_CODES.includes(route.code)) {
 			logLine("warning", "route_not_judged", { peer: link.peer, agent, detail: route.detail });
 			const newestMs = Math.max(...(hellos ?? []).map((hello) => helloTimeMs(hello) ?? 0));
-			link.unjudged.set(agent, newestMs - HELLO_LIMITS.clockSkewMsMax);
+			// One from a past without its certificate can never be judged: a later hello brings another.
+			if (route.code === "hello_clock") link.unjudged.set(agent, newestMs - HELLO_LIMITS.clockSkewMsMax);
 		} else if (!route.ok) {
 			// A step of our own: what comes by this link has been here, and what goes by it would come back.
 			if (route.code === "path_cycle") this.#close(link, route.code, route.detail);

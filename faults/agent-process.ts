@@ -43,6 +43,7 @@ export class AgentProcess {
 	#child: ChildProcess | null = null;
 	#pid = 0;
 	#isLinked = false;
+	#isFreed = false;
 	/** Lines of the log by code, of all lives. */
 	readonly logged = new Map<string, number>();
 	/** Last fields logged under each code. */
@@ -80,6 +81,7 @@ export class AgentProcess {
 	async start(start: AgentStart = {}): Promise<void> {
 		assertInvariant(this.#child === null, `${this.id} runs already`);
 		this.#isLinked = false;
+		this.#isFreed = false;
 		mkdirSync(this.directory, { recursive: true, mode: 0o700 });
 		const config: FeedingConfig = {
 			agent: this.id,
@@ -121,12 +123,21 @@ export class AgentProcess {
 		while (!this.#isLinked && this.#child !== null && performance.now() < untilMs) await sleep(20);
 	}
 
+	/** Waits until everything of this life is freed; false: it is not within `msMax`. */
+	async freed(msMax: number): Promise<boolean> {
+		const untilMs = performance.now() + msMax;
+		while (!this.#isFreed && performance.now() < untilMs) await sleep(20);
+		return this.#isFreed;
+	}
+
 	#take(text: string): void {
 		const line = JSON.parse(text) as TruthLine;
 		if (line[0] === "ready") {
 			this.#pid = line[1];
 			this.restartsMs.push(line[2]);
 		}
+		if (line[0] === "freed") this.#isFreed = true;
+		if (line[0] === "attempt") this.#isFreed = false;
 		if (line[0] === "log") {
 			if (line[1] === "link_up") this.#isLinked = true;
 			this.logged.set(line[1], (this.logged.get(line[1]) ?? 0) + 1);

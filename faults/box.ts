@@ -55,6 +55,8 @@ export interface BoxOptions {
 	readonly disks?: Readonly<Record<string, number>>;
 	/** Nobody says how full a disk is, so that only the disk itself refuses. */
 	readonly isDiskUnmeasured?: boolean;
+	/** The enclave was made so long ago. */
+	readonly pkiAgeMs?: number;
 	/** One of them for the first agent's folder. */
 	readonly agentDirectory?: string;
 }
@@ -102,6 +104,7 @@ async function makePlan(
 	context: RowContext & { upstreamPort: (port: number) => Promise<number> },
 ): Promise<Plan> {
 	const proxyNames = Array.from({ length: options.proxies ?? 1 }, (_, index) => proxyName(index));
+	const madeAtMs = Date.now() - (options.pkiAgeMs ?? 0);
 	const created = must(
 		await createEnclavePki(dataDir, {
 			enclave: ENCLAVE,
@@ -111,10 +114,10 @@ async function makePlan(
 				...proxyNames.map((id) => ({ role: "px" as const, id, ...LOCAL })),
 			],
 			invitees: [{ operatorId: OPERATOR_ID, roles: ["viewer", "analyst", "approver", "exporter"] }],
-			nowMs: Date.now(),
+			nowMs: madeAtMs,
 		}),
 	);
-	for (const id of options.agents) must(await addNode(dataDir, { role: "agent", id }, Date.now()));
+	for (const id of options.agents) must(await addNode(dataDir, { role: "agent", id }, madeAtMs));
 	const pki = must(openEnclavePki(dataDir, Date.now()));
 	const ports = new Set<number>();
 	while (ports.size < 4 + 2 * proxyNames.length) ports.add(await freeLoopbackPort());
@@ -160,7 +163,14 @@ async function makePlan(
 /** Mounts a small disk; only root can. */
 function mountDisk(path: string, bytes: number): void {
 	mkdirSync(path, { recursive: true, mode: 0o700 });
-	execFileSync("mount", ["-t", "tmpfs", "-o", `size=${bytes},mode=0700`, "tmpfs", path]);
+	execFileSync("mount", [
+		"-t",
+		"tmpfs",
+		"-o",
+		`size=${bytes},nr_inodes=${FAULT_LIMITS.smallDiskInodes},mode=0700`,
+		"tmpfs",
+		path,
+	]);
 }
 
 const portOf = (address: string) => Number(address.slice(address.lastIndexOf(":") + 1));

@@ -183,19 +183,20 @@ export function failSyncs(context: RowContext): Promise<RowOutcome> {
 async function refuseCalls(
 	box: FaultBox,
 	name: string,
-	{ call, error }: { call: string; error: string },
-): Promise<string> {
+	{ call, error, newcomer }: { call: string; error: string; newcomer: AgentProcess | null },
+): Promise<{ injected: number; restarted: string }> {
 	const agent = box.agent(AGENT);
 	const target = name === AGENT ? agent : box.process(name);
 	const tracer = await attach(target.pid, { call, what: `error=${error}`, when: "1+" });
-	await agent.feed({ rounds: 30, everyMs: 20, events: 4, lanes: LANES });
+	const feed = { rounds: 30, everyMs: 20, events: 4, lanes: LANES };
+	await Promise.all([agent.feed(feed), newcomer?.start({ feed })]);
 	await sleep(FAULT_LIMITS.refusedCallsMs);
-	await tracer.detach();
+	const injected = await tracer.detach();
 	const revived = await reviveAll(box);
-	if (agent.isRunning) return revived.join(", ");
+	if (agent.isRunning) return { injected, restarted: revived.join(", ") };
 	const { status } = await agent.ended;
 	await agent.start();
-	return `${AGENT} (ended with ${status})`;
+	return { injected, restarted: `${AGENT} (ended with ${status})` };
 }
 
 /** Takes every inode of a small disk. */
@@ -213,7 +214,10 @@ function takeInodes(directory: string): () => void {
 /** Row 15: no descriptor, no inode, a disk that became read-only, at each process that keeps something. */
 export function refuseFiles(context: RowContext): Promise<RowOutcome> {
 	const disks = { "px-1/wal": 64 * MIB, center: 64 * MIB, sqld: 64 * MIB, "outbox-of-agent": 64 * MIB };
-	return inBox(context, { agents: [AGENT], disks, agentDirectory: "outbox-of-agent" }, async (box) => {
+	// A hop opens files when an agent comes that it has not seen: one for each turn.
+	const newcomers = ["px-1", "sc", "sqld"].map((name) => `new-at-${name}`);
+	const options = { agents: [AGENT, ...newcomers], disks, agentDirectory: "outbox-of-agent" };
+	return inBox(context, options, async (box) => {
 		const agent = box.agent(AGENT);
 		const violations: string[] = [];
 		await agent.start();
@@ -224,9 +228,13 @@ export function refuseFiles(context: RowContext): Promise<RowOutcome> {
 		] as const)
 			for (const name of [AGENT, "px-1", "sc", "sqld"]) {
 				if (context.signal.aborted) break;
-				const restarted = await refuseCalls(box, name, { call, error });
-				context.step(`${name}: ${call} failed with ${error}, restarted: ${restarted || "none"}`);
+				const newcomer = call === "openat" && name !== AGENT ? box.agent(`new-at-${name}`) : null;
+				const { injected, restarted } = await refuseCalls(box, name, { call, error, newcomer });
+				context.step(`${name}: ${injected} ${call} failed with ${error}, restarted: ${restarted || "none"}`);
+				if (injected === 0) violations.push(`${name} called no ${call}: the row tries nothing`);
 			}
+		const reopened = await judgeBox(box, context, { agents: newcomers.map((id) => box.agent(id)) });
+		violations.push(...reopened.violations);
 		for (const disk of Object.keys(disks)) {
 			if (context.signal.aborted) break;
 			const free = takeInodes(join(box.dataDir, disk));
@@ -238,7 +246,7 @@ export function refuseFiles(context: RowContext): Promise<RowOutcome> {
 			}
 			context.step(`${disk} had no inode, restarted: ${(await reviveAll(box)).join(", ") || "none"}`);
 		}
-		const outcome = await judgeBox(box, context, { agents: [agent] });
+		const outcome = await judgeBox(box, context, { agents: [AGENT, ...newcomers].map((id) => box.agent(id)) });
 		return { ...outcome, violations: [...violations, ...outcome.violations] };
 	});
 }

@@ -29,6 +29,8 @@ export const FAULT_LIMITS = {
 	/** Room left on a disk that is called full: less than one segment or one page of a log. */
 	fullDiskSlackBytes: 64 * 1024,
 	fillTriesMax: 8,
+	/** Of a small disk: far more than a box makes files, few enough to be taken in a moment. */
+	smallDiskInodes: 2000,
 	/** How long it stays full after the feed. */
 	fullDiskMs: 1500,
 	/** The return path is dead for so long; less than the 30 s after which an agent gives a silent link up. */
@@ -66,7 +68,7 @@ export const FAULT_LIMITS = {
 	/** Back at the preferred one: its start, what is stable, and the probes. */
 	returnMsMax: 20_000,
 	dayMs: 86_400_000,
-	/** A clock that swings by less than a hop's patience for a hello (10 minutes on either side). */
+	/** A clock that swings by so much on either side, every second. */
 	strobeMs: 4 * 60_000,
 	/** A process cannot open or write for so long after the feed (row 15). */
 	refusedCallsMs: 700,

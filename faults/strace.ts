@@ -4,6 +4,9 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 export interface Injection {
 	/** One system call: `pwrite64`. */
@@ -27,14 +30,17 @@ export function straced(injection: Injection, command: readonly string[]): strin
 }
 
 export interface Attached {
-	/** Lets the process go. Safe to call when it has gone. */
-	detach(): Promise<void>;
+	/** Lets the process go; answers how many calls were injected into. Safe to call when it has gone. */
+	detach(): Promise<number>;
 }
 
 /** Attaches to all threads of a process; settles when the tracer holds them. */
 export async function attach(pid: number, injection: Injection): Promise<Attached> {
 	// Without -qq: the tracer says when it is there.
 	const args = injectArguments(injection).filter((each) => each !== "-qq");
+	const directory = mkdtempSync(join(tmpdir(), "daemoneye-strace-"));
+	const calls = join(directory, "calls");
+	args[args.indexOf("/dev/null")] = calls;
 	const tracer: ChildProcess = spawn("strace", [...args, "-p", String(pid)], { stdio: ["ignore", "ignore", "pipe"] });
 	const exited = once(tracer, "exit");
 	await new Promise<void>((resolve, reject) => {
@@ -50,6 +56,9 @@ export async function attach(pid: number, injection: Injection): Promise<Attache
 		async detach() {
 			tracer.kill("SIGTERM");
 			await exited;
+			const injected = existsSync(calls) ? readFileSync(calls, "utf8").split("(INJECTED)").length - 1 : 0;
+			rmSync(directory, { recursive: true, force: true });
+			return injected;
 		},
 	};
 }

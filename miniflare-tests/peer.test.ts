@@ -132,6 +132,22 @@ test("an agent whose route was made in the future is asked for again when it can
 	await untilVia("web-01", "");
 });
 
+test("an agent whose clock is behind its own certificate brings evidence, and has no route", async () => {
+	const link = await openPeer();
+	const dayAgoMs = Date.now() - 86_400_000;
+	// Its proxy's clock is behind as well: it says that it heard the agent then.
+	link.send("agent_state", { ...stateOf(web01), heardAtMs: dayAgoMs, route: routeTo(PX2, web01, dayAgoMs) });
+	const stream = new TestStream(web01, "alert");
+	link.sendRaw(packCarrier("alert", "none", [{ agent: "web-01", bytes: stream.next().bytes }]));
+	await until(
+		"its batch",
+		() => enclave.center<{ batches: { stream: string }[] }>("/recorded"),
+		({ batches }) => batches.some((batch) => batch.stream === hexOf(stream.stream)),
+	);
+	equal((await statsOf("web-01")).via, "", "nobody knows whether it leads there");
+	link.close();
+});
+
 test("what a proxy says that it keeps is told under its own name, and only of agents proved on its link", async () => {
 	const link = await openPeer();
 	const kept = { hop: "px-1", bytes: 5, atMs: Date.now() };

@@ -143,7 +143,7 @@ function newWindow(): SendWindow {`,
 			...LINKS_OUTLIVE_CLOCKS,
 			{
 				file: "durable/peer-link.ts",
-				find: `if (!route.ok && route.code === "hello_clock")`,
+				find: "if (!route.ok && CLOCK_CODES.includes(route.code))",
 				replace: "if (!route.ok && nowMs < 0)",
 			},
 			// Nor is it shown again: that alone would bring the evidence on.

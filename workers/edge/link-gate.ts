@@ -14,7 +14,14 @@ import {
 	makeNonce,
 	PEER_CHALLENGE_SEARCH,
 } from "#core/identity/challenge.ts";
-import { type HelloCode, PROTOCOL_VERSION, readHelloNonce, readStranger, verifyHello } from "#core/identity/hello.ts";
+import {
+	HELLO_LIMITS,
+	type HelloCode,
+	PROTOCOL_VERSION,
+	readHelloNonce,
+	readStranger,
+	verifyHello,
+} from "#core/identity/hello.ts";
 import { type NodeRole, parseNodeUri } from "#core/identity/node-uri.ts";
 import { judgePath, type PathCode } from "#core/identity/path.ts";
 import { isListed } from "#core/identity/proxy-list.ts";
@@ -159,6 +166,9 @@ async function admit(
 	const used = nonces.use(serverNonce, nowMs);
 	if (!used.ok) return used;
 	const { id, uri, signingKey, notAfterMs } = node;
+	const skewMs = payload.timeMs - nowMs;
+	// It brings evidence all the same; above here nothing goes down to it until the two agree (docs/protocol.md).
+	if (Math.abs(skewMs) > HELLO_LIMITS.clockSkewMsMax) logLine("warning", "clock_skew", { node: uri, skewMs });
 	return ok({
 		...{ id, uri, proof, signingKey, notAfterMs, hello: hello.value, helloTimeMs: payload.timeMs },
 		...(payload.status === undefined ? {} : { status: payload.status }),
