@@ -247,6 +247,8 @@ export function refuseFiles(context: RowContext): Promise<RowOutcome> {
 			context.step(`${disk} had no inode, restarted: ${(await reviveAll(box)).join(", ") || "none"}`);
 		}
 		const outcome = await judgeBox(box, context, { agents: [AGENT, ...newcomers].map((id) => box.agent(id)) });
+		const given = outcome.report?.gapsNamed ?? 0;
+		if (given > 0) violations.push(`files that were refused cost ${given} batches that were held`);
 		return { ...outcome, violations: [...violations, ...outcome.violations] };
 	});
 }
