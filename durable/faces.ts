@@ -166,9 +166,23 @@ export interface ProxyState {
 	readonly heardHereMs: number;
 	/** The proxy's clock less its parent's, and by how much that may be off: the fastest round trip. */
 	readonly clock?: { readonly offsetMs: number; readonly boundMs: number | null };
+	/** What the proxy itself says, signed by it where `word` is there. */
 	readonly link?: LinkHealth;
+	/** Its signed word, verified and verbatim, and the number by which a newer one is known. */
+	readonly word?: { readonly bytes: Uint8Array; readonly number: number };
 	/** The proxy that brought the news to this node: the one itself where it is linked here. */
 	readonly broughtBy: string;
+}
+
+/** What a linked proxy told of proxies and was not shown to be their own word. */
+export interface RefusedWords {
+	/** Who told. */
+	readonly peer: string;
+	/** Of whom, and why it was refused: the newest of them. */
+	readonly proxy: string;
+	readonly code: string;
+	/** How many since the last report. */
+	readonly words: number;
 }
 
 /** Who keeps the health of the proxies below a hop. A call that fails is logged: the next heartbeat says it again. */
@@ -176,6 +190,7 @@ export interface ProxyWatch {
 	proxyState(state: ProxyState): Promise<void>;
 	/** A proved node was turned away for its protocol version. */
 	strangerCame(stranger: Stranger): Promise<void>;
+	wordsRefused(refused: RefusedWords): Promise<void>;
 }
 
 /** The Security Center's one FleetWatch. */
@@ -237,6 +252,8 @@ export interface UplinkHealth {
 	readonly roundTripMs: number | null;
 	/** Nodes turned away because they speak another protocol. */
 	readonly strangers: readonly Stranger[];
+	/** Words of proxies below that were refused since start. */
+	readonly refusedWords: number;
 	/** Version of the protocol this node speaks. */
 	readonly protocol: number;
 	/** The clock by which the ages were made. */

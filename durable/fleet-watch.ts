@@ -5,11 +5,12 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { LANES } from "#core/model/batch.ts";
-import type { LaneDepths, ProxyState } from "./faces.ts";
-import { WATCH_LIMITS } from "./limits.ts";
+import type { LaneDepths, ProxyState, RefusedWords } from "./faces.ts";
+import { forgetOldest } from "./forget-oldest.ts";
+import { PEER_LIMITS, WATCH_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import { judgeSilence, type WatchedNode } from "./silence.ts";
-import { type Stranger, Strangers } from "./strangers.ts";
+import { STRANGER_AGE_MS_MAX, type Stranger, Strangers } from "./strangers.ts";
 import type { NamedStranger, WatchAlarm, WatchFace, WatchSettings, WatchView } from "./watch-face.ts";
 
 /** A channel that still waits says so at every try, at most this far apart; one that does not has gone or been served. */
@@ -24,6 +25,9 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 {
 	readonly #limits: Required<Omit<WatchSettings, "tailMissingMs">>;
 	readonly #strangers = new Strangers();
+	/** The newest refusal of what each proxy told of others. */
+	readonly #refused = new Map<string, RefusedWords & { readonly atMs: number }>();
+	#refusedWords = 0;
 	readonly #backlogs = new Map<string, { readonly depths: LaneDepths; readonly atMs: number }>();
 	#watchingSinceMs = Date.now();
 	#tickedAtMs = Date.now();
@@ -51,6 +55,13 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 
 	async strangerCame(stranger: Stranger): Promise<void> {
 		this.#strangers.came(stranger);
+	}
+
+	async wordsRefused(refused: RefusedWords): Promise<void> {
+		this.#refusedWords += refused.words;
+		this.#refused.delete(refused.peer);
+		this.#refused.set(refused.peer, { ...refused, atMs: Date.now() });
+		forgetOldest(this.#refused, PEER_LIMITS.peersMax);
 	}
 
 	async storeBacklog(agent: string, depths: LaneDepths): Promise<void> {
@@ -87,6 +98,7 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 		return {
 			...{ watchingSinceMs: this.#watchingSinceMs, agentSilentMs, proxySilentMs },
 			...{ store: this.#storeDepths(nowMs), strangers: this.#strangers.list(nowMs) },
+			refusedWords: this.#refusedWords,
 		};
 	}
 
@@ -121,7 +133,8 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 			// Nothing is known of it: what was said of it stands, nothing new is.
 			if (verdict?.state === "unknown") kept.add(keyOf(alarm));
 		}
-		for (const alarm of strangerAlarms([...strangers, ...this.#ownStrangers(nowMs)])) wanted.set(keyOf(alarm), alarm);
+		const told = [...toldStrangerAlarms(strangers), ...this.#refusalAlarms(nowMs)];
+		for (const alarm of [...this.#strangers.list(nowMs).map(strangerAlarm), ...told]) wanted.set(keyOf(alarm), alarm);
 		const standing = await this.standing();
 		const known = new Set(standing.map(keyOf));
 		const raised = [...wanted.values()].filter((alarm) => !known.has(keyOf(alarm)));
@@ -130,8 +143,12 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 		for (const alarm of cleared.slice(0, WATCH_LIMITS.alarmsPerTickMax)) await this.clear(alarm);
 	}
 
-	#ownStrangers(nowMs: number): NamedStranger[] {
-		return this.#strangers.list(nowMs).map((stranger) => ({ ...stranger, at: "the Security Center" }));
+	#refusalAlarms(nowMs: number): WatchAlarm[] {
+		for (const [peer, { atMs }] of this.#refused) if (nowMs - atMs > STRANGER_AGE_MS_MAX) this.#refused.delete(peer);
+		return [...this.#refused.values()].map(({ peer, proxy, code }) => {
+			const detail = `${peer} tells of ${proxy} what is not shown to be its own word: ${code}.`;
+			return { agent: peer, code: "proxy_word_refused", detail };
+		});
 	}
 }
 
@@ -142,11 +159,21 @@ function detailOf({ id, role, via, heardMs }: WatchedNode, nodes: readonly Watch
 	return `${since}. What it carries is not known until it returns; ${behind} hosts came by it last.`;
 }
 
-/** By node id: several doors may have turned one away, and one alarm says it. */
-function strangerAlarms(strangers: readonly NamedStranger[]): WatchAlarm[] {
-	return strangers.map(({ node, protocol, at }) => {
-		const agent = node.slice(node.lastIndexOf("/") + 1);
-		const detail = `${agent} speaks protocol ${protocol} and is turned away at ${at}, which speaks another version.`;
-		return { agent, code: "protocol_differs", detail };
+const idOf = (node: string): string => node.slice(node.lastIndexOf("/") + 1);
+
+/** At our own door, where it has proved its name. */
+function strangerAlarm({ node, protocol }: Stranger): WatchAlarm {
+	const agent = idOf(node);
+	const detail = `${agent} speaks protocol ${protocol} and is turned away at the Security Center, which speaks another version.`;
+	return { agent, code: "protocol_differs", detail };
+}
+
+/** By the proxy that names them: it may name whom it likes, and can fill no list but its own. */
+function toldStrangerAlarms(strangers: readonly NamedStranger[]): WatchAlarm[] {
+	return [...Map.groupBy(strangers, ({ at }) => at)].map(([at, named]) => {
+		const who = named.map(({ node, protocol }) => `${idOf(node)} speaks protocol ${protocol}`).join(", ");
+		const are = named.length === 1 ? "is" : "are";
+		const detail = `${who} and ${are} turned away at ${at}, which speaks another version.`;
+		return { agent: at, code: "protocol_differs", detail };
 	});
 }

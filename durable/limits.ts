@@ -187,8 +187,12 @@ export const PEER_LIMITS = {
 	messageBytesMax: LINK_LIMITS.frame.bytesMax,
 	/** Proxies of one Security Center. */
 	peersMax: 1024,
-	/** Proxies below one link whose health is passed on; what a captured proxy names beyond is refused. */
+	/** Proxies below one link whose health is passed on. */
 	nestedMax: 256,
+	/** One below that was not heard for so long gives its place to another: it says something every ten seconds. */
+	nestedAgeMsMax: 120_000,
+	/** Words of proxies of one link that wait to be judged: a full link tells all of its own at once when it is made anew. */
+	wordsPending: { pendingBytesMax: 8 * MIB, pendingItemBytesMin: 4096 },
 } as const;
 
 /** When a node counts as silent at the Security Center, and what the watch may cost. A site's tests set shorter times. */

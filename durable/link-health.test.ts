@@ -57,30 +57,44 @@ test("strangers are bounded, one entry each, and are forgotten when they come in
 	);
 });
 
+const wordOf = (number: number) => ({ word: { bytes: Uint8Array.of(number), number } });
 const stateOf = (proxy: string, over: Partial<ProxyState> = {}): ProxyState => {
 	return { proxy, via: "px-1", isUp: true, heardHereMs: 1000, broughtBy: proxy, ...over };
 };
 
-test("a nested proxy's newest word goes up once a link, with its age; one that went is told once", () => {
+test("a nested proxy's newest word goes up once a link, verbatim, with its age; one that went is told once", () => {
 	const nested = new NestedProxies();
-	nested.note(stateOf("px-2", { clock: { offsetMs: 9e12, boundMs: null } }));
-	nested.note(stateOf("px-2", { heardHereMs: 1500 }));
-	assert.deepEqual(nested.take(1700), [{ proxy: "px-2", via: "px-1", isUp: true, ageMs: 200 }]);
-	assert.deepEqual(nested.take(1800), []);
+	nested.note(stateOf("px-2", { clock: { offsetMs: 9e12, boundMs: null }, ...wordOf(1) }));
+	nested.note(stateOf("px-2", { heardHereMs: 1500, ...wordOf(2) }));
+	assert.deepEqual(nested.take(1700), [{ proxy: "px-2", via: "px-1", isUp: true, ageMs: 200, word: Uint8Array.of(2) }]);
+	nested.note(stateOf("px-2", { via: "px-old", ...wordOf(2) }));
+	nested.note(stateOf("px-2", { via: "px-old", ...wordOf(1) }));
+	nested.note(stateOf("px-2", { via: "px-old" }));
+	assert.deepEqual(nested.take(1800), [], "an older word, the same one and an unsigned one are no news");
 	nested.resend();
 	assert.equal(nested.take(1900)[0]?.ageMs, 400);
+	nested.note(stateOf("px-2", { isUp: false, broughtBy: "px-other" }));
+	assert.deepEqual(nested.take(1950), [], "who did not bring it cannot say that it went");
 	nested.note(stateOf("px-2", { isUp: false, clock: { offsetMs: -9e12, boundMs: 4 } }));
 	const [gone] = nested.take(2000);
 	assert.deepEqual([gone?.isUp, gone?.clockOffsetMs, gone?.clockBoundMs], [false, -0x7fff_ffff, 4]);
+	assert.equal(gone?.word, undefined);
 	nested.resend();
 	assert.deepEqual(nested.take(2100), []);
 });
 
-test("a proxy passes on as many others as the limit and no more", () => {
+test("a proxy passes on as many others as the limit and no more, and forgets whom nobody hears", () => {
 	const nested = new NestedProxies();
-	for (let index = 0; index < PEER_LIMITS.nestedMax; index++) assert.ok(nested.note(stateOf(`px-${index}`)));
-	assert.equal(nested.note(stateOf("px-more")), false);
-	assert.ok(nested.note(stateOf("px-0")), "one that is known stays known");
+	const note = (id: string, number: number, heardHereMs = 1000) =>
+		nested.note(stateOf(id, { heardHereMs, ...wordOf(number) }));
+	for (let index = 0; index < PEER_LIMITS.nestedMax; index++) assert.ok(note(`px-${index}`, 1));
+	assert.equal(note("px-more", 1), false);
+	assert.ok(note("px-0", 2), "one that is known stays known");
+	assert.ok(note("px-more", 1, 1000 + PEER_LIMITS.nestedAgeMsMax + 1), "the places of the others are free");
+	assert.deepEqual(
+		nested.take(1000 + PEER_LIMITS.nestedAgeMsMax + 1).map(({ proxy }) => proxy),
+		["px-more"],
+	);
 });
 
 const health = (eventCount: number): Health => {

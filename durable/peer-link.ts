@@ -34,6 +34,7 @@ import {
 } from "./faces.ts";
 import { PEER_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { NestedWords, type TakenWord, type ToldProxy } from "./nested-words.ts";
 import { PendingWork } from "./pending-work.ts";
 import { QuarantineStore } from "./quarantine.ts";
 import { readMessage } from "./read-message.ts";
@@ -75,8 +76,9 @@ interface Link {
 	path: readonly string[];
 	/** Of the proxy's heartbeats, for its clock. */
 	clockSamples: number[];
-	/** Proxies below this one of which it has told. */
-	readonly nested: Set<string>;
+	/** What it says of itself and of the proxies below it, and the judging of it: words of one proxy stay in order. */
+	readonly words: NestedWords;
+	readonly judging: PendingWork;
 }
 
 export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject<E> implements PeerLinkFace {
@@ -136,9 +138,12 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			...{
 				agents: new Set<string>(),
 				clockSamples: [],
-				nested: new Set<string>(),
 				unjudged: new Map<string, number>(),
+				words: new NestedWords({ peer, selfUri: this.env.NODE_URI, root: this.#root }),
 			},
+			judging: new PendingWork(PEER_LIMITS.wordsPending, (proxy, error) =>
+				logLine("warning", "proxy_word_not_judged", { peer, proxy, detail: error.message }),
+			),
 			// A failure is told to the proxy, which sends everything again.
 			pending: new PendingWork(PEER_LIMITS, (agent, error) => {
 				logLine("warning", "channel_unavailable", { peer, agent, detail: error.message });
@@ -206,9 +211,11 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		this.#watch = null;
 		logLine("info", "peer_down", { peer: link.peer, agents: link.agents.size });
 		const heardAtMs = link.heardAtMs;
-		this.#tellOfProxy({
-			...{ proxy: link.peer, via: "", broughtBy: link.peer, isUp: false, heardHereMs: heardAtMs },
-		});
+		// Behind what it said last.
+		link.judging.add(link.peer, 0, async () =>
+			this.#tellOfProxy({ proxy: link.peer, via: "", broughtBy: link.peer, isUp: false, heardHereMs: heardAtMs }),
+		);
+		this.#tellRefusedWords(link);
 		for (const agent of link.agents)
 			link.pending.add(agent, 0, () =>
 				this.env.AGENT_CHANNEL.getByName(agent).unlink({
@@ -228,6 +235,8 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#close(link, "silent", `nothing was heard for ${PEER_LIMITS.silentMsMax} ms`);
 		else {
 			this.#askAgain(link, Date.now());
+			link.words.forgetOld(Date.now());
+			this.#tellRefusedWords(link);
 			// A notice may have crossed with the link itself. One question at a time, however long it waits.
 			if (this.#isAskingPath) return;
 			this.#isAskingPath = true;
@@ -275,7 +284,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			link.pending.add(body.agent, message.byteLength, () => this.#takeState(link, body));
 		else if (type === "command_received") this.#takeCommandReceived(link, body);
 		else if (type === "heartbeat") this.#takeHeartbeat(link, body, new Uint8Array(message));
-		else if (type === "proxy_state") this.#takeProxyState(link, body);
+		else if (type === "proxy_state") this.#takeProxyState(link, body, message.byteLength);
 		else if (type === "reject") this.#takeRefusal(link, body);
 		else if (type === "bye") this.#ended(link);
 		else this.#close(link, "frame_unexpected", `${type} does not come from a proxy`);
@@ -294,33 +303,61 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		});
 	}
 
-	#takeHeartbeat(link: Link, { link: health }: FrameBody<"heartbeat">, message: Uint8Array): void {
+	#takeHeartbeat(link: Link, { link: health, word }: FrameBody<"heartbeat">, message: Uint8Array): void {
 		// Said back, so that the proxy knows the link is alive.
 		this.#send(link, message);
 		const nowMs = Date.now();
 		const state = { proxy: link.peer, via: "", broughtBy: link.peer, isUp: true, heardHereMs: nowMs };
-		if (health === undefined) {
-			// It says only that it lives, and is heard all the same.
-			this.#tellOfProxy(state);
-			return;
+		let clock: ProxyState["clock"];
+		if (health !== undefined) {
+			link.clockSamples = addClockSample(link.clockSamples, nowMs - health.timeMs);
+			clock = { offsetMs: clockOffsetOf(link.clockSamples), boundMs: health.roundTripMs ?? null };
 		}
-		link.clockSamples = addClockSample(link.clockSamples, nowMs - health.timeMs);
-		const clock = { offsetMs: clockOffsetOf(link.clockSamples), boundMs: health.roundTripMs ?? null };
-		this.#tellOfProxy({ ...state, clock, link: health });
+		const known = { ...(clock === undefined ? {} : { clock }), ...(health === undefined ? {} : { link: health }) };
+		// The link itself shows that it lives, so the Security Center needs no word; the nodes above a proxy do.
+		const isWordless = word === undefined && (health === undefined || this.env.FLEET_WATCH !== undefined);
+		const told = { proxy: link.peer, via: "", isUp: true, word };
+		if (isWordless) link.judging.add(link.peer, 0, async () => this.#tellOfProxy({ ...state, ...known }));
+		else
+			this.#judgeWord(link, told, message.byteLength, (taken) =>
+				this.#tellOfProxy({ ...state, ...known, ...(taken?.word === undefined ? {} : { word: taken.word }) }),
+			);
 	}
 
-	#takeProxyState(link: Link, body: FrameBody<"proxy_state">): void {
-		const { proxy, via, isUp, ageMs, clockOffsetMs, clockBoundMs, link: health } = body;
-		if (!link.nested.has(proxy) && (proxy === link.peer || link.nested.size >= PEER_LIMITS.nestedMax)) {
-			logLine("warning", "proxy_state_refused", { peer: link.peer, proxy });
+	#takeProxyState(link: Link, body: FrameBody<"proxy_state">, bytes: number): void {
+		const { proxy, via, isUp, ageMs, clockOffsetMs, clockBoundMs, word } = body;
+		const heardHereMs = Date.now() - ageMs;
+		this.#judgeWord(link, { proxy, via, isUp, word }, bytes, (taken) => {
+			if (taken === null) return;
+			this.#tellOfProxy({
+				...{ proxy, via, broughtBy: link.peer, isUp, heardHereMs, ...taken },
+				...(clockOffsetMs === undefined ? {} : { clock: { offsetMs: clockOffsetMs, boundMs: clockBoundMs ?? null } }),
+			});
+		});
+	}
+
+	/** Judges what is told of a proxy; `then` hears what is shown to be true, null where nothing new is. */
+	#judgeWord(link: Link, told: ToldProxy, bytes: number, then: (taken: TakenWord) => void): void {
+		const { proxy } = told;
+		if (!link.judging.hasRoom(bytes)) {
+			link.words.refused(proxy, "proxy_words_max");
 			return;
 		}
-		link.nested.add(proxy);
-		this.#tellOfProxy({
-			...{ proxy, via, broughtBy: link.peer, isUp, heardHereMs: Date.now() - ageMs },
-			...(clockOffsetMs === undefined ? {} : { clock: { offsetMs: clockOffsetMs, boundMs: clockBoundMs ?? null } }),
-			...(health === undefined ? {} : { link: health }),
+		link.judging.add(proxy, bytes, async () => {
+			const judged = await link.words.judge(told, Date.now());
+			if (!judged.ok) link.words.refused(proxy, judged.code);
+			then(judged.ok ? judged.value : null);
 		});
+	}
+
+	/** Gathered, because whoever forges one forges many. */
+	#tellRefusedWords(link: Link): void {
+		const refused = link.words.takeRefused();
+		if (refused === null) return;
+		logLine("warning", "proxy_word_refused", { ...refused });
+		this.#proxyWatch()
+			?.wordsRefused(refused)
+			.catch((error: Error) => logLine("warning", "refusal_not_told", { peer: link.peer, detail: error.message }));
 	}
 
 	/** What is not taken now is said again by a later heartbeat. */

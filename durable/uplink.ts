@@ -7,7 +7,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { bytesOfBase64 } from "#core/bytes/bytes.ts";
 import { decodeAs } from "#core/codec/index.ts";
-import { nodeProofShape } from "#core/identity/binding.ts";
+import { type NodeProof, nodeProofShape } from "#core/identity/binding.ts";
 import { agentStatusShape, PROTOCOL_VERSION } from "#core/identity/hello.ts";
 import { type NodeName, nodeUri, parseNodeUri } from "#core/identity/node-uri.ts";
 import { routeShape } from "#core/identity/route.ts";
@@ -26,6 +26,7 @@ import {
 	type Namespace,
 	type PeerLinkFace,
 	type ProxyState,
+	type RefusedWords,
 	type UplinkFace,
 	type UplinkHealth,
 } from "./faces.ts";
@@ -33,6 +34,7 @@ import { UPLINK_LIMITS } from "./limits.ts";
 import { LinkMeter } from "./link-meter.ts";
 import { logLine } from "./log.ts";
 import { NestedProxies } from "./nested-proxies.ts";
+import { OwnWord } from "./own-word.ts";
 import { PendingWork } from "./pending-work.ts";
 import { QuarantineStore } from "./quarantine.ts";
 import { type FlowSettings, type ProxySettings, readFlowSettings, readParentTimes } from "./settings.ts";
@@ -59,15 +61,20 @@ export interface UplinkEnv {
 	readonly PEER_LINK?: Namespace<PeerLinkFace>;
 }
 
-function upstreamsOf(env: UplinkEnv): Upstream[] {
+function signerOf(env: UplinkEnv): { uri: string; proof: NodeProof; seed: Uint8Array } {
 	const proof = decodeAs(nodeProofShape, bytesOfBase64(env.NODE_PROOF) ?? new Uint8Array());
 	assertInvariant(proof.ok, "NODE_PROOF does not read");
 	const seed = bytesOfBase64(env.SIGNING_SEED);
 	assertInvariant(seed?.length === 32, "SIGNING_SEED is not 32 bytes of base64");
+	return { uri: env.NODE_URI, proof: proof.value, seed };
+}
+
+function upstreamsOf(env: UplinkEnv): Upstream[] {
+	const { proof, seed } = signerOf(env);
 	return env.UPSTREAMS.map(({ binding, uri, host }) => {
 		const service = (env as unknown as Record<string, Upstream["service"] | undefined>)[binding];
 		assertInvariant(service !== undefined, `${binding} is not bound`);
-		return { service, host, uri, proof: proof.value, seed };
+		return { service, host, uri, proof, seed };
 	});
 }
 
@@ -82,6 +89,8 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 	readonly #meter = new LinkMeter();
 	readonly #strangers = new Strangers();
 	readonly #nested = new NestedProxies();
+	readonly #ownWord: OwnWord;
+	#refusedWords = 0;
 	/** One that fails is sent again by the Security Center, which hears of no receipt. */
 	readonly #commands = new PendingWork(UPLINK_LIMITS.commandsPending, (agent, error) =>
 		logLine("warning", "command_not_queued", { agent, detail: error.message }),
@@ -95,6 +104,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		const self = parseNodeUri(env.NODE_URI);
 		assertInvariant(self.ok, "NODE_URI comes from the host, which checked it");
 		this.#self = self.value;
+		this.#ownWord = new OwnWord(signerOf(env));
 		this.#settings = readFlowSettings(env.PROXY);
 		this.#registry = new AgentRegistry(this.#store.agents());
 		this.#pump = new CarrierPump({
@@ -262,6 +272,10 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		this.#strangers.came(stranger);
 	}
 
+	async wordsRefused({ words }: RefusedWords): Promise<void> {
+		this.#refusedWords += words;
+	}
+
 	#sendState(news: AgentNews): void {
 		const proof = decodeAs(nodeProofShape, news.proof);
 		assertInvariant(proof.ok, "a registered proof does not read");
@@ -331,7 +345,9 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 			...{ timeMs: nowMs, streams: [], outboxBytes: walBytes, oldestUnackedMs: lagMs },
 			...{ rssBytes: 0, eventCount: 0, gapCount: 0 },
 		};
-		if (this.#ways.send(encodeFrame("heartbeat", { health, link: this.#linkHealth(nowMs) }))) this.#meter.asked(nowMs);
+		const link = this.#linkHealth(nowMs);
+		const frame = encodeFrame("heartbeat", { health, link, word: this.#ownWord.of(link) });
+		if (this.#ways.send(frame)) this.#meter.asked(nowMs);
 	}
 
 	#linkHealth(nowMs: number): LinkHealth {
@@ -373,6 +389,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 			reconnects: this.#meter.reconnects,
 			roundTripMs: this.#meter.roundTripMs,
 			strangers: this.#strangers.list(nowMs),
+			refusedWords: this.#refusedWords,
 			protocol: PROTOCOL_VERSION,
 			timeMs: nowMs,
 		};

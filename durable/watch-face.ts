@@ -11,7 +11,7 @@ export interface WatchSettings {
 	readonly tailMissingMs?: number;
 }
 
-export const WATCH_CODES = ["agent_silent", "proxy_silent", "protocol_differs"] as const;
+export const WATCH_CODES = ["agent_silent", "proxy_silent", "protocol_differs", "proxy_word_refused"] as const;
 export type WatchCode = (typeof WATCH_CODES)[number];
 
 export interface WatchAlarm {
@@ -35,6 +35,8 @@ export interface WatchView {
 	readonly store: LaneDepths;
 	/** Nodes turned away at our own door. */
 	readonly strangers: readonly Stranger[];
+	/** Words of proxies that were refused since start. */
+	readonly refusedWords: number;
 }
 
 export interface WatchFace extends ProxyWatch {

@@ -225,30 +225,61 @@ test("a link's figures are shown as told, and a clock is the sum of what each st
 });
 
 test(
-	"a nested proxy shows its parent; another proxy can neither revive nor silence one that speaks by its own way",
+	"of a nested proxy its newest word counts: nobody else can revive it, silence it or say where it is",
 	options,
 	async () => {
 		await beat("px-1", { clock: { offsetMs: 1000, boundMs: 3 } });
-		await beat("px-site", { via: "px-1", broughtBy: "px-1", clock: { offsetMs: 40, boundMs: 2 } });
+		const signed = (number: number) => ({ word: { bytes: new Uint8Array(1), number } });
+		const by = (broughtBy: string) => ({ via: broughtBy, broughtBy });
+		await beat("px-site", { ...by("px-1"), clock: { offsetMs: 40, boundMs: 2 }, ...signed(7) });
 		const nested = await nodeOf("px-site");
 		deepEqual([nested?.link.to, nested?.clockOffsetMs, nested?.clockBoundMs], ["px-1", 1040, 5]);
 		await beat("px-1", { clock: { offsetMs: 0, boundMs: 3 } });
-		await beat("px-site", { via: "px-rogue", broughtBy: "px-rogue", isUp: false });
+		await beat("px-site", { ...by("px-rogue"), isUp: false });
+		await beat("px-site", by("px-rogue"));
+		await beat("px-site", { ...by("px-rogue"), ...signed(6) });
+		await beat("px-site", { ...by("px-rogue"), ...signed(7) });
 		await beat("px-1", { via: "px-rogue", broughtBy: "px-rogue", isUp: false });
 		deepEqual(
 			[(await nodeOf("px-site"))?.link.to, (await nodeOf("px-site"))?.isUp, (await nodeOf("px-1"))?.isUp],
 			["px-1", true, true],
 		);
-		await beat("web-01", { via: "px-rogue", broughtBy: "px-rogue" });
+		await beat("web-01", { ...by("px-rogue"), ...signed(1) });
 		equal((await nodeOf("web-01"))?.role, "agent", "nor can it make a proxy of an agent");
+		await beat("px-made-up", by("px-rogue"));
+		await beat("px-made-up", { ...by("px-rogue"), isUp: false });
+		equal(await nodeOf("px-made-up"), undefined, "nor a proxy of nothing");
+		await beat("px-2");
+		await beat("px-site", { ...by("px-2"), ...signed(8) });
+		await beat("px-site", { ...by("px-1"), isUp: false });
+		deepEqual([(await nodeOf("px-site"))?.link.to, (await nodeOf("px-site"))?.isUp], ["px-2", true], "it moved");
+		await beat("px-site", { ...by("px-2"), isUp: false });
+		equal((await nodeOf("px-site"))?.isUp, false, "who brought its newest word says that it went");
+		await beat("px-site", { ...by("px-1"), ...signed(8) });
+		equal((await nodeOf("px-site"))?.isUp, false, "what it said before is no sign of life");
 	},
 );
 
+test("who tells of proxies what those did not sign is an alarm with its name, and is counted", options, async () => {
+	const watch = await sc.watch();
+	for (let told = 0; told < 3; told++)
+		await watch.wordsRefused({ peer: "px-rogue", proxy: `px-made-up-${told}`, code: "proxy_word_missing", words: 100 });
+	const alarm = await until(
+		"the alarm",
+		() => alarmOf("px-rogue", "proxy_word_refused"),
+		(found) => found !== undefined,
+	);
+	match(
+		alarm?.detail ?? "",
+		/^px-rogue tells of px-made-up-\d what is not shown to be its own word: proxy_word_missing\.$/,
+	);
+	equal(seriesValue(await metrics(), "daemoneye_refused_proxy_words_total"), 300);
+});
+
 test("a node of another protocol version is an alarm with its name, wherever it knocked", options, async () => {
 	await (await sc.watch()).strangerCame({ node: "spiffe://lab/px/px-new", protocol: 2, atMs: Date.now() });
-	await beat("px-1", {
-		link: linkOf({ strangers: [{ node: "spiffe://lab/agent/web-09", protocol: 2, atMs: Date.now() }] }),
-	});
+	const stranger = (id: string) => ({ node: `spiffe://lab/agent/${id}`, protocol: 2, atMs: Date.now() });
+	await beat("px-1", { link: linkOf({ strangers: [stranger("web-09")] }) });
 	const own = await until(
 		"the alarm",
 		() => alarmOf("px-new", "protocol_differs"),
@@ -257,19 +288,34 @@ test("a node of another protocol version is an alarm with its name, wherever it 
 	match(own?.detail ?? "", /px-new speaks protocol 2 and is turned away at the Security Center/);
 	const told = await until(
 		"the other",
-		() => alarmOf("web-09", "protocol_differs"),
+		() => alarmOf("px-1", "protocol_differs"),
 		(found) => found !== undefined,
 	);
-	match(told?.detail ?? "", /turned away at px-1/);
+	match(told?.detail ?? "", /^web-09 speaks protocol 2 and is turned away at px-1, which speaks another version\.$/);
 	const { strangers } = await get<FleetAnswer>("/api/fleet");
 	deepEqual(strangers.map(({ node, at }) => [node, at]).sort(), [
 		["spiffe://lab/agent/web-09", "px-1"],
 		["spiffe://lab/px/px-new", ""],
 	]);
+	// Whoever it names, and however often others: it is one alarm of that proxy, and pushes nobody out of the list.
+	const others = Array.from({ length: 8 }, (_, index) => stranger(`made-up-${index}`));
+	await beat("px-1", { link: linkOf({ strangers: others }) });
+	await new Promise((resolve) => setTimeout(resolve, 3 * WATCH.tickMs));
+	const { alarms } = await get<AlarmsAnswer>("/api/alarms");
+	deepEqual(
+		alarms
+			.filter(({ code }) => code === "protocol_differs")
+			.map(({ agent, times }) => [agent, times])
+			.sort(),
+		[
+			["px-1", 1],
+			["px-new", 1],
+		],
+	);
 	await beat("px-1", { link: linkOf() });
 	await until(
 		"its end",
-		() => alarmOf("web-09", "protocol_differs"),
+		() => alarmOf("px-1", "protocol_differs"),
 		(found) => found?.clearedAtMs !== null,
 	);
 });

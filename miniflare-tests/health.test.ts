@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 import { HELLO_HEADER, LINK_PATHS } from "#core/identity/challenge.ts";
 import type { FrameBody, LinkHealth } from "#core/protocol/index.ts";
 import type { ProxyState } from "../durable/faces.ts";
+import { OwnWord } from "../durable/own-word.ts";
 import { addNode } from "../host/pki/enclave.ts";
 import { type ReadFamily, readOpenMetrics, seriesValue } from "../workers/edge/testing/open-metrics-reader.ts";
 import { startTestEnclave, TEST_METRICS_TOKEN, type TestEnclave, until } from "./harness.ts";
@@ -71,17 +72,29 @@ const linkOf = (over: Partial<LinkHealth> = {}): LinkHealth => ({
 	...over,
 });
 
-async function openNested(id: string): Promise<TestLink> {
+/** What the proxy of that id signs. */
+function ownWord(id: string): OwnWord {
+	return new OwnWord({ uri: `spiffe://lab.test/px/${id}`, ...identityOf(id, enclave.pathsOf("px", id)) });
+}
+
+async function enrolledWord(id: string): Promise<OwnWord> {
 	const added = await addNode(enclave.pkiDir, { role: "px", id }, Date.now());
 	ok(added.ok, JSON.stringify(added));
-	const link = await TestLink.open(proxy, identityOf(id, added.value.paths), LINK_PATHS.peer);
+	return ownWord(id);
+}
+
+async function openNested(id: string): Promise<TestLink> {
+	await enrolledWord(id);
+	const link = await TestLink.open(proxy, identityOf(id, enclave.pathsOf("px", id)), LINK_PATHS.peer);
 	await link.expect("welcome");
 	return link;
 }
 
 test("the health of a proxy behind a proxy arrives too, with its parent's measure of its clock, and that it went", async () => {
 	const link = await openNested("px-2");
-	link.send("heartbeat", { health: healthOf(), link: linkOf({ timeMs: Date.now() + 60_000, roundTripMs: 4 }) });
+	const px2 = ownWord("px-2");
+	const said = linkOf({ timeMs: Date.now() + 60_000, roundTripMs: 4 });
+	link.send("heartbeat", { health: healthOf(), link: said, word: px2.of(said) });
 	await link.expect("heartbeat");
 	const [state] = await until(
 		"the nested proxy's word",
@@ -95,11 +108,18 @@ test("the health of a proxy behind a proxy arrives too, with its parent's measur
 	const offMs = (state.clock?.offsetMs ?? 0) - 60_000;
 	ok(offMs <= 0 && offMs > -1000, `the clock is a minute ahead, less the delivery: ${offMs}`);
 	const before = (await proxiesNamed("px-2")).length;
-	link.send("heartbeat", { health: healthOf() });
-	await until(
-		"a word without figures",
-		() => proxiesNamed("px-2"),
-		(states) => states.length > before && states.at(-1)?.isUp === true,
+	link.send("heartbeat", { health: healthOf(), link: linkOf({ unackedBytes: 78 }) });
+	const next = linkOf({ unackedBytes: 79 });
+	link.send("heartbeat", { health: healthOf(), link: next, word: px2.of(next) });
+	const [, ...after] = await until(
+		"the next word that it signed",
+		async () => (await proxiesNamed("px-2")).slice(before - 1),
+		(states) => states.length > 1,
+	);
+	deepEqual(
+		after.map((each) => each.link?.unackedBytes),
+		[79],
+		"what it did not sign stays here",
 	);
 	link.close();
 	await until(
@@ -111,9 +131,10 @@ test("the health of a proxy behind a proxy arrives too, with its parent's measur
 
 test("a proxy two tiers down is passed on with its own parent's name, and a proxy cannot speak of itself in another's name", async () => {
 	const link = await openNested("px-3");
-	const told = { isUp: true, ageMs: 1000, clockOffsetMs: -5, clockBoundMs: 2, link: linkOf() };
-	link.send("proxy_state", { proxy: "px-3", via: "px-9", ...told });
-	link.send("proxy_state", { proxy: "px-deep", via: "px-3", ...told });
+	const told = { isUp: true, ageMs: 1000, clockOffsetMs: -5, clockBoundMs: 2 };
+	const word = (await enrolledWord("px-deep")).of(linkOf({ upstream: "spiffe://lab.test/px/px-3" }));
+	link.send("proxy_state", { proxy: "px-3", via: "px-9", ...told, word: ownWord("px-3").of(linkOf()) });
+	link.send("proxy_state", { proxy: "px-deep", via: "px-3", ...told, word });
 	const [state] = await until(
 		"the deep proxy's word",
 		() => proxiesNamed("px-deep"),
@@ -121,7 +142,7 @@ test("a proxy two tiers down is passed on with its own parent's name, and a prox
 	);
 	deepEqual([state?.via, state?.broughtBy, state?.clock], ["px-3", "px-1", { offsetMs: -5, boundMs: 2 }]);
 	deepEqual(await proxiesNamed("px-3"), [], "its word of itself is its heartbeat");
-	match(enclave.logs(), /proxy_state_refused/);
+	await until("the refusal", enclave.logs, (logs) => /proxy_word_refused.*proxy_word_of_itself/.test(logs));
 	link.close();
 });
 

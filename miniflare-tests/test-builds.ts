@@ -16,6 +16,24 @@ export const CHANGES = {
 	tail_unwatched: { file: "durable/tail-watch.ts", from: "received >= head ||", to: "received >= 0 ||" },
 	/** A proxy forgets to pass on what it hears of the proxies below. */
 	nested_untold: { file: "durable/nested-proxies.ts", from: "if (entry.isTold) continue;", to: "continue;" },
+	/** A word of a proxy is believed whoever signed it. */
+	word_unproved: {
+		file: "core/protocol/proxy-word.ts",
+		from: "if (!ed25519Verify(node.value.signingKey, message, outer.value.signature))",
+		to: "if (message.length === 0)",
+	},
+	/** What nobody signed is believed. */
+	word_unsigned: {
+		file: "durable/nested-words.ts",
+		from: 'if (word === undefined) return fail("proxy_word_missing", "nothing that it signed came with it");',
+		to: "if (word === undefined) return ok({});",
+	},
+	/** The store takes any word for the newest. */
+	word_replayed: {
+		file: "workers/sc/store/proxies.ts",
+		from: "if (word !== undefined && word.number > (before.wordNumber ?? 0)) return true;",
+		to: "if (word !== undefined) return true;",
+	},
 	/** A silence is never over. */
 	silence_uncleared: {
 		file: "durable/fleet-watch.ts",

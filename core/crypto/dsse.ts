@@ -15,6 +15,7 @@ export const PAYLOAD_TYPES = {
 	hello: "application/vnd.daemoneye.hello.v1+cbor",
 	signIn: "application/vnd.daemoneye.sign-in.v1+cbor",
 	packageManifest: "application/vnd.in-toto+json",
+	proxyWord: "application/vnd.daemoneye.proxy-word.v1+cbor",
 } as const;
 
 export type PayloadType = (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES];

@@ -24,7 +24,7 @@ import { laneShape } from "#core/model/batch.ts";
 import { hashShape, signatureShape, streamIdShape } from "#core/model/ids.ts";
 import { fail, ok, type Result } from "#core/result.ts";
 import { ed25519Sign, ed25519Verify } from "#crypto";
-import { type IdentityCode, nodeProofShape, type ProvenNode, proveNode } from "./binding.ts";
+import { type IdentityCode, nodeProofShape, type ProvenNode, proveNode, proveNodeNear } from "./binding.ts";
 import { parseNodeUri } from "./node-uri.ts";
 import { pathShape } from "./path.ts";
 
@@ -119,7 +119,10 @@ export async function readStranger(
 	if (!outer.ok) return null;
 	const payload = decodeAs(helloPayloadShape, outer.value.payload);
 	if (!payload.ok || payload.value.serverUri !== context.serverUri) return null;
-	const node = await proveSigner({ outer: outer.value, payload: payload.value }, context.root, context.nowMs);
+	const node = judgeSigner(
+		{ outer: outer.value, payload: payload.value },
+		await proveNode(outer.value.proof, { ...context, usage: "client" }),
+	);
 	return node.ok ? { uri: node.value.uri, protocol: payload.value.protocol } : null;
 }
 
@@ -155,13 +158,11 @@ function readHello(hello: Uint8Array, serverUri: string): Result<ReadHello, Hell
 	return ok({ outer: outer.value, payload: payload.value });
 }
 
-/** Whether the node signed the hello, by a certificate that was valid at `atMs`. */
-async function proveSigner(
+/** Whether the node that the hello's proof proves signed it. */
+function judgeSigner(
 	{ outer, payload }: ReadHello,
-	root: Uint8Array,
-	atMs: number,
-): Promise<Result<ProvenNode, HelloCode>> {
-	const node = await proveNode(outer.proof, { root, nowMs: atMs, usage: "client" });
+	node: Result<ProvenNode, IdentityCode>,
+): Result<ProvenNode, HelloCode> {
 	if (!node.ok) return node;
 	if (!equalBytes(payload.certFingerprint, node.value.certFingerprint))
 		return fail("hello_certificate", "it names another certificate than it shows");
@@ -183,7 +184,10 @@ export async function verifyHello(
 	if (!read.ok) return read;
 	const { outer, payload } = read.value;
 	if (!equalBytes(payload.serverNonce, context.serverNonce)) return fail("hello_nonce", "the nonce is not this link's");
-	const node = await proveSigner(read.value, context.root, context.nowMs);
+	const node = judgeSigner(
+		read.value,
+		await proveNode(outer.proof, { root: context.root, nowMs: context.nowMs, usage: "client" }),
+	);
 	if (!node.ok) return node;
 	return ok({ node: node.value, payload, proof: outer.proof });
 }
@@ -202,10 +206,7 @@ export async function verifyRelayedHello(
 	const { clockSkewMsMax } = HELLO_LIMITS;
 	if (timeMs > context.nowMs + clockSkewMsMax)
 		return fail("hello_clock", `it was made ${timeMs - context.nowMs} ms from now`);
-	let node = await proveSigner(read.value, context.root, timeMs);
-	if (!node.ok && node.code === "chain_not_yet_valid")
-		node = await proveSigner(read.value, context.root, timeMs + clockSkewMsMax);
-	else if (!node.ok && node.code === "chain_expired")
-		node = await proveSigner(read.value, context.root, timeMs - clockSkewMsMax);
+	const proving = { root: context.root, nowMs: timeMs, usage: "client" } as const;
+	const node = judgeSigner(read.value, await proveNodeNear(read.value.outer.proof, proving, clockSkewMsMax));
 	return node.ok ? ok({ node: node.value, timeMs }) : node;
 }

@@ -175,7 +175,12 @@ const FRAME_SHAPES = {
 	/** The agent holds the command (its answer follows in the alert lane): hops forget it. */
 	command_received: record({ agent: field(1, nodeIdShape), commandId: field(2, commandIdShape) }),
 	/** Agent → its hop, every few seconds. A proxy's carries `link`, and is said back to it. */
-	heartbeat: openRecord({ health: field(1, healthShape), link: optional(2, linkHealthShape) }),
+	heartbeat: openRecord({
+		health: field(1, healthShape),
+		link: optional(2, linkHealthShape),
+		/** A proxy's: the same `link` under its own signature (`proxy-word.ts`), for the nodes above the reader. */
+		word: optional(3, bytes(LINK_LIMITS.proxyWordBytesMax)),
+	}),
 	/** Proxy → Security Center: an agent came, went, or said how it is. `proof` comes with every arrival. */
 	agent_state: openRecord({
 		agent: field(1, nodeIdShape),
@@ -207,7 +212,10 @@ const FRAME_SHAPES = {
 	bye: openRecord({ code: field(1, text(64)), detail: field(2, text(MODEL_LIMITS.sentenceLengthMax)) }),
 	/** To a proxy: its path has changed; this node first (core/identity/path.ts). */
 	path: record({ path: field(1, pathShape) }),
-	/** Proxy → its upstream: how a proxy below it is, as its parent `via` sees it. */
+	/**
+	 * Proxy → its upstream: how a proxy below it is. Believed is its own `word`; `via` is what that names as its upstream, and the rest is
+	 * what `via` measured. One that went has no word: whoever brought its newest one says so.
+	 */
 	proxy_state: openRecord({
 		proxy: field(1, nodeIdShape),
 		via: field(2, nodeIdShape),
@@ -217,7 +225,10 @@ const FRAME_SHAPES = {
 		/** The proxy's clock less its parent's, and by how much that may be off; absent until measured. */
 		clockOffsetMs: optional(5, int32()),
 		clockBoundMs: optional(6, uint()),
+		/** Unsigned: of earlier builds, and not read any more. */
 		link: optional(7, linkHealthShape),
+		/** The proxy's signed word, verbatim (`proxy-word.ts`). */
+		word: optional(8, bytes(LINK_LIMITS.proxyWordBytesMax)),
 	}),
 } as const;
 

@@ -14,6 +14,8 @@ export const LINK_LIMITS = {
 	lastErrorCharsMax: 300,
 	/** Nodes of another protocol that a proxy names upstream: enough to see which side was forgotten. */
 	strangersMax: 8,
+	/** A proxy's signed word: two certificates of 8 KiB at most, the binding, and the payload (`proxy-word.ts`). */
+	proxyWordBytesMax: 26_000,
 	/** The largest frame: a carrier that did not compress, or a batch. */
 	frame: { bytesMax: 4 * 1024 * 1024 + 65_536, depthMax: 16, itemsMax: 100_000 },
 } as const;

@@ -15,6 +15,7 @@ import {
 	type PeerDirectoryFace,
 	type ProxyState,
 	type ProxyWatch,
+	type RefusedWords,
 	WATCH_NAME,
 } from "../../durable/faces.ts";
 import { PeerDirectory } from "../../durable/peer-directory.ts";
@@ -24,7 +25,7 @@ import { answerLink, type LinkGateEnv } from "../../workers/edge/link-gate.ts";
 
 type RecorderFace = Pick<
 	Recorder,
-	"store" | "note" | "raise" | "setAside" | "setStore" | "recorded" | "noteProxy" | "noteStranger"
+	"store" | "note" | "raise" | "setAside" | "setStore" | "recorded" | "noteProxy" | "noteStranger" | "noteRefused"
 >;
 type Env = ChannelEnv &
 	PeerLinkEnv &
@@ -45,6 +46,7 @@ export class Recorder extends DurableObject<Env> {
 	readonly #setAside: unknown[] = [];
 	#proxies: ProxyState[] = [];
 	#strangers: Stranger[] = [];
+	#refused: RefusedWords[] = [];
 
 	constructor(ctx: DurableObjectState, env: Env) {
 		super(ctx, env);
@@ -108,6 +110,10 @@ export class Recorder extends DurableObject<Env> {
 		this.#strangers = [...this.#strangers, stranger].slice(-100);
 	}
 
+	async noteRefused(refused: RefusedWords): Promise<void> {
+		this.#refused = [...this.#refused, refused].slice(-100);
+	}
+
 	async setAside(agent: string, items: readonly QuarantinedItem[]): Promise<void> {
 		if (!this.#isAvailable) throw new Error("the test said so");
 		for (const item of items) this.#setAside.push({ agent, ...item, stream: hexOf(item.stream ?? new Uint8Array()) });
@@ -119,7 +125,12 @@ export class Recorder extends DurableObject<Env> {
 			...row,
 			bytes: base64Of(new Uint8Array(row.bytes as ArrayBuffer)),
 		}));
-		const kept = { proxies: this.#proxies, strangers: this.#strangers, setAside: this.#setAside };
+		const kept = {
+			proxies: this.#proxies,
+			strangers: this.#strangers,
+			refused: this.#refused,
+			setAside: this.#setAside,
+		};
 		return { batches, states: rows("SELECT * FROM states"), alarms: rows("SELECT * FROM alarms"), ...kept };
 	}
 }
@@ -131,6 +142,10 @@ export class FleetWatch extends DurableObject<Env> implements ProxyWatch {
 
 	async strangerCame(stranger: Stranger): Promise<void> {
 		await this.env.RECORDER.getByName("one").noteStranger(stranger);
+	}
+
+	async wordsRefused(refused: RefusedWords): Promise<void> {
+		await this.env.RECORDER.getByName("one").noteRefused(refused);
 	}
 }
 

@@ -257,6 +257,7 @@ function readAnswer(state: State, url: URL): unknown {
 			...{
 				storeLanes: [],
 				strangers: story.strangers,
+				refusedWords: 0,
 				agentSilentMs: 60_000,
 				proxySilentMs: 45_000,
 				timeMs: Date.now(),

@@ -61,5 +61,10 @@ export function proxyMetrics(health: UplinkHealth): Family[] {
 			"Nodes lately turned away because they speak another protocol version, eight at most.",
 			one(health.strangers.length),
 		),
+		{
+			...{ name: "daemoneye_refused_proxy_words", type: "counter", unit: "words" },
+			help: "Told of proxies below and not shown to be their own word, since this process began.",
+			samples: one(health.refusedWords),
+		},
 	];
 }

@@ -72,6 +72,7 @@ export async function fleetOf(env: ScEnv, { hasCounts }: { hasCounts: boolean })
 		strangers: [...view.strangers.map((stranger) => ({ ...stranger, at: "" })), ...told].map(
 			({ node, protocol, at, atMs }) => ({ node, protocol, at, atMs }),
 		),
+		refusedWords: view.refusedWords,
 		agentSilentMs: view.agentSilentMs,
 		proxySilentMs: view.proxySilentMs,
 		timeMs: nowMs,

@@ -154,6 +154,11 @@ export function centerFamilies(fleet: FleetAnswer, counts: { batches: number; st
 		),
 		...proxyFamilies(labelled),
 		gauge("refused_protocol", "nodes", "Nodes lately turned away for their protocol version.", one(strangers.length)),
+		{
+			...{ name: "daemoneye_refused_proxy_words", type: "counter", unit: "words" },
+			help: "Told of proxies below others and not shown to be their own word, since the watch began.",
+			samples: one(fleet.refusedWords),
+		},
 	];
 }
 

@@ -53,7 +53,8 @@ const waitsFor = (id: string, to: string, oldestAgeMs: number): FleetNode => {
 	return { ...made, link: { ...made.link, lanes } };
 };
 const fleet = (nodes: FleetNode[], over: Partial<FleetAnswer> = {}): FleetAnswer => {
-	return { nodes, storeLanes: [], strangers: [], agentSilentMs: 60_000, proxySilentMs: 45_000, timeMs: NOW, ...over };
+	const silent = { agentSilentMs: 60_000, proxySilentMs: 45_000 };
+	return { nodes, storeLanes: [], strangers: [], refusedWords: 0, ...silent, timeMs: NOW, ...over };
 };
 const named = (answer: FleetAnswer) => slowLinks(answer, NOW).map(({ from, to, kind }) => [from, to, kind]);
 

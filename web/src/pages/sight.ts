@@ -31,6 +31,8 @@ const ALARM_TITLES: Readonly<Record<string, string>> = {
 	agent_silent: "The host has said nothing for too long while its proxy goes on.",
 	proxy_silent: "The proxy has said nothing for too long. What is behind it is unknown, not silent.",
 	protocol_differs: "A node speaks another version of the protocol and is turned away until one side is changed.",
+	proxy_word_refused:
+		"What the proxy tells of one below it is not shown to be that one's own word: unsigned, forged, or of another time. It is not believed.",
 	rule_row_skipped: "A rule could not judge some events, so a hit among them would be missing here.",
 };
 

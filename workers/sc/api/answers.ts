@@ -55,6 +55,8 @@ export interface FleetAnswer {
 	storeLanes: FleetLane[];
 	/** Nodes that were turned away because they speak another version of the protocol. */
 	strangers: { node: string; protocol: number; at: string; atMs: number }[];
+	/** What proxies told of others and was not shown to be those others' own word, since the watch began. */
+	refusedWords: number;
 	/** After how long without a word a node counts as silent. */
 	agentSilentMs: number;
 	proxySilentMs: number;

@@ -389,7 +389,8 @@ test(
 test("a proxy that speaks of a host as of a proxy does not keep the host out", options, async () => {
 	const { writer } = running.store;
 	const nowMs = Date.now();
-	const word = { proxy: "db-07", via: "px-2", isUp: true, broughtBy: "px-2", heardHereMs: nowMs };
+	const signed = { bytes: new Uint8Array(1), number: 1 };
+	const word = { proxy: "db-07", via: "px-2", isUp: true, broughtBy: "px-2", heardHereMs: nowMs, word: signed };
 	await storeProxy(writer, word as Parameters<typeof storeProxy>[1], { nowMs, silentMs: 45_000 });
 	const roleOf = async () =>
 		(await running.store.reader.execute("SELECT role FROM nodes WHERE node_id = 'db-07'")).rows[0]?.[0];
