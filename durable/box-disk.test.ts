@@ -141,6 +141,7 @@ test("a refused lane is taken again only below its watermark by a margin, and on
 	equal(codeOf("bulk"), "disk_low");
 	deepEqual(disk.state(0).refusing, ["bulk"]);
 	disk.read(freeAt(80 - DISK_LIMITS.easePercent - 0.01), 0);
+	deepEqual(disk.state(0).refusing, [], "before anything comes that would make a file grow");
 	equal(codeOf("bulk"), "taken");
 	deepEqual(logged, ["lane_refused", "lane_taken_again"]);
 	deepEqual(disk.state(0).refusedBatches, { bulk: 51, alert: 0, trace: 0 });

@@ -90,6 +90,9 @@ export class BoxDisk {
 		this.#reading = { freeBytes, totalBytes, atMs: nowMs, askedAtMs };
 		this.#isUnread = false;
 		this.#writtenBytes = 0;
+		// Nothing may come that makes a file grow: the disk itself says that it has room again.
+		for (const [lane, code] of this.#refusing)
+			if (code === "disk_low" && this.#overWatermark(lane, nowMs) === null) this.#note(lane, null);
 	}
 
 	/** Nobody said. Logged once until somebody does: it is asked every second. */
