@@ -48,10 +48,10 @@ export const CHANNEL_LIMITS = {
 	deliverBackoffMs: 250,
 	deliverBackoffMsMax: 15_000,
 	/**
-	 * An alarm set before a delivery finds what waits again, should the process die meanwhile and the agent not come back: its arrival
-	 * finds it, too. An alarm is an event and a commit for each agent that sends, so it is not a short one.
+	 * An alarm set before a delivery finds what waits again, should the process die meanwhile. It must come before the ten seconds are
+	 * over after which the runtime takes an object without an event out of memory: a pump that waits for its turn would go with it.
 	 */
-	deliverGuardMs: 30_000,
+	deliverGuardMs: 8_000,
 	/** A stream refused for a hole this long raises an alarm: with the sender's longest pause within the 60 s of invariant I4. */
 	holeAlarmMs: 40_000,
 	/** Streams watched for a lost tail: eight are named by one heartbeat. */
