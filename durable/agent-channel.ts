@@ -42,7 +42,8 @@ import { Intake } from "./intake.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import { PeerArrivals } from "./peer-arrivals.ts";
-import { QuarantineTeller } from "./quarantine.ts";
+import { TELLERS } from "./quarantine.ts";
+import { QuarantineTeller } from "./quarantine-teller.ts";
 import { readMessage } from "./read-message.ts";
 import { type ProxySettings, readFlowSettings } from "./settings.ts";
 import { StateTeller } from "./state-teller.ts";
@@ -203,7 +204,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		if (!frame.ok) {
 			const { code, detail } = frame;
 			if (code === "frame_too_large" && typeof message !== "string")
-				this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "" }, new Uint8Array(message));
+				this.#keepFrame(code, detail, new Uint8Array(message));
 			if (typeof message === "string" || code === "frame_too_large") this.#drop(code, detail);
 			else this.#refuseFrame(code, detail, new Uint8Array(message));
 			return;
@@ -227,8 +228,13 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	#refuseFrame(code: string, detail: string, bytes: Uint8Array): void {
-		this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "" }, bytes);
+		this.#keepFrame(code, detail, bytes);
 		this.#refuse({ code, detail });
+	}
+
+	#keepFrame(cause: string, detail: string, bytes: Uint8Array): void {
+		const item = { cause, detail, atMs: Date.now(), hop: "", teller: TELLERS.agent };
+		this.#store.quarantine.keep(item, bytes);
 	}
 
 	#refuse(refusal: Refusal): void {
@@ -356,11 +362,11 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		if (tails.news(Date.now()).length > 0) this.#drainOrTell(this.#known().agent);
 	}
 
-	async ingest(agent: string, batches: readonly Uint8Array[]): Promise<IngestAnswer> {
+	async ingest(agent: string, batches: readonly Uint8Array[], broughtBy: string): Promise<IngestAnswer> {
 		const known = this.#known();
 		assertInvariant(known.agent === agent, "a channel serves one agent");
 		void refreshDisk(this.env, Date.now());
-		const answer = this.#intakeOf().takeAll(batches, known, Date.now());
+		const answer = this.#intakeOf().takeAll(batches, { ...known, broughtBy }, Date.now());
 		this.#raiseAlarms();
 		return answer;
 	}
@@ -399,7 +405,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	async quarantinedBelow(item: QuarantinedItem): Promise<void> {
-		this.#store.quarantine.note(item);
+		this.#store.quarantine.note(item, Date.now());
 		this.#tellerOf().kick();
 	}
 
@@ -430,6 +436,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	async read(lane: Lane, afterRow: number, bytesMax: number): Promise<{ rows: WalRow[]; depths: LaneDepths }> {
+		// Whoever asks for evidence has a way up: what could not be told goes by it.
+		this.#teller?.wayIsBack();
 		const stored = this.#store.read(lane, afterRow, { bytesMax, batchesMax: CHANNEL_LIMITS.deliverBatchesMax });
 		const rows = stored.map(({ row, stream, seq, bytes }) => ({ row, stream, seq, bytes }));
 		return { rows, depths: this.#store.depths() };
@@ -468,9 +476,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		if (isRoomCode(code)) return this.#store.depths();
 		if (stream !== undefined && seq !== undefined && !isPassingCode(code)) {
 			const bytes = this.#store.take(stream, seq);
+			const item = { cause: code, detail, atMs: Date.now(), hop: "", teller: TELLERS.upstream, stream, seq };
 			// Upstream refused it and has told of it itself.
-			if (bytes !== null)
-				this.#store.quarantine.keep({ cause: code, detail, atMs: Date.now(), hop: "", stream, seq }, bytes, true);
+			if (bytes !== null) this.#store.quarantine.keep(item, bytes, true);
 			// The agent keeps it and what follows, and shows it again: perhaps upstream will have it then.
 			if (code !== "forked" && this.#store.stream(stream)?.lane !== "bulk") this.#store.reopen(stream, seq);
 		}

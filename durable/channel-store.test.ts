@@ -115,13 +115,13 @@ test("as many streams are remembered as the limit; the ones used last and the on
 
 test("quarantine keeps the newest items within both bounds", () => {
 	for (let index = 0; index <= CHANNEL_LIMITS.quarantineRowsMax; index++)
-		store.quarantine.keep({ cause: "cause", detail: "", atMs: index, hop: "" }, new Uint8Array(1));
+		store.quarantine.keep({ cause: "cause", detail: "", atMs: index, hop: "", teller: "" }, new Uint8Array(1));
 	const kept = store.quarantine.items();
 	deepEqual([kept.length, kept[0]?.atMs], [CHANNEL_LIMITS.quarantineRowsMax, 1]);
 	const large = new Uint8Array(CHANNEL_LIMITS.quarantineItemBytesMax + 1);
 	const countMax = Math.floor(CHANNEL_LIMITS.quarantineBytesMax / CHANNEL_LIMITS.quarantineItemBytesMax);
 	for (let index = 0; index <= countMax; index++)
-		store.quarantine.keep({ cause: "cause", detail: "", atMs: 1000 + index, hop: "" }, large);
+		store.quarantine.keep({ cause: "cause", detail: "", atMs: 1000 + index, hop: "", teller: "" }, large);
 	const items = store.quarantine.items();
 	deepEqual([items.length, items[0]?.atMs], [countMax, 1001]);
 	equal(items[0]?.bytesKept, CHANNEL_LIMITS.quarantineItemBytesMax, "of what is larger the beginning is kept");
@@ -312,7 +312,7 @@ test("a drained file says what it can reuse, and keeps everything but its size w
 	equal(store.reusableBytes(), 0);
 	put(streamOf(2), 1, "trace");
 	store.raiseA2(streamOf(1), 2, "proof");
-	store.quarantine.keep({ cause: "cause", detail: "detail", atMs: 9, hop: "" }, hashOf(7));
+	store.quarantine.keep({ cause: "cause", detail: "detail", atMs: 9, hop: "", teller: "" }, hashOf(7));
 	store.addCommand({ commandId: new Uint8Array(16), envelope: hashOf(3), expiresAtMs: 1e12 });
 	store.free(streamOf(1), 4);
 	store.free(streamOf(2), 1);

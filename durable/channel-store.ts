@@ -12,7 +12,7 @@ import type { ChannelAlarm, WalBatch } from "./drain.ts";
 import type { LaneDepths, QueuedCommand } from "./faces.ts";
 import { afterFill, afterTold, HOLE_MARKS, holeAlarm } from "./hole-marks.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
-import { QUARANTINE_SCHEMA, QuarantineStore } from "./quarantine.ts";
+import { QUARANTINE_SCHEMA, QUARANTINE_TABLES, QuarantineStore } from "./quarantine.ts";
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS identity (
@@ -38,7 +38,10 @@ CREATE TABLE IF NOT EXISTS high_mark (one INTEGER PRIMARY KEY CHECK (one = 1), b
 `;
 
 /** Everything but the log itself: what a file that is made anew takes over. */
-const KEPT_TABLES = ["identity", "streams", "commands", "quarantine", "alarms", "link_streams", "brought_by"] as const;
+const KEPT_TABLES = [
+	...["identity", "streams", "commands", "alarms", "link_streams", "brought_by"],
+	...QUARANTINE_TABLES,
+] as const;
 
 export interface ChannelIdentity extends ChannelPlace {
 	readonly agent: string;

@@ -65,6 +65,10 @@ export interface QuarantinedItem {
 	readonly bytesKept: number;
 	/** Where it is kept: empty here, `px-2` below, `px-1/px-2` below that. A proxy's own word. */
 	readonly hop: string;
+	/** The proxy below that brought it here in the agent's name; absent: the agent's own link, or another hop's item. */
+	readonly broughtBy?: string;
+	/** It speaks for so many items of this cause; absent: for itself. */
+	readonly count?: number;
 	/** What the item says of itself, as far as it could be read: not believed. */
 	readonly stream?: Uint8Array;
 	readonly seq?: number;

@@ -134,7 +134,8 @@ export interface AgentChannelFace {
 	report(report: Report): Promise<void>;
 	/** From a PeerLink that ended: nothing reaches the agent by it any more. */
 	unlink(ended: Report): Promise<void>;
-	ingest(agent: string, batches: readonly Uint8Array[]): Promise<IngestAnswer>;
+	/** From a PeerLink: batches that this proxy brought. */
+	ingest(agent: string, batches: readonly Uint8Array[], broughtBy: string): Promise<IngestAnswer>;
 	enqueueCommand(agent: string, command: QueuedCommand): Promise<Result<true, EnqueueCode>>;
 	commandReceived(commandId: Uint8Array): Promise<void>;
 	/** From the Uplink: waiting batches of a lane after a row, in the order they came; at least one if any waits. */

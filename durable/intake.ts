@@ -16,6 +16,7 @@ import type { IngestAnswer, Refusal } from "./faces.ts";
 import { forgetOldest } from "./forget-oldest.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { TELLERS } from "./quarantine.ts";
 
 export interface IntakeParts {
 	readonly store: ChannelStore;
@@ -27,7 +28,10 @@ export interface IntakeParts {
 	readonly onCommitted: (receipts: readonly { stream: Uint8Array; seq: number }[]) => void;
 }
 
-type Sender = Pick<ChannelIdentity, "agent" | "signingKey">;
+interface Sender extends Pick<ChannelIdentity, "agent" | "signingKey"> {
+	/** The relay that brought it; absent: the agent's own link. */
+	readonly broughtBy?: string;
+}
 
 export interface Taken {
 	/** It was not known before. */
@@ -113,8 +117,9 @@ export class Intake {
 
 	#admit(bytes: Uint8Array, sender: Sender, nowMs: number): Admission {
 		const { store, isRelay } = this.#parts;
+		const { agent, signingKey, broughtBy = TELLERS.agent } = sender;
 		const admission = admitBatch(bytes, {
-			...sender,
+			...{ agent, signingKey },
 			streamOf: (stream) => store.stream(stream),
 			heldHash: (stream, seq) =>
 				this.#staged.find((batch) => batch.seq === seq && hexOf(batch.stream) === hexOf(stream))?.hash ??
@@ -122,7 +127,7 @@ export class Intake {
 			mayResume: (stream) => isRelay && this.#seen.get(hexOf(stream)) !== null,
 			heldBackAt: (stream) => this.#seen.get(hexOf(stream)) ?? undefined,
 		});
-		if (admission.kind === "refused") this.#keepRefused(bytes, admission, nowMs);
+		if (admission.kind === "refused") this.#keepRefused(bytes, admission, { teller: broughtBy, nowMs });
 		if (admission.kind !== "taken") {
 			if (admission.kind === "repeated") this.#see(admission.stream, admission.lane);
 			else if (admission.refusal.code === "forked") this.#seeForked(admission.refusal, admission.lane);
@@ -183,7 +188,11 @@ export class Intake {
 	}
 
 	/** A hole is the sender's to fill and its batch comes again; anything else is kept for a person. */
-	#keepRefused(bytes: Uint8Array, admission: Extract<Admission, { kind: "refused" }>, nowMs: number): void {
+	#keepRefused(
+		bytes: Uint8Array,
+		admission: Extract<Admission, { kind: "refused" }>,
+		{ teller, nowMs }: { teller: string; nowMs: number },
+	): void {
 		const { store, isRelay } = this.#parts;
 		const { code, detail, stream } = admission.refusal;
 		if (code === "skipped") {
@@ -195,7 +204,7 @@ export class Intake {
 		}
 		const { lane } = admission;
 		const place = { ...placeIn(admission.refusal), ...(lane === null ? {} : { lane }) };
-		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", ...place }, bytes);
+		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", teller, ...place }, bytes);
 		if (code !== "forked") return;
 		const where = stream === undefined ? "" : `stream ${hexOf(stream)}: `;
 		if (isRelay) logLine("error", "stream_forked", { detail: where + detail });

@@ -18,10 +18,25 @@ export const CHANNEL_LIMITS = {
 	compactBytesMin: 16 * MIB,
 	/** The file's largest size is noted in steps of this: a note costs a write, and the rest is only less to reuse. */
 	highMarkStepBytes: MIB,
-	/** Refused items kept for a person to look at; the oldest go first. */
+	/** Refused items of one agent kept for a person to look at, of those that came on its own link; the oldest go first. */
 	quarantineRowsMax: 256,
 	/** The same in bytes: about ten whole batches. */
 	quarantineBytesMax: 16 * MIB,
+	/**
+	 * The same of what one relay brought in the agent's name: two whole batches at least. Each relay has its own, so that a captured one
+	 * that has the agent's public proof pushes out nothing but its own.
+	 */
+	quarantineRelayRowsMax: 64,
+	quarantineRelayBytesMax: 4 * MIB,
+	/** What one relay says that hops below it keep: words, of a few hundred bytes each. */
+	quarantineNotesMax: 64,
+	/** Relays with rings of their own, twice what an agent's certificate can name; those that come later share one. */
+	quarantineTellersMax: 32,
+	/** Of one teller and cause so many are told one by one, and what follows within the interval in one count at its end. */
+	quarantineToldEachMax: 4,
+	quarantineSumMs: 60_000,
+	/** Causes counted apart, for each teller: more than our own hops have. What follows is counted as one. */
+	quarantineCausesMax: 32,
 	/** Of one refused item: the largest batch and its frame; of a message beyond that the beginning is kept. */
 	quarantineItemBytesMax: 1_600_000,
 	/** Told in one go, and how long what nobody took waits until it is told again. */

@@ -461,7 +461,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#refuse(link, agent, AGENT_UNPROVED, "no proof of this agent on this link");
 			return;
 		}
-		const { receipts, refusals } = await this.env.AGENT_CHANNEL.getByName(agent).ingest(agent, batches);
+		const { receipts, refusals } = await this.env.AGENT_CHANNEL.getByName(agent).ingest(agent, batches, link.peer);
 		for (const { stream, seq } of receipts)
 			this.#send(link, encodeFrame("receipt", { agent, stream, level: "a1", seq }));
 		for (const refusal of refusals) this.#send(link, encodeFrame("reject", { agent, ...refusal }));

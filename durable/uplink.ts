@@ -301,6 +301,8 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 
 	async quarantined(agent: string, items: readonly QuarantinedItem[]): Promise<boolean> {
 		const hop = this.env.NODE_URI.slice(this.env.NODE_URI.lastIndexOf("/") + 1);
+		// Upstream hears nothing of an agent that is not proved to it.
+		if (!this.#ways.isFlowing || this.#registry.isRefused(agent)) return false;
 		return items.every((item) => this.#ways.send(encodeFrame("reject", QuarantineStore.frameOf(agent, item, hop))));
 	}
 

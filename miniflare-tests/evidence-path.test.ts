@@ -5,6 +5,7 @@ import { verifyCustody } from "#core/ledger/index.ts";
 import { readBatch } from "#core/model/batch.ts";
 import type { FrameBody } from "#core/protocol/index.ts";
 import { TestLedger } from "#core/testing/test-ledger.ts";
+import { CHANNEL_LIMITS } from "../durable/limits.ts";
 import { addNode } from "../host/pki/enclave.ts";
 import { firstTrustVersion, startTestEnclave, type TestEnclave, until } from "./harness.ts";
 import { type Identity, identityOf, type SealedBatch, type Target, TestLink, TestStream } from "./test-agent.ts";
@@ -246,6 +247,26 @@ test("sixteen refusals in a row close the link", async () => {
 	await link.expect("welcome");
 	for (let count = 0; count < 16; count++) link.sendRaw(Uint8Array.of(0xff));
 	equal((await link.expect("bye")).code, "refusals_in_row");
+});
+
+test("garbage without end, with good batches between, goes up in a few words", async () => {
+	const link = await TestLink.open(proxy, web02);
+	await link.expect("welcome");
+	const stream = new TestStream(web02, "bulk");
+	for (let round = 1; round <= 10; round++) {
+		for (let count = 0; count < 15; count++) link.sendRaw(Uint8Array.of(0x82, 0x18, 99, 0xa0));
+		sendBatch(link, stream.next());
+		await link.expect("receipt", (body) => body.seq === round && body.level === "a1");
+	}
+	await untilStored(stream, 10);
+	const told = async () => {
+		const { setAside } = await enclave.center<{ setAside: (SetAside & { agent: string })[] }>("/recorded");
+		return setAside.filter((item) => item.agent === "web-02" && item.cause === "frame_type_unknown").length;
+	};
+	const { quarantineToldEachMax } = CHANNEL_LIMITS;
+	await until("the first few", told, (count) => count >= quarantineToldEachMax);
+	equal(await told(), quarantineToldEachMax, "the rest comes in one count, a minute later");
+	link.close();
 });
 
 test("batches that are repeated between refusals do not keep the link open", async () => {

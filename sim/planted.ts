@@ -109,10 +109,10 @@ function newWindow(): SendWindow {`,
 			BLIND_AGENT,
 			{
 				file: "durable/intake.ts",
-				find: `		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", ...place }, bytes);
+				find: `		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", teller, ...place }, bytes);
 		if (code !== "forked") return;`,
 				replace: `		if (code === "forked") return;
-		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", ...place }, bytes);`,
+		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", teller, ...place }, bytes);`,
 			},
 		],
 	},

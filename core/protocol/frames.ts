@@ -89,6 +89,8 @@ const keptShape = openRecord({
 	bytes: field(2, uint()),
 	atMs: field(3, wallMs()),
 	lane: optional(4, laneShape),
+	/** So many items of this cause are told at once; absent: one. */
+	count: optional(5, uint()),
 });
 
 /** How a proxy's own link to its upstream is, by its own clock and count. */

@@ -332,6 +332,8 @@ const NO_LINK: Omit<FleetLink, "toldAtMs"> = {
 	roundTripMs: null,
 	reconnects: 0,
 	lastError: null,
+	refusedBatches: 0,
+	refusedFor: null,
 };
 
 const MIB = 1024 * 1024;
@@ -343,7 +345,7 @@ function plantLink(nowMs: number): FleetLink {
 		{ lane: "bulk", batches: 12_400, bytes: 1200 * MIB, oldestAgeMs: 200_000 },
 	];
 	const window = { unackedBytes: 6 * MIB, windowBytes: 8 * MIB };
-	const last = { reconnects: 14, lastError: "silent: nothing was heard" };
+	const last = { reconnects: 14, lastError: "silent: nothing was heard", refusedBatches: 0, refusedFor: null };
 	return { to: "px-north", toldAtMs: nowMs, sinceMs: nowMs - 60_000, lanes, ...window, roundTripMs: 640, ...last };
 }
 

@@ -19,16 +19,16 @@ function lanesOf(depths: LaneDepths, nowMs: number): FleetLane[] {
 function linkOf({ via, link, upSinceMs, heardHereMs, role }: NodeRow): FleetLink {
 	const { health, atMs = 0 } = link;
 	if (role === "agent" || health === undefined) {
-		const { roundTripMs = null, reconnects = null, lastError = null } = link;
+		const { roundTripMs = null, reconnects = null, lastError = null, refusedBatches = 0, refusedFor = null } = link;
 		const unmeasured = { lanes: [], unackedBytes: null, windowBytes: null };
 		const since = { toldAtMs: heardHereMs, sinceMs: role === "px" ? upSinceMs : null };
-		return { to: via, ...since, ...unmeasured, roundTripMs, reconnects, lastError };
+		return { to: via, ...since, ...unmeasured, roundTripMs, reconnects, lastError, refusedBatches, refusedFor };
 	}
 	const { lanes, unackedBytes, windowBytes, roundTripMs = null, reconnects, lastError = null } = health;
 	// By its clock it stands so long; by ours it began so long before its word came.
 	const sinceMs = atMs - (health.timeMs - health.sinceMs);
 	const told = { to: via, toldAtMs: atMs, sinceMs, lanes: [...lanes], unackedBytes, windowBytes };
-	return { ...told, roundTripMs, reconnects, lastError };
+	return { ...told, roundTripMs, reconnects, lastError, refusedBatches: 0, refusedFor: null };
 }
 
 function fleetNode(node: NodeRow, storedBatches: number, verdict: NodeVerdict): FleetNode {

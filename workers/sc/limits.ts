@@ -10,7 +10,8 @@ export const ROUTE_LIMITS = {
 	/** So that one host's alarms cannot push everybody else's out of the list. */
 	alarmsListedPerAgent: 40,
 	quarantineListed: 200,
-	quarantineListedPerAgent: 40,
+	/** Of one host and proxy. */
+	quarantineListedPerTeller: 20,
 	/** One page of a trace's events; a row is about 600 bytes of JSON. */
 	eventsPage: 2000,
 } as const;
@@ -27,6 +28,6 @@ export const STORE_LIMITS = {
 	holdMsMax: 60_000,
 	/** One delivery and one state of each agent of a Security Center's proxies. */
 	waitingMax: 65_536,
-	/** Refused items of one host that are remembered: what its channels remember at two hops. */
-	quarantinePerAgentMax: 512,
+	/** Refused items of one host that are remembered for each who told: what a channel keeps of its own link. */
+	quarantinePerTellerMax: 256,
 } as const;

@@ -386,7 +386,7 @@ test(
 		const good = agent.batch("alert", [{ kind: "exec", process: processNamed("odd"), payload: { pid: 9 } }]);
 		const forged = good.bytes.slice();
 		forged[forged.length - 1] = (forged[forged.length - 1] as number) ^ 1;
-		const answer = await channel.ingest("odd-01", [Uint8Array.of(0xff), forged, good.bytes]);
+		const answer = await channel.ingest("odd-01", [Uint8Array.of(0xff), forged, good.bytes], "px-1");
 		equal(answer.refusals.length, 2);
 		equal(answer.receipts[0]?.seq, 1, "the lane goes on");
 		const below = { cause: "cbor_truncated", detail: "\u202e<script>", atMs: 5, bytesKept: 17, hop: "px-1/px-2" };
@@ -401,13 +401,13 @@ test(
 				{
 					...listed[1],
 					agent: "odd-01",
-					hop: "sc",
+					hop: "sc, brought by px-1",
 					lane: "alert",
 					stream: hexOf(good.stream),
 					seq: 1,
 					bytesKept: forged.length,
 				},
-				{ ...listed[2], agent: "odd-01", hop: "sc", lane: "", stream: "", seq: null, bytesKept: 1 },
+				{ ...listed[2], agent: "odd-01", hop: "sc, brought by px-1", lane: "", stream: "", seq: null, bytesKept: 1 },
 			].map(({ id: _id, atMs: _at, detail: _detail, ...item }: Partial<QuarantineAnswer["items"][number]>) => item),
 		);
 		equal(listed[0]?.detail, "\u202e<script>");

@@ -16,6 +16,8 @@ function node(id: string, role: FleetNode["role"], to: string, over: Partial<Fle
 		roundTripMs: 1,
 		reconnects: 0,
 		lastError: null,
+		refusedBatches: 0,
+		refusedFor: null,
 	};
 	return {
 		...{

@@ -178,6 +178,12 @@ export function ViaCell(props: { node: FleetNode }) {
 					</div>
 				)}
 			</Show>
+			<Show when={props.node.link.refusedBatches > 0}>
+				<div class="sub last-error" data-testid={`refused-${props.node.id}`}>
+					{countText(props.node.link.refusedBatches, "batch", "batches")} refused and kept:{" "}
+					<Foreign text={props.node.link.refusedFor ?? ""} />
+				</div>
+			</Show>
 			<Show when={props.node.addresses.length > 0}>
 				<div class="sub muted mono">
 					<Foreign text={props.node.addresses.join(" ")} />

@@ -86,6 +86,9 @@ export interface FleetLink {
 	reconnects: number | null;
 	/** Why the link before this one ended. The node's own words. */
 	lastError: string | null;
+	/** Trace and alert batches of an agent that a hop would not have and the agent keeps; why, in that hop's words. */
+	refusedBatches: number;
+	refusedFor: string | null;
 }
 export interface FleetNode {
 	id: string;

@@ -47,7 +47,7 @@ export const evidenceRoutes = new Hono<ScHono>()
 	})
 	.get("/quarantine", withRole("viewer", "auditor"), async (context) => {
 		const { reader } = await storeOf(context.env);
-		const limits = { max: ROUTE_LIMITS.quarantineListed, perAgentMax: ROUTE_LIMITS.quarantineListedPerAgent };
+		const limits = { max: ROUTE_LIMITS.quarantineListed, perTellerMax: ROUTE_LIMITS.quarantineListedPerTeller };
 		return context.json({ items: await quarantinedItems(reader, limits) } satisfies QuarantineAnswer);
 	})
 	.get("/traces", async (context) => {

@@ -95,12 +95,14 @@ function healthOf({ agent, health, heardAtMs }: AgentState, known: Clocks): InSt
 	// Measured at the agent's own proxy, by that proxy's clock: what the proxy is off by comes on top.
 	const samples = addClockSample([...known.samples], heardAtMs - health.timeMs);
 	const offsetMs = clockOffsetOf(samples) + known.viaOffsetMs;
-	const { roundTripMs, reconnects, lastError } = health;
+	const { roundTripMs, reconnects, lastError, refusedBatches, refusedFor } = health;
 	const boundMs = roundTripMs === undefined ? null : roundTripMs + known.viaBoundMs;
 	const link: StoredAgentLink = {
 		...(roundTripMs === undefined ? {} : { roundTripMs }),
 		...(reconnects === undefined ? {} : { reconnects }),
 		...(lastError === undefined ? {} : { lastError }),
+		...(refusedBatches === undefined ? {} : { refusedBatches }),
+		...(refusedFor === undefined ? {} : { refusedFor }),
 	};
 	return [
 		{

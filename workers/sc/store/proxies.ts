@@ -24,6 +24,8 @@ export interface StoredAgentLink {
 	readonly roundTripMs?: number;
 	readonly reconnects?: number;
 	readonly lastError?: string;
+	readonly refusedBatches?: number;
+	readonly refusedFor?: string;
 }
 
 const LINK_OF_PROXY = `SELECT p.is_up, p.heard_here_ms, p.up_since_ms, p.via, p.link, v.clock_offset_ms AS via_offset,

@@ -55,6 +55,7 @@ export async function ingest(sc: RunningSc, agent: TestAgent, ...batches: Sealed
 	const answer = await channel.ingest(
 		agent.id,
 		batches.map(({ bytes }) => bytes),
+		"px-1",
 	);
 	deepEqual(answer.refusals, []);
 }
