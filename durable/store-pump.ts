@@ -126,12 +126,11 @@ export class StorePump {
 	}
 
 	async #waitForTurn(): Promise<void> {
-		let timer: ReturnType<typeof setTimeout> | undefined;
-		await new Promise<void>((resolve) => {
-			timer = setTimeout(resolve, TURN_LIMITS.lookMs);
-			this.#wake = resolve;
-			this.#parts.turns.await(this.#onFree);
-		});
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const timer = setTimeout(resolve, TURN_LIMITS.lookMs);
+		this.#wake = resolve;
+		this.#parts.turns.await(this.#onFree);
+		await promise;
 		// Here and not in the callback: that runs in another object's turn, whose timers are not ours.
 		clearTimeout(timer);
 	}

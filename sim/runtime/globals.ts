@@ -136,6 +136,29 @@ function installRejections(): void {
 	});
 }
 
+/**
+ * As workerd: who awaits a promise that another object's turn settles goes on in its own turn, if it lives. Only for promises made by
+ * `withResolvers`, so that is how objects of one isolate wait for each other.
+ */
+function installSettling(): void {
+	const real = Promise.withResolvers.bind(Promise);
+	Object.assign(Promise, {
+		withResolvers<T>() {
+			const { promise, resolve, reject } = real<T>();
+			const world = running;
+			const place = world?.current ?? null;
+			if (world === null || place === null) return { promise, resolve, reject };
+			const inOwnTurn =
+				<V>(settle: (value: V) => void) =>
+				(value: V) => {
+					if (world.current === place) settle(value);
+					else world.schedule(place, 0, () => settle(value));
+				};
+			return { promise, resolve: inOwnTurn(resolve), reject: inOwnTurn(reject) };
+		},
+	});
+}
+
 let isInstalled = false;
 
 export function installGlobals(): void {
@@ -146,4 +169,5 @@ export function installGlobals(): void {
 	installChance();
 	installLog();
 	installRejections();
+	installSettling();
 }

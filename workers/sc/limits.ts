@@ -24,6 +24,8 @@ export const STORE_LIMITS = {
 	groupItemsMax: 64,
 	/** Of larger deliveries fewer go together: a trace that comes meanwhile waits for the transaction. */
 	groupBytesMax: 512 * 1024,
+	/** A group takes the store some tens of milliseconds; a store that takes longer has nobody waiting for company. */
+	groupHoldMsMax: 5000,
 	/** Longer than an answer may take: an object that was reset while it asked never says that it is done. */
 	holdMsMax: 60_000,
 	/** One delivery and one state of each agent of a Security Center's proxies. */

@@ -30,15 +30,12 @@ export class AskGate {
 	}
 
 	async #wait(): Promise<void> {
-		let timer: ReturnType<typeof setTimeout> | undefined;
-		let onFree = (): void => undefined;
-		await new Promise<void>((resolve) => {
-			onFree = resolve;
-			timer = setTimeout(resolve, LOOK_MS);
-			this.#places.await(resolve);
-		});
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const timer = setTimeout(resolve, LOOK_MS);
+		this.#places.await(resolve);
+		await promise;
 		// Here and not in the callback: that runs in another object's turn, whose timers are not ours.
 		clearTimeout(timer);
-		this.#places.forget(onFree);
+		this.#places.forget(resolve);
 	}
 }

@@ -12,8 +12,11 @@ export interface GroupLimits {
 	readonly groupItemsMax: number;
 	/** By the items' own measure. A single larger one goes all the same. */
 	readonly groupBytesMax: number;
-	/** Whoever writes for so long is gone, and whoever waits for so long has not been written. */
-	readonly holdMsMax: number;
+	/**
+	 * Whoever writes for so long is taken for gone: the next one writes, too, and those it wrote for write alone. Where it lives after
+	 * all, something is written twice.
+	 */
+	readonly groupHoldMsMax: number;
 	readonly waitingMax: number;
 }
 
@@ -27,8 +30,8 @@ interface Entry<Item, Answer> {
 	readonly bytes: number;
 	/** Null while nobody has written it. */
 	settled: Settled<Answer> | null;
-	/** Another object writes it now. */
-	isTaken: boolean;
+	/** When another object began to write it; null before. */
+	takenMs: number | null;
 	/** Ends its owner's wait, in the owner's own turn. */
 	wake: () => void;
 	/** Its one place in the queue of those who may write next. */
@@ -46,29 +49,26 @@ export class GroupCommit<Item, Answer> {
 
 	constructor(limits: GroupLimits) {
 		this.#limits = limits;
-		this.#writer = new Places({ atOnce: 1, holdMsMax: limits.holdMsMax, waitingMax: limits.waitingMax });
+		this.#writer = new Places({ atOnce: 1, holdMsMax: limits.groupHoldMsMax, waitingMax: limits.waitingMax });
 	}
 
 	/** Written when this settles, alone or with others. `write` runs in the turn of whoever writes. Throws as `write` does. */
 	async add(item: Item, bytes: number, write: WriteTogether<Item, Answer>): Promise<Answer> {
 		const entry: Entry<Item, Answer> = {
-			...{ item, bytes, settled: null, isTaken: false },
+			...{ item, bytes, settled: null, takenMs: null },
 			wake: () => undefined,
 			onTurn: () => entry.wake(),
 		};
 		this.#waiting.add(entry);
 		forgetOldest(this.#waiting, this.#limits.waitingMax);
-		const beganMs = Date.now();
 		try {
 			for (let hasWaited = false; entry.settled === null; hasWaited = true) {
-				const turn = entry.isTaken ? null : this.#writer.take(Date.now(), hasWaited);
+				const nowMs = Date.now();
+				const turn = entry.takenMs === null ? this.#writer.take(nowMs, hasWaited) : null;
 				if (turn !== null) await this.#lead(entry, turn, write);
-				else {
-					const waitedMs = Date.now() - beganMs;
-					if (waitedMs > this.#limits.holdMsMax || waitedMs < 0)
-						throw new Error("the store has not written this in time: whoever wrote for others did not answer");
-					await this.#wait(entry);
-				}
+				else if (entry.takenMs !== null && Math.abs(nowMs - entry.takenMs) > this.#limits.groupHoldMsMax)
+					entry.settled = "alone";
+				else await this.#wait(entry);
 			}
 		} finally {
 			this.#waiting.delete(entry);
@@ -83,7 +83,7 @@ export class GroupCommit<Item, Answer> {
 		const group = [first];
 		let bytes = first.bytes;
 		for (const entry of this.#waiting) {
-			if (entry === first || entry.isTaken) continue;
+			if (entry === first || entry.takenMs !== null) continue;
 			bytes += entry.bytes;
 			if (group.length >= this.#limits.groupItemsMax || bytes > this.#limits.groupBytesMax) break;
 			group.push(entry);
@@ -94,7 +94,7 @@ export class GroupCommit<Item, Answer> {
 	async #lead(own: Entry<Item, Answer>, turn: Place, write: WriteTogether<Item, Answer>): Promise<void> {
 		const group = this.#group(own);
 		for (const entry of group) {
-			entry.isTaken = true;
+			entry.takenMs = turn.takenMs;
 			this.#waiting.delete(entry);
 			// Who is written for others is not to be woken in the place of one who waits.
 			this.#writer.forget(entry.onTurn);
@@ -113,12 +113,11 @@ export class GroupCommit<Item, Answer> {
 	}
 
 	async #wait(entry: Entry<Item, Answer>): Promise<void> {
-		let timer: ReturnType<typeof setTimeout> | undefined;
-		await new Promise<void>((resolve) => {
-			entry.wake = resolve;
-			timer = setTimeout(resolve, LOOK_MS);
-			if (!entry.isTaken) this.#writer.await(entry.onTurn);
-		});
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const timer = setTimeout(resolve, LOOK_MS);
+		entry.wake = resolve;
+		if (entry.takenMs === null) this.#writer.await(entry.onTurn);
+		await promise;
 		// Here and not in the callback: that runs in another object's turn, whose timers are not ours.
 		clearTimeout(timer);
 	}
