@@ -38,6 +38,7 @@ import {
 	type UplinkFace,
 	type WalRow,
 } from "./faces.ts";
+import { heardNodes } from "./heard-nodes.ts";
 import { Intake } from "./intake.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
@@ -307,6 +308,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			},
 			onArrived: (via, hasTakenOver) => this.#arrivedBy(via, hasTakenOver),
 			tellState: (state) => {
+				// The watch hears it now, whenever the store does.
+				const { isUp, heardHereMs = Date.now() } = state;
+				if (this.drain !== null && isUp) heardNodes().agentHeard(state.agent, heardHereMs);
 				// Its own proxy, which need not be the one that told: that is what a person looks for.
 				this.#states.tell({ ...state, via: ownProxyOf(this.#known()) ?? state.via });
 				this.#heardHeads(state);

@@ -1,15 +1,18 @@
 /**
  * FleetWatch: the Security Center's one watch over its links. It keeps the newest word of every proxy, sees who has fallen silent, and
  * raises an alarm in a stated time; the alarm is cleared when the node is heard again. Guarantees that it accuses nobody for its own
- * absence: after a start, a standstill or a set clock every node has its whole time again. Store and alarms are the subclass's.
+ * absence: after a start, a standstill or a set clock every node has its whole time again; and that a slow store is no absence: who was
+ * heard is in memory (`heard-nodes.ts`), and a look that came late is said by name. Store and alarms are the subclass's.
  */
 import { DurableObject } from "cloudflare:workers";
 import { LANES } from "#core/model/batch.ts";
 import type { LaneDepths, ProxyState, RefusedWords } from "./faces.ts";
 import { forgetOldest } from "./forget-oldest.ts";
+import { heardNodes } from "./heard-nodes.ts";
 import { PEER_LIMITS, WATCH_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import { judgeSilence, type WatchedNode } from "./silence.ts";
+import { StateTellers } from "./state-teller.ts";
 import { STRANGER_AGE_MS_MAX, type Stranger, Strangers } from "./strangers.ts";
 import type { NamedStranger, WatchAlarm, WatchFace, WatchSettings, WatchView } from "./watch-face.ts";
 
@@ -29,13 +32,24 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 	readonly #refused = new Map<string, RefusedWords & { readonly atMs: number }>();
 	#refusedWords = 0;
 	readonly #backlogs = new Map<string, { readonly depths: LaneDepths; readonly atMs: number }>();
+	readonly #words = new StateTellers<ProxyState & { readonly upSinceMs: number | null }>({
+		nodesMax: WATCH_LIMITS.wordsMax,
+		tell: (state) => this.storeProxy(state, { nowMs: Date.now(), silentMs: this.#limits.proxySilentMs }),
+		onError: (error, way) => logLine("warning", "proxy_not_stored", { way, detail: error.message }),
+	});
 	#watchingSinceMs = Date.now();
 	#tickedAtMs = Date.now();
+	#looking: Promise<void> | null = null;
+	#lookedAtMs = Date.now();
+	#lateLooks = 0;
+	#health: { readonly atMs: number; readonly storedBatches: number } | null = null;
+	#askingHealth: Promise<number> | null = null;
 
 	constructor(ctx: DurableObjectState, env: Env) {
 		super(ctx, env);
-		const { agentSilentMs, proxySilentMs, tickMs } = WATCH_LIMITS;
-		this.#limits = { agentSilentMs, proxySilentMs, tickMs, ...env.WATCH };
+		const { agentSilentMs, proxySilentMs, tickMs, lookGapMsMax } = WATCH_LIMITS;
+		this.#limits = { agentSilentMs, proxySilentMs, tickMs, lookGapMsMax, ...env.WATCH };
+		heardNodes().begin();
 		// Floating on purpose: the first look is set whatever else happens, and found again after a crash.
 		void ctx.storage.setAlarm(Date.now() + this.#limits.tickMs);
 	}
@@ -46,11 +60,47 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 	protected abstract standing(): Promise<readonly Pick<WatchAlarm, "agent" | "code">[]>;
 	protected abstract raise(alarm: WatchAlarm): Promise<void>;
 	protected abstract clear(alarm: Pick<WatchAlarm, "agent" | "code">): Promise<void>;
-	/** Keeps a proxy's word. `isBack`: it was silent or down for longer than its time. */
-	protected abstract storeProxy(state: ProxyState, context: { nowMs: number; silentMs: number }): Promise<void>;
+	/** Keeps a proxy's word. `upSinceMs`: since when it is heard without a silence, where this word says so. */
+	protected abstract storeProxy(
+		state: ProxyState & { readonly upSinceMs: number | null },
+		context: { nowMs: number; silentMs: number },
+	): Promise<void>;
+	protected abstract storedBatches(): Promise<number>;
+	/** Node id of the Security Center itself. */
+	protected abstract readonly selfId: string;
 
+	/** Heard at once, written as soon as the store takes it; who tells waits for that only so long. */
 	async proxyState(state: ProxyState): Promise<void> {
-		await this.storeProxy(state, { nowMs: Date.now(), silentMs: this.#limits.proxySilentMs });
+		const upSinceMs = heardNodes().proxyHeard(state, { nowMs: Date.now(), silentMs: this.#limits.proxySilentMs });
+		// By way: what one says of a proxy is not mixed with what another says of it.
+		const way = `${state.proxy} by ${state.broughtBy}`;
+		if (!this.#words.tell(way, { ...state, upSinceMs })) {
+			logLine("warning", "proxy_not_stored", { way, detail: "too many words wait for the store" });
+			return;
+		}
+		await this.#within(WATCH_LIMITS.wordWriteMsMax, this.#words.told(way));
+	}
+
+	/** Waits for the work, but no longer. */
+	async #within(ms: number, work: Promise<void>): Promise<void> {
+		let timer: ReturnType<typeof setTimeout> | undefined;
+		const over = new Promise<void>((resolve) => {
+			timer = setTimeout(resolve, ms);
+		});
+		await Promise.race([work, over]);
+		clearTimeout(timer);
+	}
+
+	async health(): Promise<{ storedBatches: number }> {
+		const { atMs = 0, storedBatches = 0 } = this.#health ?? {};
+		if (Math.abs(Date.now() - atMs) < WATCH_LIMITS.healthMs) return { storedBatches };
+		// Whoever asks meanwhile waits for the same answer.
+		this.#askingHealth ??= this.storedBatches().finally(() => {
+			this.#askingHealth = null;
+		});
+		const fresh = await this.#askingHealth;
+		this.#health = { atMs: Date.now(), storedBatches: fresh };
+		return { storedBatches: fresh };
 	}
 
 	async strangerCame(stranger: Stranger): Promise<void> {
@@ -99,6 +149,7 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 			...{ watchingSinceMs: this.#watchingSinceMs, agentSilentMs, proxySilentMs },
 			...{ store: this.#storeDepths(nowMs), strangers: this.#strangers.list(nowMs) },
 			refusedWords: this.#refusedWords,
+			...{ lookedAtMs: this.#lookedAtMs, lateLooks: this.#lateLooks },
 		};
 	}
 
@@ -109,17 +160,28 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 		if (sinceTickMs < 0 || sinceTickMs > this.#limits.proxySilentMs / 2) this.#watchingSinceMs = nowMs;
 		this.#tickedAtMs = nowMs;
 		await this.ctx.storage.setAlarm(nowMs + this.#limits.tickMs);
+		// A tick does not wait for a look that is still waiting for the store: else a slow store would be told as a standstill of ours.
+		this.#looking ??= this.#lookOnce().finally(() => {
+			this.#looking = null;
+		});
+		await this.#within(this.#limits.tickMs, this.#looking);
+	}
+
+	async #lookOnce(): Promise<void> {
 		try {
-			await this.#look(nowMs);
+			await this.#look();
+			this.#lookedAtMs = Date.now();
 		} catch (error) {
-			// Without the store nobody is heard either: the silence of that time is ours.
-			this.#watchingSinceMs = Date.now();
+			// Who is heard meanwhile is in memory: the next look knows it.
+			this.#lateLooks++;
 			logLine("warning", "fleet_not_watched", { detail: (error as Error).message });
 		}
 	}
 
-	async #look(nowMs: number): Promise<void> {
-		const { nodes, strangers } = await this.watched();
+	async #look(): Promise<void> {
+		const [{ nodes: stored, strangers }, standing] = await Promise.all([this.watched(), this.standing()]);
+		const nowMs = Date.now();
+		const nodes = stored.map((node) => heardNodes().freshened(node, nowMs));
 		const { agentSilentMs, proxySilentMs } = this.#limits;
 		const context = { nowMs, watchingSinceMs: this.#watchingSinceMs, agentSilentMs, proxySilentMs };
 		const verdicts = judgeSilence(nodes, context);
@@ -133,14 +195,35 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 			// Nothing is known of it: what was said of it stands, nothing new is.
 			if (verdict?.state === "unknown") kept.add(keyOf(alarm));
 		}
-		const told = [...toldStrangerAlarms(strangers), ...this.#refusalAlarms(nowMs)];
+		const told = [...toldStrangerAlarms(strangers), ...this.#refusalAlarms(nowMs), ...this.#lateAlarm(nowMs)];
 		for (const alarm of [...this.#strangers.list(nowMs).map(strangerAlarm), ...told]) wanted.set(keyOf(alarm), alarm);
-		const standing = await this.standing();
 		const known = new Set(standing.map(keyOf));
 		const raised = [...wanted.values()].filter((alarm) => !known.has(keyOf(alarm)));
 		const cleared = standing.filter((alarm) => !wanted.has(keyOf(alarm)) && !kept.has(keyOf(alarm)));
-		for (const alarm of raised.slice(0, WATCH_LIMITS.alarmsPerTickMax)) await this.raise(alarm);
-		for (const alarm of cleared.slice(0, WATCH_LIMITS.alarmsPerTickMax)) await this.clear(alarm);
+		await this.#write(raised, (alarm) => this.raise(alarm), nowMs);
+		await this.#write(cleared, (alarm) => this.clear(alarm), nowMs);
+	}
+
+	/** As many as one look may write; the next look goes on. */
+	async #write<Alarm>(
+		alarms: readonly Alarm[],
+		write: (alarm: Alarm) => Promise<void>,
+		sinceMs: number,
+	): Promise<void> {
+		for (const alarm of alarms.slice(0, WATCH_LIMITS.alarmsPerTickMax)) {
+			if (Date.now() - sinceMs > WATCH_LIMITS.lookMsMax) return;
+			await write(alarm);
+		}
+	}
+
+	/** Said by the first look that comes to its end again, over with the next one in time. */
+	#lateAlarm(nowMs: number): WatchAlarm[] {
+		const lateMs = nowMs - this.#lookedAtMs;
+		if (lateMs <= this.#limits.lookGapMsMax) return [];
+		this.#lateLooks++;
+		const seconds = Math.round(lateMs / 1000);
+		const detail = `The watch did not look for ${seconds} s: the store did not answer, or answered late. Who fell silent is told late by that.`;
+		return [{ agent: this.selfId, code: "watch_late", detail }];
 	}
 
 	#refusalAlarms(nowMs: number): WatchAlarm[] {

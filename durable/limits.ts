@@ -218,6 +218,18 @@ export const WATCH_LIMITS = {
 	proxySilentMs: 45_000,
 	/** How often the watch looks: an alarm comes at most this much later. */
 	tickMs: 5000,
+	/** What one question of a look may take, and how long a look goes on raising: then it is said, and the next one goes on. */
+	lookMsMax: 10_000,
+	/** Looks further apart than this were late: three ticks. */
+	lookGapMsMax: 15_000,
+	/** A proxy's next word waits so long for the one before to be written; it is heard all the same. */
+	wordWriteMsMax: 2000,
+	/** Proxies' words that are being written: those of every proxy of a Security Center, and of some ways to each. */
+	wordsMax: 4096,
+	/** Nodes of each kind whose last word is remembered; of others the store knows it. */
+	heardMax: 65_536,
+	/** How often the store is asked for who asks whether we are well. */
+	healthMs: 1000,
 	/** Alarms raised or cleared by one look; the next look goes on. Ten thousand agents that fall silent at once are one outage. */
 	alarmsPerTickMax: 200,
 	/** Agents whose backlog at the store is remembered one by one; more than that wait only when the store is down for all. */

@@ -18,6 +18,8 @@ export interface WatchedNode {
 	readonly upSinceMs: number;
 	/** Proxies: whether the link of it stands. */
 	readonly isUp: boolean;
+	/** Proxies: of the newest signed word that was stored. */
+	readonly wordNumber?: number;
 }
 
 export interface SilenceContext {

@@ -8,7 +8,7 @@ import type { AgentState } from "./drain.ts";
 export class StateTeller<State extends object = AgentState> {
 	readonly #tell: (state: State) => Promise<void> | undefined;
 	readonly #onError: (error: Error) => void;
-	#isRunning = false;
+	#running: Promise<void> | null = null;
 	#next: State | null = null;
 
 	constructor(tell: (state: State) => Promise<void> | undefined, onError: (error: Error) => void) {
@@ -18,16 +18,20 @@ export class StateTeller<State extends object = AgentState> {
 
 	tell(state: State): void {
 		this.#next = { ...this.#next, ...state };
-		if (!this.#isRunning) void this.#run();
+		this.#running ??= this.#run();
 	}
 
 	/** Nothing is on its way. */
 	get isIdle(): boolean {
-		return !this.#isRunning;
+		return this.#running === null;
+	}
+
+	/** Resolves when nothing is on its way any more. */
+	async told(): Promise<void> {
+		await this.#running;
 	}
 
 	async #run(): Promise<void> {
-		this.#isRunning = true;
 		while (this.#next !== null) {
 			const state = this.#next;
 			this.#next = null;
@@ -38,7 +42,7 @@ export class StateTeller<State extends object = AgentState> {
 				this.#onError(error as Error);
 			}
 		}
-		this.#isRunning = false;
+		this.#running = null;
 	}
 }
 
@@ -69,5 +73,10 @@ export class StateTellers<State extends object> {
 		}
 		teller.tell(state);
 		return true;
+	}
+
+	/** Resolves when nothing of the node is on its way any more. */
+	async told(node: string): Promise<void> {
+		await this.#tellers.get(node)?.told();
 	}
 }

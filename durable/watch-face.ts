@@ -7,11 +7,19 @@ export interface WatchSettings {
 	readonly agentSilentMs?: number;
 	readonly proxySilentMs?: number;
 	readonly tickMs?: number;
+	/** How far looks may be apart before it is an alarm. */
+	readonly lookGapMsMax?: number;
 	/** How long the tail of a stream may be missing. */
 	readonly tailMissingMs?: number;
 }
 
-export const WATCH_CODES = ["agent_silent", "proxy_silent", "protocol_differs", "proxy_word_refused"] as const;
+export const WATCH_CODES = [
+	"agent_silent",
+	"proxy_silent",
+	"protocol_differs",
+	"proxy_word_refused",
+	"watch_late",
+] as const;
 export type WatchCode = (typeof WATCH_CODES)[number];
 
 export interface WatchAlarm {
@@ -37,9 +45,15 @@ export interface WatchView {
 	readonly strangers: readonly Stranger[];
 	/** Words of proxies that were refused since start. */
 	readonly refusedWords: number;
+	/** When a look last came to its end. */
+	readonly lookedAtMs: number;
+	/** Looks since start that failed or came late. */
+	readonly lateLooks: number;
 }
 
 export interface WatchFace extends ProxyWatch {
 	view(): Promise<WatchView>;
 	storeBacklog(agent: string, depths: LaneDepths): Promise<void>;
+	/** Wakes the watch; asks the store at most once a second, whoever asks. Throws when the store does not answer. */
+	health(): Promise<{ storedBatches: number }>;
 }

@@ -14,7 +14,7 @@ import { noSqld } from "../workers/sc/testing/running-store.ts";
 import { pluginsOf } from "./test-builds.ts";
 
 /** Shorter than a site's, in the same order. */
-const WATCH = { agentSilentMs: 2500, proxySilentMs: 1800, tickMs: 200 };
+const WATCH = { agentSilentMs: 2500, proxySilentMs: 1800, tickMs: 200, lookGapMsMax: 3000 };
 const TOKEN = "0123456789abcdef".repeat(4);
 const options = { skip: noSqld };
 const seed = bytesNamed("ana", 32);
@@ -335,4 +335,91 @@ test("what the store does not take is the last hop's backlog, until it does", op
 	await watch.storeBacklog("web-01", { trace: none, alert: none, bulk: none });
 	await watch.storeBacklog("db-01", { trace: none, alert: none, bulk: none });
 	deepEqual((await get<FleetAnswer>("/api/fleet")).storeLanes, []);
+});
+
+test(
+	"words that must be written drown no silence: the alarm comes in its time, and nobody is accused whose word waits for the store",
+	options,
+	async () => {
+		await beat("px-1");
+		await heartbeat("web-01");
+		await heartbeat("db-01");
+		await until(
+			"all well",
+			async () => [await stateOf("px-1"), await stateOf("web-01"), await stateOf("db-01")],
+			(states) => states.every((state) => state === "alive"),
+		);
+		const watch = await sc.watch();
+		sc.setStoreDelay(800);
+		// Each is two requests, of which 48 go at once: a queue of a quarter of a minute. None is news.
+		const flood = Array.from({ length: 500 }, (_, index) =>
+			beat("px-1", { via: "px-2", broughtBy: `px-way-${index}`, word: { bytes: new Uint8Array(1), number: 1 } }),
+		);
+		const lastMs = Date.now();
+		const told: Promise<void>[] = [];
+		const alive = keepingAlive(async () => {
+			told.push(beat("px-1"), heartbeat("db-01"));
+		});
+		const { watchingSinceMs } = await watch.view();
+		const standing = async () =>
+			(await sc.store.store.reader.execute("SELECT agent, code FROM alarms WHERE cleared_ms IS NULL")).rows.map(
+				({ agent, code }) => `${agent} ${code}`,
+			);
+		try {
+			await until("the alarm", standing, (all) => all.includes("web-01 agent_silent"));
+			const tookMs = Date.now() - lastMs;
+			// A look that just missed it and the one that says it, each a read and an alarm or two, 800 ms a question.
+			ok(tookMs < WATCH.agentSilentMs + 6000, `it took ${tookMs} ms`);
+			await new Promise((resolve) => setTimeout(resolve, WATCH.agentSilentMs));
+			deepEqual(
+				(await standing()).filter((name) => /^(px-1|db-01) /.test(name)),
+				[],
+			);
+			equal((await watch.view()).watchingSinceMs, watchingSinceMs, "it was no standstill of ours");
+		} finally {
+			sc.setStoreDelay(0);
+			await alive.stop();
+			await Promise.all([...flood, ...told]);
+		}
+	},
+);
+
+test(
+	"a look that came late is an alarm of the Security Center itself, counted, and over with the next in time",
+	options,
+	async () => {
+		const watch = await sc.watch();
+		const before = (await watch.view()).lateLooks;
+		sc.store.signal("SIGSTOP");
+		await new Promise((resolve) => setTimeout(resolve, WATCH.lookGapMsMax + 1500));
+		sc.store.signal("SIGCONT");
+		const alarm = await until(
+			"the alarm",
+			() => alarmOf("sc", "watch_late"),
+			(found) => found !== undefined,
+		);
+		match(alarm?.detail ?? "", /^The watch did not look for \d+ s: /);
+		ok((await watch.view()).lateLooks > before);
+		await until(
+			"its end",
+			() => alarmOf("sc", "watch_late"),
+			(found) => found?.clearedAtMs !== null,
+		);
+		ok(seriesValue(await metrics(), "daemoneye_watch_late_looks_total") > before);
+		ok(seriesValue(await metrics(), "daemoneye_watch_look_age_seconds") < 5);
+	},
+);
+
+test("whoever asks whether all is well, however often, costs the store one question a second", options, async () => {
+	const before = sc.storeRequests();
+	const startMs = Date.now();
+	for (let round = 0; round < 10; round++) {
+		const answers = await Promise.all(Array.from({ length: 50 }, () => sc.fetch("/healthz")));
+		deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+	}
+	const seconds = Math.ceil((Date.now() - startMs) / 1000);
+	// The watch's own looks beside it: three questions a tick.
+	const looks = 3 * Math.ceil((1000 * seconds) / WATCH.tickMs);
+	const asked = sc.storeRequests() - before;
+	ok(asked <= seconds + 1 + looks, `${asked} requests in ${seconds} s`);
 });

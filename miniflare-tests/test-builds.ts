@@ -34,6 +34,30 @@ export const CHANGES = {
 		from: "if (word !== undefined && word.number > (before.wordNumber ?? 0)) return true;",
 		to: "if (word !== undefined) return true;",
 	},
+	/** The watch waits for the store behind everybody else. */
+	watch_in_queue: {
+		file: "workers/sc/store/client.ts",
+		from: "openClient(fetcher, token, WATCH_GATE, WATCH_LIMITS.lookMsMax)",
+		to: "openClient(fetcher, token, WRITER_GATE)",
+	},
+	/** A word is heard when the store has it. */
+	heard_by_store: {
+		file: "durable/fleet-watch.ts",
+		from: "stored.map((node) => heardNodes().freshened(node, nowMs))",
+		to: "stored",
+	},
+	/** A look that is waited for is told as a standstill of the watch. */
+	look_is_standstill: {
+		file: "durable/fleet-watch.ts",
+		from: "await this.#within(this.#limits.tickMs, this.#looking);",
+		to: "await this.#looking;",
+	},
+	/** Whoever asks whether all is well asks the store. */
+	health_asks_store: {
+		file: "durable/fleet-watch.ts",
+		from: "if (Math.abs(Date.now() - atMs) < WATCH_LIMITS.healthMs) return { storedBatches };",
+		to: "if (atMs > 0) return { storedBatches: await this.storedBatches() };",
+	},
 	/** A silence is never over. */
 	silence_uncleared: {
 		file: "durable/fleet-watch.ts",

@@ -258,6 +258,8 @@ function readAnswer(state: State, url: URL): unknown {
 				storeLanes: [],
 				strangers: story.strangers,
 				refusedWords: 0,
+				lookedAtMs: Date.now(),
+				lateLooks: 0,
 				agentSilentMs: 60_000,
 				proxySilentMs: 45_000,
 				timeMs: Date.now(),

@@ -1,6 +1,7 @@
 /** The fleet as the console and the metrics are told of it: rows of the store, judged by the watch's own rule. */
 import { LANES } from "#core/model/batch.ts";
 import { type LaneDepths, WATCH_NAME } from "../../durable/faces.ts";
+import { heardNodes } from "../../durable/heard-nodes.ts";
 import { judgeSilence, type NodeVerdict, type WatchedNode } from "../../durable/silence.ts";
 import type { WatchView } from "../../durable/watch-face.ts";
 import type { FleetAnswer, FleetLane, FleetLink, FleetNode } from "./api/answers.ts";
@@ -46,13 +47,14 @@ function fleetNode(node: NodeRow, storedBatches: number, verdict: NodeVerdict): 
 	};
 }
 
-function watchedOf({ nodeId, role, via, heardHereMs, upSinceMs, isUp }: NodeRow): WatchedNode {
-	return { id: nodeId, role, via, heardMs: heardHereMs, upSinceMs, isUp };
+function watchedOf({ nodeId, role, via, heardHereMs, upSinceMs, isUp, link }: NodeRow): WatchedNode {
+	return { id: nodeId, role, via, heardMs: heardHereMs, upSinceMs, isUp, wordNumber: link.wordNumber ?? 0 };
 }
 
 function judge(nodes: readonly NodeRow[], view: WatchView, nowMs: number): Map<string, NodeVerdict> {
 	const { watchingSinceMs, agentSilentMs, proxySilentMs } = view;
-	return judgeSilence(nodes.map(watchedOf), { nowMs, watchingSinceMs, agentSilentMs, proxySilentMs });
+	const watched = nodes.map((node) => heardNodes().freshened(watchedOf(node), nowMs));
+	return judgeSilence(watched, { nowMs, watchingSinceMs, agentSilentMs, proxySilentMs });
 }
 
 const UNJUDGED: NodeVerdict = { state: "unknown", sinceMs: 0, hiddenBy: "" };
@@ -73,6 +75,7 @@ export async function fleetOf(env: ScEnv, { hasCounts }: { hasCounts: boolean })
 			({ node, protocol, at, atMs }) => ({ node, protocol, at, atMs }),
 		),
 		refusedWords: view.refusedWords,
+		...{ lookedAtMs: view.lookedAtMs, lateLooks: view.lateLooks },
 		agentSilentMs: view.agentSilentMs,
 		proxySilentMs: view.proxySilentMs,
 		timeMs: nowMs,

@@ -20,6 +20,8 @@ export const STORE_LIMITS = {
 	/** sqld takes 128 requests at once and refuses more; it writes one after the other, and each open one is a connection of its own. */
 	writesAtOnce: 48,
 	readsAtOnce: 48,
+	/** The watch looks, writes alarms and answers who asks whether all is well. */
+	watchAtOnce: 4,
 	/** Objects whose writes share a transaction: with a few rows each it takes some tens of milliseconds. */
 	groupItemsMax: 64,
 	/** Of larger deliveries fewer go together: a trace that comes meanwhile waits for the transaction. */

@@ -61,7 +61,16 @@ function seriesOf(proxies: number, agents: number): { count: number; families: R
 		...Array.from({ length: agents }, (_, index) => node(`agent-${index}`, "agent")),
 	];
 	const silent = { agentSilentMs: 60_000, proxySilentMs: 45_000 };
-	const fleet = { nodes, storeLanes: [], strangers: [], refusedWords: 0, ...silent, timeMs: 1 };
+	const fleet = {
+		nodes,
+		storeLanes: [],
+		strangers: [],
+		refusedWords: 0,
+		lookedAtMs: 1,
+		lateLooks: 0,
+		...silent,
+		timeMs: 1,
+	};
 	const families = readOpenMetrics(openMetricsText(centerFamilies(fleet, { batches: 3, standingAlarms: 2 })));
 	return { count: families.reduce((sum, { samples }) => sum + samples.length, 0), families };
 }

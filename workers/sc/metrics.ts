@@ -159,6 +159,17 @@ export function centerFamilies(fleet: FleetAnswer, counts: { batches: number; st
 			help: "Told of proxies below others and not shown to be their own word, since the watch began.",
 			samples: one(fleet.refusedWords),
 		},
+		gauge(
+			"watch_look_age",
+			"seconds",
+			"How long ago the watch over silence last looked.",
+			one(Math.max(0, fleet.timeMs - fleet.lookedAtMs) / 1000),
+		),
+		{
+			...{ name: "daemoneye_watch_late_looks", type: "counter", unit: "looks" },
+			help: "Looks of the watch that failed or came late, since it began.",
+			samples: one(fleet.lateLooks),
+		},
 	];
 }
 

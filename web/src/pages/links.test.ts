@@ -56,7 +56,17 @@ const waitsFor = (id: string, to: string, oldestAgeMs: number): FleetNode => {
 };
 const fleet = (nodes: FleetNode[], over: Partial<FleetAnswer> = {}): FleetAnswer => {
 	const silent = { agentSilentMs: 60_000, proxySilentMs: 45_000 };
-	return { nodes, storeLanes: [], strangers: [], refusedWords: 0, ...silent, timeMs: NOW, ...over };
+	return {
+		nodes,
+		storeLanes: [],
+		strangers: [],
+		refusedWords: 0,
+		lookedAtMs: NOW,
+		lateLooks: 0,
+		...silent,
+		timeMs: NOW,
+		...over,
+	};
 };
 const named = (answer: FleetAnswer) => slowLinks(answer, NOW).map(({ from, to, kind }) => [from, to, kind]);
 

@@ -33,6 +33,7 @@ const ALARM_TITLES: Readonly<Record<string, string>> = {
 	protocol_differs: "A node speaks another version of the protocol and is turned away until one side is changed.",
 	proxy_word_refused:
 		"What the proxy tells of one below it is not shown to be that one's own word: unsigned, forged, or of another time. It is not believed.",
+	watch_late: "The watch over silence waited for the store. Who fell silent meanwhile is told late by that time.",
 	rule_row_skipped: "A rule could not judge some events, so a hit among them would be missing here.",
 };
 

@@ -57,6 +57,9 @@ export interface FleetAnswer {
 	strangers: { node: string; protocol: number; at: string; atMs: number }[];
 	/** What proxies told of others and was not shown to be those others' own word, since the watch began. */
 	refusedWords: number;
+	/** When the watch last looked, and how many looks failed or came late since it began. */
+	lookedAtMs: number;
+	lateLooks: number;
 	/** After how long without a word a node counts as silent. */
 	agentSilentMs: number;
 	proxySilentMs: number;

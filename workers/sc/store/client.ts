@@ -4,6 +4,7 @@
  * as text. Must never be given SQL with a value spliced into it.
  */
 import { type Client, createClient, type Row } from "@libsql/client/http";
+import { WATCH_LIMITS } from "../../../durable/limits.ts";
 import { STORE_LIMITS } from "../limits.ts";
 import { AskGate } from "./ask-gate.ts";
 
@@ -29,9 +30,12 @@ const SQLD_URL = "http://sqld.invalid";
 const WRITER_GATE = new AskGate({ ...STORE_LIMITS, atOnce: STORE_LIMITS.writesAtOnce });
 const READER_GATE = new AskGate({ ...STORE_LIMITS, atOnce: STORE_LIMITS.readsAtOnce });
 
-function openClient(fetcher: SqlFetcher, authToken: string, gate: AskGate): Client {
+/** The watch over silence waits behind nobody: what others want of the store is no reason to see late. */
+const WATCH_GATE = new AskGate({ ...STORE_LIMITS, atOnce: STORE_LIMITS.watchAtOnce });
+
+function openClient(fetcher: SqlFetcher, authToken: string, gate: AskGate, answerMsMax = ANSWER_MS_MAX): Client {
 	const ask = (request: Request) =>
-		gate.run(() => fetcher.fetch(request, { signal: AbortSignal.timeout(ANSWER_MS_MAX) }));
+		gate.run(() => fetcher.fetch(request, { signal: AbortSignal.timeout(answerMsMax) }));
 	return createClient({ url: SQLD_URL, authToken, fetch: ask });
 }
 
@@ -40,6 +44,12 @@ export function openStore(fetcher: SqlFetcher, tokens: { readWrite: string; read
 		writer: openClient(fetcher, tokens.readWrite, WRITER_GATE),
 		reader: openClient(fetcher, tokens.readOnly, READER_GATE),
 	};
+}
+
+/** For the watch: a gate of its own, and answers in the time of a look. */
+export function openWatchStore(fetcher: SqlFetcher, tokens: { readWrite: string; readOnly: string }): Store {
+	const open = (token: string) => openClient(fetcher, token, WATCH_GATE, WATCH_LIMITS.lookMsMax);
+	return { writer: open(tokens.readWrite), reader: open(tokens.readOnly) };
 }
 
 /** Columns of a row by their declared kind; the store is ours, so another kind is a broken invariant and throws. */

@@ -32,6 +32,9 @@ const LINK_OF_PROXY = `SELECT p.is_up, p.heard_here_ms, p.up_since_ms, p.via, p.
 	v.clock_bound_ms AS via_bound FROM nodes p LEFT JOIN nodes v ON v.node_id = ?2 AND v.role = 'px'
 	WHERE p.node_id = ?1 AND p.role = 'px'`;
 
+/** `upSinceMs`: since when the watch hears it without a silence; what the store knows of that may wait behind other writes. */
+type ToldProxyState = ProxyState & { readonly upSinceMs?: number | null };
+
 /** What comes of the same proxy by another way at the same time is read again and judged against that. */
 const TRIES_MAX = 4;
 
@@ -41,7 +44,7 @@ const TRIES_MAX = 4;
  */
 export async function storeProxy(
 	client: Client,
-	state: ProxyState,
+	state: ToldProxyState,
 	{ nowMs, silentMs }: { nowMs: number; silentMs: number },
 ): Promise<void> {
 	const { proxy, via, isUp, word } = state;
@@ -75,7 +78,7 @@ interface Writing {
 }
 
 /** False when the row is not what was read any more. */
-async function writeProxy(client: Client, state: ProxyState, writing: Writing): Promise<boolean> {
+async function writeProxy(client: Client, state: ToldProxyState, writing: Writing): Promise<boolean> {
 	const { proxy, via, isUp, broughtBy, heardHereMs, clock, link, word } = state;
 	const { row, before, nowMs, silentMs } = writing;
 	const isHeard = nowMs - column.number(row, "heard_here_ms") <= silentMs;
@@ -96,7 +99,7 @@ async function writeProxy(client: Client, state: ProxyState, writing: Writing): 
 	};
 	const { rowsAffected } = await client.execute({
 		sql: `UPDATE nodes SET is_up = ?2, via = ?3, link = ?4, last_heard_ms = max(?5, min(last_heard_ms, ?6)),
-				heard_here_ms = ?5, up_since_ms = CASE WHEN ?2 = 1 AND ?7 = 1 THEN ?6 ELSE up_since_ms END,
+				heard_here_ms = ?5, up_since_ms = CASE WHEN ?2 = 1 AND ?7 = 1 THEN ?14 ELSE up_since_ms END,
 				clock_offset_ms = coalesce(?8, clock_offset_ms), clock_bound_ms = coalesce(?9, clock_bound_ms),
 				software_version = coalesce(?10, software_version), behind_ms = coalesce(?11, behind_ms),
 				outbox_bytes = coalesce(?12, outbox_bytes)
@@ -115,13 +118,15 @@ async function writeProxy(client: Client, state: ProxyState, writing: Writing): 
 			link === undefined ? null : Math.max(0, ...link.lanes.map(({ oldestAgeMs }) => oldestAgeMs)),
 			link === undefined ? null : link.lanes.reduce((sum, lane) => sum + lane.bytes, 0),
 			column.text(row, "link"),
+			state.upSinceMs ?? nowMs,
 		],
 	});
 	return rowsAffected > 0;
 }
 
 export async function watchedNodes(client: Client): Promise<WatchedNode[]> {
-	const { rows } = await client.execute("SELECT node_id, role, via, heard_here_ms, up_since_ms, is_up FROM nodes");
+	const { rows } = await client.execute(`SELECT node_id, role, via, heard_here_ms, up_since_ms, is_up,
+		CASE role WHEN 'px' THEN coalesce(link ->> '$.wordNumber', 0) ELSE 0 END AS word_number FROM nodes`);
 	return rows.map((row) => ({
 		id: column.text(row, "node_id"),
 		role: column.text(row, "role") === "px" ? "px" : "agent",
@@ -129,6 +134,7 @@ export async function watchedNodes(client: Client): Promise<WatchedNode[]> {
 		heardMs: column.number(row, "heard_here_ms"),
 		upSinceMs: column.number(row, "up_since_ms"),
 		isUp: column.number(row, "is_up") === 1,
+		wordNumber: column.number(row, "word_number"),
 	}));
 }
 

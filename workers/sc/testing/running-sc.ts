@@ -63,6 +63,10 @@ export interface RunningSc {
 	watch(): Promise<WatchFace>;
 	/** `down`: no answer; `fork`: it has signed another tree than this one. */
 	setSigner(mode: "up" | "down" | "fork"): void;
+	/** From now on every request to the store takes so much longer. */
+	setStoreDelay(ms: number): void;
+	/** How many requests the store got. */
+	storeRequests(): number;
 	stop(): Promise<void>;
 }
 
@@ -169,6 +173,8 @@ export async function startSc(mode: "solo" | "two_person", extra: ScExtra = {}):
 	const store = await startStore();
 	const signer = await startSigner(dataDir);
 	let signerMode: "up" | "down" | "fork" = "up";
+	let storeDelayMs = 0;
+	let storeRequests = 0;
 	const options: MiniflareOptions = {
 		modules: await bundle(extra.plugins),
 		compatibilityDate: "2026-07-30",
@@ -178,7 +184,11 @@ export async function startSc(mode: "solo" | "two_person", extra: ScExtra = {}):
 			OBJECTS.map((className) => [bindingName(className), { className, useSQLite: true }]),
 		),
 		serviceBindings: {
-			SQLD: (request: unknown) => forward(request as Request, store.url),
+			SQLD: async (request: unknown) => {
+				storeRequests++;
+				if (storeDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, storeDelayMs));
+				return forward(request as Request, store.url);
+			},
 			SIGNER: (request: unknown) => {
 				if (signerMode === "up") return forward(request as Request, signer.url);
 				const refusal = JSON.stringify({ code: "other_root_same_size", detail: "another root was signed" });
@@ -215,6 +225,10 @@ export async function startSc(mode: "solo" | "two_person", extra: ScExtra = {}):
 		setSigner(mode) {
 			signerMode = mode;
 		},
+		setStoreDelay(ms) {
+			storeDelayMs = ms;
+		},
+		storeRequests: () => storeRequests,
 		async stop() {
 			await miniflare.dispose();
 			await signer.stop();
