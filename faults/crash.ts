@@ -269,7 +269,7 @@ async function startOnImages(
 	const chosen = choose(log.ops, FAULT_LIMITS.crashStarts, random);
 	for (const { after, mode, image, says } of cutsOf(log, { chosen, random })) {
 		// One reading of each cut, in turn.
-		if (context.signal.aborted) break;
+		if (context.signal.aborted || violations.length >= FAULT_LIMITS.crashViolationsMax) break;
 		if (mode !== MODES[starts % MODES.length] && !(mode === "whole" && log.ops[after]?.kind !== "write")) continue;
 		starts++;
 		writeImage(image, [hop.folder]);
@@ -379,7 +379,7 @@ export function losePowerAtCenter(context: RowContext): Promise<RowOutcome> {
 		let starts = 0;
 		let proven = 0;
 		for (const { after, mode, image, says } of cutsOf(log, { chosen, random })) {
-			if (context.signal.aborted) break;
+			if (context.signal.aborted || violations.length >= FAULT_LIMITS.crashViolationsMax) break;
 			const isLast = after === log.ops.length;
 			// The strictest reading mostly; all that was written now and then.
 			if (mode !== (starts % 4 === 3 && !isLast ? "whole" : "synced")) continue;
@@ -406,6 +406,8 @@ export function losePowerAtCenter(context: RowContext): Promise<RowOutcome> {
 		}
 		context.step(`${log.ops.length} calls, started on ${starts} images, ${proven} of them with something in custody`);
 		if (proven === 0) violations.push("nothing was in custody: the row tries nothing");
+		// A life that broke too much was left at one of its images.
+		for (const name of names) if (!box.process(name).isRunning) await box.process(name).start();
 		const again = await hop.open();
 		for (const each of sent) hop.send(again, each);
 		if (!(await allAcked(again, sent, "a1"))) violations.push("what came again was not acknowledged");

@@ -72,6 +72,8 @@ export const FAULT_LIMITS = {
 	crashStarts: 20,
 	crashCenters: 14,
 	crashAckMsMax: 15_000,
+	/** Each that is broken costs the longest wait there is: after so many nothing more can be learnt. */
+	crashViolationsMax: 3,
 	/** The store is whole again within it after a start: a channel that nobody comes to wakes by itself every 30 s, and replays. */
 	crashReplayMsMax: 45_000,
 	/** Row 40 (24 h in the plan). */
