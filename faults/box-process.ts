@@ -26,6 +26,11 @@ export class BoxProcess {
 		this.#log = openLogFile(join(context.dataDir, "logs", `${spec.name}.log`));
 	}
 
+	get #launched(): Child {
+		assertInvariant(this.#child !== null, `${this.name} is not running`);
+		return this.#child;
+	}
+
 	get pid(): number {
 		assertInvariant(this.#child?.pid !== undefined, `${this.name} is not running`);
 		return this.#child.pid;
@@ -33,8 +38,7 @@ export class BoxProcess {
 
 	/** Settles when the process that runs now has gone. */
 	get exited(): Promise<string> {
-		assertInvariant(this.#child !== null, `${this.name} is not running`);
-		return this.#child.exited;
+		return this.#launched.exited;
 	}
 
 	/** Whether it was started and not taken away; it may have ended by itself. */
@@ -47,15 +51,20 @@ export class BoxProcess {
 		return (await Promise.race([this.exited, sleep(0, null)])) !== null;
 	}
 
+	/** Starts it and waits for nothing: without its store the Security Center never calls itself healthy, and works all the same. */
+	launch(): void {
+		const context = { log: this.#log, lockDescriptor: this.#lockDescriptor, sockets: [] };
+		this.#child = startChild(this.#spec, context);
+	}
+
 	/** Starts it and waits until it is healthy; tries again when it ends while it starts, as the supervisor would. */
 	async start(tries = 4): Promise<void> {
 		if (this.#isFirst) this.#spec.beforeFirstStart?.();
 		this.#isFirst = false;
 		for (let attempt = 1; ; attempt++) {
 			// It listens by itself: who links to a box that is gone is refused, as when its machine is.
-			const context = { log: this.#log, lockDescriptor: this.#lockDescriptor, sockets: [] };
-			this.#child = startChild(this.#spec, context);
-			const healthy = await this.#child.waitHealthy(this.#signal);
+			this.launch();
+			const healthy = await this.#launched.waitHealthy(this.#signal);
 			if (healthy.ok) return;
 			await this.kill();
 			if (attempt >= tries || this.#signal.aborted) throw new Error(healthy.detail);

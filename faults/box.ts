@@ -26,7 +26,7 @@ import { proxyProcess } from "../host/enclave/proxy-process.ts";
 import { addNode, createEnclavePki, type EnclavePki, openEnclavePki } from "../host/pki/enclave.ts";
 import type { NodeFiles } from "../host/pki/node-files.ts";
 import { signerProcess } from "../host/signer/process.ts";
-import { prepareSqld } from "../host/sqld/sqld.ts";
+import * as sqldModule from "../host/sqld/sqld.ts";
 import { type DataDirLock, lockDataDir } from "../host/supervisor/data-dir-lock.ts";
 import type { DiskDesk } from "../host/supervisor/disk-desk.ts";
 import { freeLoopbackPort } from "../host/supervisor/free-port.ts";
@@ -36,6 +36,7 @@ import { BoxProcess } from "./box-process.ts";
 import { FaultProxy } from "./fault-proxy.ts";
 import { type AgentTruth, sumReports } from "./ledger-of-truth.ts";
 import { FAULT_LIMITS } from "./limits.ts";
+import { plantedModule } from "./planted-module.ts";
 import type { RowContext, RowOutcome } from "./row.ts";
 import { StoreReader, signedSize } from "./store-view.ts";
 
@@ -135,6 +136,7 @@ async function makePlan(
 		const text = addedProxyYaml({ ...places, walPath: join(dataDir, name, "wal") });
 		return must(readYaml(text, "proxy.yaml", proxyConfigSetting)).proxy;
 	});
+	const { prepareSqld } = await plantedModule("host/sqld/sqld.ts", sqldModule, context.builds.planted);
 	const sqld = must(prepareSqld({ dataDir, httpPort: http, adminPort: admin }));
 	const node = (id: string) => {
 		const found = pki.nodes.find(({ uri }) => uri.endsWith(`/${id}`));
@@ -305,7 +307,7 @@ function existing<T>(found: T | undefined, name: string): T {
 }
 
 function nodeOf(pki: EnclavePki, id: string): NodeFiles {
-	const found = pki.nodes.find(({ uri }) => uri.endsWith(`/agent/${id}`));
+	const found = pki.nodes.find(({ uri }) => uri.endsWith(`/${id}`));
 	assertInvariant(found !== undefined, `${id} was issued`);
 	return found;
 }
@@ -336,7 +338,10 @@ async function settle(box: FaultBox, context: RowContext, options: JudgeOptions)
 		const now = views.reduce((sum, view) => sum + (view?.batches.length ?? 0) + (view?.gaps.length ?? 0), 0);
 		if (now !== known) stuckAtMs = performance.now() + stuckMsMax;
 		known = now;
-		if (performance.now() > Math.min(stuckAtMs, startedAtMs + FAULT_LIMITS.drainMsMax)) break;
+		if (
+			performance.now() > Math.min(stuckAtMs, startedAtMs + Math.max(FAULT_LIMITS.drainMsMax, options.settleMsMax ?? 0))
+		)
+			break;
 		await sleep(FAULT_LIMITS.settlePollMs);
 	}
 	return performance.now() - startedAtMs;
@@ -363,7 +368,7 @@ export async function judgeBox(box: FaultBox, context: RowContext, options: Judg
 }
 
 /** I6: no halt, and nothing stored claims a place behind the signed tree or one that another has. */
-function judgeLedger(box: FaultBox): string[] {
+export function judgeLedger(box: FaultBox): string[] {
 	const violations: string[] = [];
 	const halted = readFileSync(join(box.dataDir, "logs", "sc.log"), "utf8").includes('"ledger_halted"');
 	if (halted) violations.push("I6: the ledger halted");

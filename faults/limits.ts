@@ -59,6 +59,39 @@ export const FAULT_LIMITS = {
 	expiryRecordedMsMax: 75_000,
 	/** The agent loses its power at this fdatasync of each life; odd ones with a hop, even ones without. */
 	powerLossAt: [1, 2, 3, 4, 5, 8, 9, 14, 15, 26],
+	/** A life that is cut at its writes (rows 7 and 8): a batch of each lane per round, further apart than a group commit. */
+	crashRounds: 8,
+	crashRoundMs: 120,
+	/** Then bulk, so that SQLite takes its log of 1,000 pages in and begins it anew. */
+	crashBulkBytes: 100_000,
+	crashBulkBatches: 48,
+	/** At the Security Center as a whole, where each image is a start of three processes. */
+	crashStoreBatches: 10,
+	/** Calls of a life at which its images are read, on which a hop is started, on which all of the Security Center is. */
+	crashReads: 240,
+	crashStarts: 20,
+	crashCenters: 14,
+	crashAckMsMax: 15_000,
+	/** Each that is broken costs the longest wait there is: after so many nothing more can be learnt. */
+	crashViolationsMax: 3,
+	/** The store is whole again within it after a start: a channel that nobody comes to wakes by itself every 30 s, and replays. */
+	crashReplayMsMax: 45_000,
+	/** Row 40 (24 h in the plan). */
+	soakMinutes: 10,
+	/** The store stands still for so long and runs for so long, so that twice what it takes can be made beside it on two cores. */
+	soakStoreStillMs: 475,
+	soakStoreRunsMs: 25,
+	/** What its rate is measured by. */
+	soakBurstBatches: 30,
+	soakEveryMs: 250,
+	/** A kill every second and up to so much more. */
+	soakKillEveryMs: 5000,
+	/** What waits at the end goes through a store that is slow no more. */
+	soakSettleMsMax: 600_000,
+	/** Of any process: window, carriers, the store's cache and V8's own ups and downs. */
+	soakRssBytesMax: 768 * MIB,
+	/** Of any process of a box with two agents. */
+	soakDescriptorsMax: 200,
 	/** A preferred proxy is asked this often, and taken back when it was well for so long and up to twice that. */
 	probeMs: 300,
 	stableMs: 1000,

@@ -9,7 +9,8 @@ import { parseArgs } from "node:util";
 import { complain, say, visible } from "../cli/console-output.ts";
 import { EXIT } from "../cli/verb.ts";
 import { BAD_INPUT, rowName } from "./bad-input.ts";
-import { AWAITED, ROWS } from "./matrix.ts";
+import { FAULT_LIMITS } from "./limits.ts";
+import { ROWS } from "./matrix.ts";
 import { PLANTED_BUGS } from "./planted.ts";
 import { type RowResult, saveResults } from "./results.ts";
 import type { FaultRow } from "./row.ts";
@@ -24,7 +25,8 @@ Progress goes to standard error; each row ends with attempted, acked, stored, lo
   --json     one JSON object per row
   --save     keeps the results and writes docs/faults.md from them
   --seed N   of what is random
-  --list     the rows, and what each waits for that cannot be run yet
+  --minutes N  how long row 40 lasts; 10 when not given
+  --list     the rows
 
   example: npm run test:faults -- 1 22 --planted
   exit: 0 every row did what it must, 1 one did not, 2 usage, 130 interrupted. Needs root and strace.
@@ -36,6 +38,7 @@ interface Asked {
 	readonly isJson: boolean;
 	readonly isSaved: boolean;
 	readonly seed: number;
+	readonly minutes: number;
 }
 
 function listRows(): void {
@@ -43,8 +46,6 @@ function listRows(): void {
 		say(
 			`${rowName(number).padStart(4)}  ${(suite ?? (isInCi ? "ci" : "hand")).padEnd(5)}  ${where}: ${fault} [${planted}: ${PLANTED_BUGS[planted].says}]`,
 		);
-	for (const { number, fault, where, awaits } of AWAITED)
-		say(`${String(number).padStart(2)}  not yet  ${where}: ${fault} (${awaits})`);
 }
 
 const ALL = [...ROWS, ...BAD_INPUT];
@@ -60,6 +61,7 @@ function readArguments(): Asked | number {
 		list: flag,
 		help: flag,
 		seed: { type: "string" },
+		minutes: { type: "string" },
 	} as const;
 	try {
 		const { values, positionals } = parseArgs({ options, allowPositionals: true });
@@ -70,12 +72,7 @@ function readArguments(): Asked | number {
 		}
 		const unknown = positionals.find((text) => !ALL.some(({ number }) => rowName(number) === text));
 		if (unknown !== undefined) {
-			const awaited = AWAITED.find(({ number }) => String(number) === unknown);
-			complain(
-				awaited === undefined
-					? `there is no row "${visible(unknown)}"`
-					: `row ${unknown} cannot be run yet: ${awaited.awaits}`,
-			);
+			complain(`there is no row "${visible(unknown)}"`);
 			return EXIT.usage;
 		}
 		const seed = values.seed === undefined ? Math.floor(Math.random() * 0x7fff_ffff) + 1 : Number(values.seed);
@@ -83,10 +80,21 @@ function readArguments(): Asked | number {
 			complain(`--seed takes a whole number above 0\n${HELP}`);
 			return EXIT.usage;
 		}
+		const minutes = values.minutes === undefined ? FAULT_LIMITS.soakMinutes : Number(values.minutes);
+		if (!(minutes > 0)) {
+			complain(`--minutes takes a number above 0\n${HELP}`);
+			return EXIT.usage;
+		}
 		const isNamed = (row: FaultRow) => positionals.length === 0 || positionals.includes(rowName(row.number));
 		return {
 			rows: ALL.filter((row) => isNamed(row) && (row.isInCi || values.ci !== true)),
-			...{ isPlanted: values.planted === true, isJson: values.json === true, isSaved: values.save === true, seed },
+			...{
+				isPlanted: values.planted === true,
+				isJson: values.json === true,
+				isSaved: values.save === true,
+				seed,
+				minutes,
+			},
 		};
 	} catch (error) {
 		complain(`${(error as Error).message}\n${HELP}`);

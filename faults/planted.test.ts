@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { bundleWorker } from "../tools/build-workers.ts";
 import { changeSource } from "../tools/source-changes.ts";
 import { makeBuilds } from "./builds.ts";
-import { AWAITED, ROWS } from "./matrix.ts";
+import { ROWS } from "./matrix.ts";
 import { PLANTED_BUGS, type PlantedBug, type PlantedSource } from "./planted.ts";
 import { readResults, renderTable } from "./results.ts";
 
@@ -60,8 +60,8 @@ test("a build with a bug is another build, the one without is the product's", as
 	ok(bugged !== product);
 });
 
-test("every row stands once, runs or says what it waits for", () => {
-	const numbers = [...ROWS, ...AWAITED].map(({ number }) => number).sort((a, b) => a - b);
+test("every row of the plan stands once", () => {
+	const numbers = ROWS.map(({ number }) => number).sort((a, b) => a - b);
 	const elsewhere = new Set([5, 18, 21, 39]);
 	deepEqual(
 		numbers,

@@ -309,6 +309,16 @@ export const PLANTED_BUGS = {
 			},
 		],
 	},
+	store_relaxed: {
+		says: "the store is run with sqld's own durability",
+		changes: [
+			{
+				file: "host/sqld/sqld.ts",
+				from: "afterHealthy: () => makeDurable(adminUrl, adminKey),",
+				to: "afterHealthy: async () => ok(undefined),",
+			},
+		],
+	},
 	signature_unchecked: {
 		says: "a hop believes whoever claims to have signed",
 		changes: [

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BAD_INPUT, rowName } from "./bad-input.ts";
-import { AWAITED, ROWS } from "./matrix.ts";
+import { ROWS } from "./matrix.ts";
 import type { PlantedBug } from "./planted.ts";
 import type { FaultRow, TruthReport } from "./row.ts";
 
@@ -86,12 +86,7 @@ export function renderTable(results: readonly RowResult[]): string {
 	};
 	const columns =
 		"| row | fault | where | done here | run | verdict | attempted / acked / stored / lost / duplicated / gaps named + unnamed | planted bug | date |";
-	const awaited = AWAITED.map(({ number, fault, where, awaits }) => `| ${number} | ${fault} | ${where} | ${awaits} |`);
-	const rest =
-		awaited.length === 0
-			? ""
-			: `\n## Not yet\n\n| row | fault | where | waits for |\n|---|---|---|---|\n${awaited.join("\n")}\n`;
 	const table = (rows: readonly FaultRow[]) =>
 		`${columns}\n|---|---|---|---|---|---|---|---|---|\n${rows.map(lineOf).join("\n")}\n`;
-	return `${HEAD}${table(ROWS)}${BAD_INPUT_HEAD}${table(BAD_INPUT)}${rest}`;
+	return `${HEAD}${table(ROWS)}${BAD_INPUT_HEAD}${table(BAD_INPUT)}`;
 }

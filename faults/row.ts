@@ -7,6 +7,8 @@ export interface RowContext {
 	/** Aborted by Ctrl-C: a row ends soon and leaves nothing. */
 	readonly signal: AbortSignal;
 	readonly seed: number;
+	/** How long a row lasts that lasts as long as one likes. */
+	readonly minutes: number;
 	/** One line of progress. */
 	readonly step: (text: string) => void;
 }
@@ -45,12 +47,4 @@ export interface FaultRow {
 	readonly suite?: "flows" | "unit";
 	readonly planted: PlantedBug;
 	readonly run: (context: RowContext) => Promise<RowOutcome>;
-}
-
-/** A row that cannot be run yet, and what it waits for. */
-export interface AwaitedRow {
-	readonly number: number;
-	readonly fault: string;
-	readonly where: string;
-	readonly awaits: string;
 }

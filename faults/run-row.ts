@@ -10,6 +10,7 @@ import { visible } from "../cli/console-output.ts";
 import { BUILT } from "../host/enclave/layout.ts";
 import { rowName } from "./bad-input.ts";
 import { makeBuilds } from "./builds.ts";
+import { FAULT_LIMITS } from "./limits.ts";
 import type { RowResult } from "./results.ts";
 import type { FaultRow, RowOutcome } from "./row.ts";
 
@@ -21,6 +22,7 @@ export interface RunOptions {
 	readonly directory: string;
 	readonly signal: AbortSignal;
 	readonly seed: number;
+	readonly minutes?: number;
 	/** Against the row's planted bug. */
 	readonly isPlanted: boolean;
 	/** One line of progress. */
@@ -40,14 +42,14 @@ export async function runRow(row: FaultRow, options: RunOptions): Promise<RowRes
 		const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1).padStart(6);
 		options.onStep(`row ${rowName(row.number).padStart(4)} ${seconds} s  ${visible(text)}`);
 	};
-	const { directory, signal, seed } = options;
+	const { directory, signal, seed, minutes = FAULT_LIMITS.soakMinutes } = options;
 	const planted = options.isPlanted ? row.planted : "";
 	let outcome: RowOutcome;
 	let hasRun = true;
 	try {
 		const builds = await makeBuilds(directory, planted);
 		const interrupted = once(signal, "abort").then(() => sleep(INTERRUPT_GRACE_MS, null, { ref: false }));
-		const ran = await Promise.race([row.run({ builds, signal, seed, step }), interrupted]);
+		const ran = await Promise.race([row.run({ builds, signal, seed, minutes, step }), interrupted]);
 		outcome = ran ?? { report: null, violations: ["interrupted"] };
 	} catch (error) {
 		hasRun = false;

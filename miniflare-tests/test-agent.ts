@@ -117,6 +117,8 @@ export const UPGRADE = {
 /** An open link and everything that came over it. */
 export class TestLink {
 	readonly frames: Frame[] = [];
+	/** When each of them came, by the wall clock, in milliseconds with a fraction. */
+	readonly cameAtMs: number[] = [];
 	readonly #socket: WebSocket;
 	isClosed = false;
 	#wake: (() => void)[] = [];
@@ -127,6 +129,7 @@ export class TestLink {
 			const frame = decodeFrame(new Uint8Array(data));
 			if (!frame.ok) throw new Error(frame.detail);
 			this.frames.push(frame.value);
+			this.cameAtMs.push(performance.timeOrigin + performance.now());
 			this.#notify();
 		});
 		socket.on("close", () => {
