@@ -255,6 +255,7 @@ export class Agent {
 				this.#commands.handle(envelope).catch((error: Error) => this.#parts.onFatal("fault", error));
 			},
 			reseal: (chain, from, cause) => this.#guard(() => this.#lanes.reseal(chain, from, cause)),
+			disown: (stream, from) => this.#guard(() => this.#lanes.disown(stream, from)),
 			onFatal: (error) => this.#parts.onFatal("fault", error as Error),
 		});
 	}

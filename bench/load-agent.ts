@@ -144,6 +144,7 @@ export function makeLoadAgent(box: Box, node: NodeFiles): LoadAgent {
 		onTrust: () => undefined,
 		onCommand: () => troubles.push("a command came"),
 		reseal: (_chain, from, cause) => troubles.push(`batch ${from} would be sealed again: ${cause ?? "ahead"}`),
+		disown: (_stream, from) => troubles.push(`batch ${from} of a stream that is gone was asked for`),
 		onFatal: (error) => troubles.push(String(error)),
 	});
 	let heartbeat: NodeJS.Timeout | null = null;

@@ -45,6 +45,8 @@ function context(known?: KnownStream, changes: Partial<AdmissionContext> = {}): 
 		heldHash: () => undefined,
 		mayResume: () => false,
 		heldBackAt: () => undefined,
+		aheadHash: () => undefined,
+		isNamedGap: () => false,
 		...changes,
 	};
 }

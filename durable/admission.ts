@@ -20,6 +20,8 @@ export interface AdmissionContext {
 	readonly streamOf: (stream: Uint8Array) => KnownStream | undefined;
 	/** Header hash of a batch this hop still holds, to tell a repetition from a fork. */
 	readonly heldHash: (stream: Uint8Array, seq: number) => Uint8Array | undefined;
+	/** The same of a batch that this hop holds beyond what it has received without a hole. */
+	readonly aheadHash: (stream: Uint8Array, seq: number) => Uint8Array | undefined;
 	/**
 	 * A relay lets the first batch of a stream on a new link start later than it expects: the agent was elsewhere meanwhile, and
 	 * whether anything is missing is judged where all paths meet.
@@ -27,6 +29,8 @@ export interface AdmissionContext {
 	readonly mayResume: (stream: Uint8Array) => boolean;
 	/** The batch of a stream that was refused for want of room and is to come first; nothing after it is taken, or judged missing. */
 	readonly heldBackAt: (stream: Uint8Array) => number | undefined;
+	/** Whether a gap record of the agent, which is stored, says that the batch does not come in this stream. */
+	readonly isNamedGap: (stream: Uint8Array, seq: number) => boolean;
 }
 
 export type Admission =
@@ -34,6 +38,9 @@ export type Admission =
 	| { readonly kind: "repeated"; readonly stream: Uint8Array; readonly lane: Lane }
 	/** `lane` is what the header says, where it could be read. */
 	| { readonly kind: "refused"; readonly refusal: Refusal; readonly lane: Lane | null };
+
+/** What follows a hole that the agent has named: its events came in another stream, or are lost by name. */
+export const GAP_NAMED = "gap_named";
 
 type Place = { readonly stream?: Uint8Array; readonly seq?: number; readonly lane?: Lane };
 
@@ -51,12 +58,18 @@ function judge(batch: ReadBatch, hash: Uint8Array, context: AdmissionContext): A
 	const held = context.heldBackAt(stream);
 	if (held !== undefined && seq > held)
 		return refused("skipped", `batch ${seq} came, ${held} is next`, { stream, lane, seq: held });
-	const isResumed = seq > state.received + 1 && context.mayResume(stream);
+	// A stream that was set back has a hole that upstream asked for: it goes on there and nowhere else.
+	const isSetBack = state.lastHash.length === 0;
+	const isResumed = !isSetBack && seq > state.received + 1 && context.mayResume(stream);
 	const base = isResumed ? { received: seq - 1, lastHash: prevHash } : state;
 	const verdict = judgeSequence(base, { seq, prevHash, hash });
 	switch (verdict.verdict) {
-		case "next":
+		case "next": {
+			const ahead = context.aheadHash(stream, seq);
+			if (ahead !== undefined && !equalBytes(ahead, hash))
+				return refused("forked", `batch ${seq} is held with other content`, at);
 			return { kind: "taken", batch: { stream, seq, lane, bytes: batch.bytes, hash }, state: verdict.state };
+		}
 		case "repeated": {
 			const held = context.heldHash(stream, seq);
 			if (held !== undefined && !equalBytes(held, hash))
@@ -64,6 +77,8 @@ function judge(batch: ReadBatch, hash: Uint8Array, context: AdmissionContext): A
 			return { kind: "repeated", stream, lane };
 		}
 		case "skipped":
+			if (context.isNamedGap(stream, seq))
+				return refused(GAP_NAMED, `the agent has said that batch ${seq} does not come in this stream`, at);
 			return refused("skipped", `batch ${seq} came, ${verdict.expected} is next`, {
 				stream,
 				lane,

@@ -39,6 +39,7 @@ import {
 	type WalRow,
 } from "./faces.ts";
 import { heardNodes } from "./heard-nodes.ts";
+import { alarmHoles } from "./holes.ts";
 import { Intake } from "./intake.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
@@ -350,6 +351,17 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		if (this.drain === null || health === undefined) return;
 		this.#tailsOf().heard(health.streams, waiting, Date.now());
 		this.#judgeTails();
+		this.#askForTails();
+	}
+
+	/** Nobody on the way has what is missing, or it would have come: whoever made it is asked, as behind a hole. */
+	#askForTails(): void {
+		const { agent, via } = this.#known();
+		for (const { stream, seq } of this.#tailsOf().missing()) {
+			if (!this.#intakeOf().mayAsk(stream, Date.now())) continue;
+			const detail = `batch ${seq} was made and never came`;
+			this.#sendVia(via, encodeFrame("reject", { agent, stream, seq, code: "skipped", detail }));
+		}
 	}
 
 	#tailsOf(): TailWatch {
@@ -451,7 +463,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		const raised = this.ctx.storage.transactionSync(() =>
 			receipts.filter(({ stream, level, seq, custody }) => {
 				this.#store.free(stream, seq);
-				return level === "a2" && this.#store.raiseA2(stream, seq, custody ?? null);
+				if (level !== "a2") return false;
+				// A proof of a stream that this disk has never seen, or lost, is passed on all the same: the agent waits for it.
+				return this.#store.stream(stream) === undefined || this.#store.raiseA2(stream, seq, custody ?? null);
 			}),
 		);
 		if (raised.length > 0) this.#sendReceipts(raised);
@@ -478,6 +492,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		const { stream, seq, code, detail } = refusal;
 		// The batch is held here and sent again from here: how much room upstream has is no news to the agent.
 		if (isRoomCode(code)) return this.#store.depths();
+		const isHole = code === "skipped" && stream !== undefined && seq !== undefined;
+		if (isHole && !this.#intakeOf().misses(stream, seq, Date.now())) return this.#store.depths();
 		if (stream !== undefined && seq !== undefined && !isPassingCode(code)) {
 			const bytes = this.#store.take(stream, seq);
 			const item = { cause: code, detail, atMs: Date.now(), hop: "", teller: TELLERS.upstream, stream, seq };
@@ -537,6 +553,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#tellerOf().kick();
 		if (this.drain === null) return;
 		this.#judgeTails();
+		const holesDueMs = alarmHoles(this.#store, Date.now());
+		if (holesDueMs !== null) this.#wakeAt(holesDueMs);
+		this.#raiseAlarms();
 		if (this.#store.walBytes() === 0 && this.#store.alarms().length === 0) return;
 		this.#wakeAt(Date.now() + CHANNEL_LIMITS.deliverGuardMs);
 		await this.#pumpOf(this.drain).kick(identity.agent);

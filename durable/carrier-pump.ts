@@ -334,7 +334,13 @@ export class CarrierPump {
 		this.#parts
 			.channelOf(agent)
 			.refused(told)
-			.then((depths) => this.#heardDepths(agent, depths))
+			.then((depths) => {
+				this.#heardDepths(agent, depths);
+				// What waits behind a hole is read one by one: the next may go now.
+				if (isPassingCode(code) || !this.#parts.registry.has(agent)) return;
+				this.#flow(this.#laneOfStream.get(key) ?? this.#lowestLane, agent).isDirty = true;
+				this.kick();
+			})
 			.catch((error: Error) => logLine("warning", "refusal_not_told", { agent, detail: error.message }));
 		this.kick();
 	}

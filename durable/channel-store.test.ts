@@ -7,8 +7,10 @@ import { ed25519PublicKey } from "#crypto";
 import { BoxDisk } from "./box-disk.ts";
 import { ChannelStore } from "./channel-store.ts";
 import type { WalBatch } from "./drain.ts";
+import { alarmHoles, noteGaps } from "./holes.ts";
 import { Intake } from "./intake.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
+import { NamedGaps } from "./named-gaps.ts";
 import { readDiskSettings } from "./settings.ts";
 
 const SEED = new Uint8Array(32).fill(1);
@@ -322,8 +324,10 @@ test("a drained file says what it can reuse, and keeps everything but its size w
 	const before = [store.identity(), store.streams(), store.quarantine.items(), store.commands(0)];
 	database.exec("CREATE TABLE gone (x)");
 	store.remake(() => {
-		for (const table of ["identity", "streams", "commands", "quarantine", "alarms", "wal", "high_mark", "gone"])
-			database.exec(`DROP TABLE ${table}`);
+		for (const { name } of database
+			.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+			.all())
+			database.exec(`DROP TABLE ${name}`);
 		database.exec("VACUUM");
 	});
 	equal(store.reusableBytes(), 0);
@@ -448,4 +452,126 @@ test("a batch that upstream refused is taken once more with what follows it, and
 	equal(take(intake, 3).refusal?.code, "skipped");
 	for (let seq = 2; seq <= 4; seq++) ok(take(intake, seq).isNew, `batch ${seq}`);
 	equal(store.stream(stream)?.a1, 4);
+});
+
+/** A stream of nine batches, and what takes one of them at a time. */
+function nine() {
+	const batches = [sealed(1, ZERO_HASH)];
+	for (let seq = 2; seq <= 9; seq++) batches.push(sealed(seq, (batches.at(-1) as (typeof batches)[0]).hash));
+	const take = (intake: Intake, seq: number) => {
+		const { isNew, refusal } = intake.take((batches[seq - 1] as (typeof batches)[0]).bytes, SENDER, 0);
+		return isNew ? "taken" : (refusal?.code ?? "repeated");
+	};
+	return { stream: streamOf(1), take };
+}
+const ROOM = { bytesMax: 1e6, batchesMax: 9 };
+const readable = (afterRow = 0) => store.read("bulk", afterRow, ROOM).map(({ seq }) => seq);
+
+test("what upstream waits for and this hop does not hold is taken once more, before what waits here, and nothing is let go", () => {
+	const { stream, take } = nine();
+	const intake = intakeOf(0, []);
+	// A disk that knew more was lost: the stream begins at its fifth batch here.
+	for (const seq of [5, 6, 7]) equal(take(intake, seq), "taken");
+	ok(intake.misses(stream, 2, 0));
+	deepEqual([store.stream(stream)?.a1, store.depths().bulk.batches], [1, 3]);
+	deepEqual(readable(), [5], "by which upstream says again that it waits");
+	intake.startLink();
+	equal(take(intake, 8), "skipped", "another link does not resume past the hole");
+	equal(take(intake, 2), "taken");
+	deepEqual(readable(), [2]);
+	ok(!intake.misses(stream, 2, 60_000), "it is sent from here");
+	store = new ChannelStore(openSql(database));
+	const again = intakeOf(0, []);
+	for (const seq of [3, 4, 5, 6, 7, 8]) equal(take(again, seq), "taken");
+	deepEqual(readable(3), [2, 3, 4, 5, 6, 7, 8], "behind the place of a reader that has been at the end");
+	equal(store.depths().bulk.batches, 7);
+	equal(take(again, 6), "repeated");
+	store.free(stream, 8);
+	deepEqual([store.depths().bulk, store.stream(stream)?.a1], [{ batches: 0, bytes: 0, oldestMs: null }, 8]);
+});
+
+test("a hop asks below for what upstream waits for now and then, and not for what it holds", () => {
+	const { stream, take } = nine();
+	const intake = intakeOf(0, []);
+	for (const seq of [5, 6]) take(intake, seq);
+	deepEqual(
+		[0, CHANNEL_LIMITS.askAgainMs - 1, CHANNEL_LIMITS.askAgainMs].map((nowMs) => intake.misses(stream, 2, nowMs)),
+		[true, false, true],
+	);
+	ok(!intake.misses(stream, 5, 99_000));
+	ok(intake.misses(streamOf(9), 1, 99_000), "what it never heard of, others below may have");
+	equal(store.stream(streamOf(9)), undefined);
+});
+
+test("another history does not fill a hole before what is held", () => {
+	const { stream, take } = nine();
+	const intake = intakeOf(0, []);
+	for (const seq of [5, 6]) take(intake, seq);
+	intake.misses(stream, 4, 0);
+	equal(take(intake, 4), "taken");
+	const other = sealed(5, hashOf(9));
+	equal(intake.take(other.bytes, SENDER, 0).refusal?.code, "forked");
+	equal(take(intake, 5), "taken");
+});
+
+test("a stream that was set back and that upstream has by another way goes on behind it", () => {
+	const { stream, take } = nine();
+	const intake = intakeOf(0, []);
+	for (const seq of [5, 6]) take(intake, seq);
+	intake.misses(stream, 2, 0);
+	store.free(stream, 7);
+	deepEqual([store.stream(stream)?.a1, readable()], [7, []]);
+	equal(take(intake, 9), "skipped");
+	equal(take(intake, 8), "taken");
+});
+
+test("what waits behind a hole that upstream refuses for good is read one by one", () => {
+	const { stream, take } = nine();
+	const intake = intakeOf(0, []);
+	for (const seq of [5, 6, 7]) take(intake, seq);
+	intake.misses(stream, 2, 0);
+	let row = store.read("bulk", 0, ROOM)[0]?.row ?? 0;
+	for (const seq of [5, 6, 7]) {
+		ok(store.take(stream, seq) !== null);
+		const next = store.read("bulk", row, ROOM);
+		deepEqual(
+			next.map((each) => each.seq),
+			seq === 7 ? [] : [seq + 1],
+		);
+		row = next[0]?.row ?? row;
+	}
+});
+
+test("at the center what stands behind a hole that the agent has named is refused for good, and the alarm of the hole is over", () => {
+	const { stream, take } = nine();
+	const intake = intakeOf(0, [], false);
+	equal(take(intake, 1), "taken");
+	equal(take(intake, 4), "skipped");
+	store.markHoleAlarmed(stream);
+	for (const { done } of store.holeNews()) done();
+	equal(noteGaps(store, [{ stream, first: 2, last: 5 }], 0), false);
+	equal(take(intake, 4), "gap_named");
+	equal(store.holeNews()[0]?.alarm.isCleared, true);
+	equal(take(intake, 6), "skipped", "of it nothing was said");
+	equal(take(intake, 2), "taken", "what comes by another way after all");
+});
+
+test("a batch that a gap record passes over without naming it becomes an alarm in the hole's time, with nothing behind it", () => {
+	const { stream, take } = nine();
+	const intake = intakeOf(0, [], false);
+	equal(take(intake, 1), "taken");
+	ok(noteGaps(store, [{ stream, first: 3, last: 9 }], 1000));
+	equal(alarmHoles(store, 1001), 1000 + CHANNEL_LIMITS.holeAlarmMs);
+	equal(alarmHoles(store, 1000 + CHANNEL_LIMITS.holeAlarmMs), null);
+	equal(store.holeNews()[0]?.alarm.code, "sequence_missing");
+});
+
+test("gap records are remembered up to their bound, the newest", () => {
+	const gaps = new NamedGaps(openSql(database), 2);
+	gaps.note([1, 2, 3].map((first) => ({ stream: streamOf(1), first, last: first })));
+	gaps.note([{ stream: streamOf(1), first: 3, last: 3 }]);
+	deepEqual(
+		[1, 2, 3].map((seq) => gaps.names(streamOf(1), seq)),
+		[false, true, true],
+	);
 });

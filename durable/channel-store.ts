@@ -7,11 +7,13 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import { LANES, type Lane } from "#core/model/batch.ts";
 import { EMPTY_STREAM, type StreamState, UNKNOWN_HASH } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
+import { AheadRows, IN_ORDER } from "./ahead-rows.ts";
 import type { LaneBytes } from "./box-disk.ts";
 import type { ChannelAlarm, WalBatch } from "./drain.ts";
 import type { LaneDepths, QueuedCommand } from "./faces.ts";
 import { afterFill, afterTold, HOLE_MARKS, holeAlarm } from "./hole-marks.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
+import { NAMED_GAPS_SCHEMA, NamedGaps } from "./named-gaps.ts";
 import { QUARANTINE_SCHEMA, QUARANTINE_TABLES, QuarantineStore } from "./quarantine.ts";
 
 const SCHEMA = `
@@ -30,6 +32,7 @@ CREATE TABLE IF NOT EXISTS commands (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, command_id BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL, expires_at_ms INTEGER NOT NULL,
 	is_received INTEGER NOT NULL DEFAULT 0);
 ${QUARANTINE_SCHEMA}
+${NAMED_GAPS_SCHEMA}
 CREATE TABLE IF NOT EXISTS alarms (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL, detail TEXT NOT NULL, evidence BLOB);
 CREATE TABLE IF NOT EXISTS link_streams (stream BLOB PRIMARY KEY, lane INTEGER NOT NULL, held_back INTEGER);
@@ -39,7 +42,7 @@ CREATE TABLE IF NOT EXISTS high_mark (one INTEGER PRIMARY KEY CHECK (one = 1), b
 
 /** Everything but the log itself: what a file that is made anew takes over. */
 const KEPT_TABLES = [
-	...["identity", "streams", "commands", "alarms", "link_streams", "brought_by"],
+	...["identity", "streams", "commands", "alarms", "link_streams", "brought_by", "named_gaps"],
 	...QUARANTINE_TABLES,
 ] as const;
 
@@ -102,7 +105,10 @@ const laneOf = (value: SqlStorageValue | undefined): Lane => LANES[value as numb
 export class ChannelStore {
 	readonly #sql: SqlStorage;
 	readonly quarantine: QuarantineStore;
+	readonly gaps: NamedGaps;
 	readonly #streams = new Map<string, StreamRow>();
+	/** Streams of which something waits beyond what was received without a hole: they were set back. */
+	readonly #ahead: AheadRows;
 	/** Batches and bytes waiting, by lane; kept beside the table because counting it costs a scan. */
 	readonly #waiting: Record<Lane, { batches: number; bytes: number }>;
 	readonly #onWaiting: (bytes: LaneBytes) => void;
@@ -115,6 +121,8 @@ export class ChannelStore {
 		this.#sql = sql;
 		this.#onWaiting = onWaiting;
 		this.quarantine = new QuarantineStore(sql);
+		this.gaps = new NamedGaps(sql);
+		this.#ahead = new AheadRows(sql);
 		sql.exec(SCHEMA);
 		const none = () => ({ batches: 0, bytes: 0 });
 		this.#waiting = { trace: none(), alert: none(), bulk: none() };
@@ -136,6 +144,7 @@ export class ChannelStore {
 				custody: row.custody as string | null,
 				holeSinceMs: row.hole_since_ms as number | null,
 			});
+			this.#settleAhead(stream);
 		}
 	}
 
@@ -233,22 +242,27 @@ export class ChannelStore {
 	/** Writes staged batches and the states of their streams. Call inside one transaction; answers the new watermarks. */
 	commit(batches: readonly WalBatch[], signingKey: Uint8Array, nowMs: number): { stream: Uint8Array; seq: number }[] {
 		const touched = new Set<string>();
-		for (const { stream, seq, lane, bytes, hash } of batches) {
+		const added: WalBatch[] = [];
+		for (const batch of batches) {
+			const { stream, seq, lane, bytes, hash } = batch;
+			touched.add(hexOf(stream));
+			// Held already: it takes its place behind the batches that came for the hole before it.
+			const heldMs = this.#ahead.leave(stream, seq);
+			if (heldMs === null) added.push(batch);
 			this.#sql.exec(
 				"INSERT INTO wal (stream, seq, lane, at_ms, hash, signing_key, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
 				stream,
 				seq,
 				LANES.indexOf(lane),
-				nowMs,
+				heldMs ?? nowMs,
 				hash,
 				signingKey,
 				bytes,
 			);
-			touched.add(hexOf(stream));
 		}
 		this.#noteHighMark();
 		// Only now, when every insert went through: a throw above rolls the table back and must not leave these behind it.
-		for (const { lane, bytes } of batches) this.#count(lane, 1, bytes.length);
+		for (const { lane, bytes } of added) this.#count(lane, 1, bytes.length);
 		return [...touched].map((key) => {
 			const row = this.#streams.get(key) ?? missing();
 			const committed = { ...row, a1: row.state.received, holeSinceMs: afterFill(row.holeSinceMs) };
@@ -264,8 +278,42 @@ export class ChannelStore {
 				nowMs,
 				committed.holeSinceMs,
 			);
+			if (this.hasAhead(row.stream)) this.#settleAhead(row.stream);
 			return { stream: row.stream, seq: committed.a1 };
 		});
+	}
+
+	/** Whether something waits beyond what the stream has received without a hole. */
+	hasAhead(stream: Uint8Array): boolean {
+		return this.#ahead.has(stream);
+	}
+
+	/** The first of a stream's batches that wait here. */
+	lowestHeld(stream: Uint8Array): number | null {
+		return this.#ahead.lowest(stream);
+	}
+
+	#settleAhead(stream: Uint8Array): void {
+		this.#ahead.settle(stream, this.stream(stream)?.a1 ?? 0);
+	}
+
+	/**
+	 * Sets a stream back to `received`, for what follows that is not here and upstream does not have it either. What waits stays, and
+	 * goes on when the hole before it is filled. Nothing of the stream may be staged.
+	 */
+	setBack(stream: Uint8Array, received: number): void {
+		const row = this.stream(stream);
+		if (row === undefined) return;
+		assertInvariant(row.state.received === row.a1, "a stream was set back behind a batch that waits for its commit");
+		this.#write(row, received);
+		this.#settleAhead(stream);
+	}
+
+	/** A stream's new watermark, where the hash of its last batch is not known here. */
+	#write(row: StreamRow, received: number): void {
+		this.#streams.set(hexOf(row.stream), { ...row, a1: received, state: { received, lastHash: UNKNOWN_HASH } });
+		const { stream } = row;
+		this.#sql.exec("UPDATE streams SET received = ?, last_hash = ? WHERE stream = ?", received, UNKNOWN_HASH, stream);
 	}
 
 	#noteHighMark(): void {
@@ -323,6 +371,12 @@ export class ChannelStore {
 		this.#setHole(stream, HOLE_MARKS.due);
 	}
 
+	/** Nothing of this stream is waited for any more. */
+	endHole(stream: Uint8Array): void {
+		const mark = this.stream(stream)?.holeSinceMs ?? null;
+		if (mark !== afterFill(mark)) this.#setHole(stream, afterFill(mark));
+	}
+
 	#setHole(stream: Uint8Array, mark: number | null): void {
 		const row = this.stream(stream);
 		if (row === undefined) return;
@@ -371,12 +425,16 @@ export class ChannelStore {
 		return nowMs;
 	}
 
-	/** Waiting batches of a lane after a row; at least one if any waits, then up to so many bytes. */
+	/**
+	 * Waiting batches of a lane after a row; at least one if any waits, then up to so many bytes. Of a stream that was set back: what
+	 * fills its hole, or while nothing does the first of what follows it, by which upstream says again that it waits.
+	 */
 	read(lane: Lane, afterRow: number, bounds: { bytesMax: number; batchesMax: number }): StoredRow[] {
 		const out: StoredRow[] = [];
 		let bytes = 0;
+		const inOrder = this.#ahead.isEmpty ? "" : IN_ORDER;
 		const cursor = this.#sql.exec<Row>(
-			"SELECT * FROM wal WHERE lane = ? AND id > ? ORDER BY id LIMIT ?",
+			`SELECT * FROM wal WHERE lane = ? AND id > ? ${inOrder} ORDER BY id LIMIT ?`,
 			LANES.indexOf(lane),
 			afterRow,
 			bounds.batchesMax,
@@ -406,6 +464,11 @@ export class ChannelStore {
 			seq,
 		);
 		for (const row of freed) this.#count(laneOf(row.lane), -1, -(row.bytes as number));
+		const known = this.stream(stream);
+		if (known === undefined || known.state.lastHash.length > 0) return;
+		// Upstream has the missing batches by another way.
+		if (seq > known.state.received) this.#write(known, seq);
+		this.#settleAhead(stream);
 	}
 
 	#count(lane: Lane, batches: number, bytes: number): void {
@@ -425,6 +488,10 @@ export class ChannelStore {
 		if (row === undefined) return null;
 		const bytes = blob(row.bytes);
 		this.#count(laneOf(row.lane), -1, -bytes.length);
+		if (this.hasAhead(stream)) {
+			this.#settleAhead(stream);
+			this.#ahead.moveFirst(stream);
+		}
 		return bytes;
 	}
 
@@ -437,10 +504,8 @@ export class ChannelStore {
 		if (row === undefined || seq <= row.a2 || seq > row.state.received) return;
 		const dropped = "DELETE FROM wal WHERE stream = ? AND seq >= ? RETURNING length(bytes) AS bytes";
 		for (const { bytes } of this.#rows(dropped, stream, seq)) this.#count(row.lane, -1, -(bytes as number));
-		const state = { received: seq - 1, lastHash: UNKNOWN_HASH };
-		this.#streams.set(hexOf(stream), { ...row, state, a1: state.received });
-		const reopened = "UPDATE streams SET received = ?, last_hash = ? WHERE stream = ?";
-		this.#sql.exec(reopened, state.received, state.lastHash, stream);
+		this.#write(row, seq - 1);
+		this.#settleAhead(stream);
 	}
 
 	/** Raises the A2 watermark; false when it already stood there. */

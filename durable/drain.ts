@@ -83,8 +83,17 @@ export interface StreamCustody {
 	readonly proof: string;
 }
 
+/** Numbers of a stream of which the agent has said, in a gap record that is stored, that they do not come. */
+export interface NamedGap {
+	readonly stream: Uint8Array;
+	readonly first: number;
+	readonly last: number;
+}
+
 /** What the store says of a delivery. */
 export interface Delivered {
+	/** What the gap records among the delivered events say of the agent's streams. */
+	readonly gaps: readonly NamedGap[];
 	/** One per stream, of its highest batch. A stream of which only forked batches came has none. */
 	readonly custody: readonly StreamCustody[];
 }

@@ -8,7 +8,7 @@ import { hexOf } from "#core/bytes/bytes.ts";
 import type { Lane } from "#core/model/batch.ts";
 import type { RoomCode } from "#core/protocol/index.ts";
 import { fail, type Result } from "#core/result.ts";
-import { type Admission, admitBatch } from "./admission.ts";
+import { type Admission, admitBatch, GAP_NAMED } from "./admission.ts";
 import type { BoxDisk } from "./box-disk.ts";
 import type { ChannelIdentity, ChannelStore } from "./channel-store.ts";
 import type { WalBatch } from "./drain.ts";
@@ -53,6 +53,8 @@ export class Intake {
 	 * resume at. On the disk too, because the link outlives a sleep of the object.
 	 */
 	#seen: Map<string, number | null>;
+	/** When the sender was last asked for a batch that upstream waits for, by stream. */
+	readonly #askedMs = new Map<string, number>();
 	/** Lanes of which this link was refused something for want of room, and nothing was taken since. */
 	#waitingLanes: Set<Lane>;
 
@@ -124,6 +126,8 @@ export class Intake {
 			heldHash: (stream, seq) =>
 				this.#staged.find((batch) => batch.seq === seq && hexOf(batch.stream) === hexOf(stream))?.hash ??
 				store.heldHash(stream, seq),
+			aheadHash: (stream, seq) => (store.hasAhead(stream) ? store.heldHash(stream, seq) : undefined),
+			isNamedGap: (stream, seq) => !isRelay && store.gaps.names(stream, seq),
 			mayResume: (stream) => isRelay && this.#seen.get(hexOf(stream)) !== null,
 			heldBackAt: (stream) => this.#seen.get(hexOf(stream)) ?? undefined,
 		});
@@ -148,6 +152,33 @@ export class Intake {
 		this.#staged.push(batch);
 		this.#stagedBytes += batch.bytes.length;
 		return admission;
+	}
+
+	/**
+	 * Upstream waits for batch `expected`. Where it is not held here, a disk was lost on the way: the stream is set back to it, so that
+	 * whoever has it may send it once more. Answers whether the sender below is to be asked.
+	 */
+	misses(stream: Uint8Array, expected: number, nowMs: number): boolean {
+		const { store } = this.#parts;
+		this.commit();
+		const known = store.stream(stream);
+		if ((store.lowestHeld(stream) ?? expected + 1) <= expected) return false;
+		if (!this.mayAsk(stream, nowMs)) return false;
+		if (known === undefined || expected > known.a1) return true;
+		logLine("warning", "stream_set_back", { stream: hexOf(stream), lane: known.lane, received: known.a1, expected });
+		this.#write(() => store.setBack(stream, expected - 1));
+		return true;
+	}
+
+	/** Whether it is time to ask the sender for a batch of the stream; true counts as asked. */
+	mayAsk(stream: Uint8Array, nowMs: number): boolean {
+		const key = hexOf(stream);
+		const askedMs = this.#askedMs.get(key);
+		if (askedMs !== undefined && Math.abs(nowMs - askedMs) < CHANNEL_LIMITS.askAgainMs) return false;
+		this.#askedMs.delete(key);
+		this.#askedMs.set(key, nowMs);
+		forgetOldest(this.#askedMs, CHANNEL_LIMITS.seenStreamsMax);
+		return true;
 	}
 
 	/** What follows a batch of another history may not resume past it. */
@@ -202,6 +233,8 @@ export class Intake {
 			store.markHoleAlarmed(stream);
 			return;
 		}
+		// Its hole has a name now: nobody has to look for it any more.
+		if (code === GAP_NAMED && stream !== undefined) store.endHole(stream);
 		const { lane } = admission;
 		const place = { ...placeIn(admission.refusal), ...(lane === null ? {} : { lane }) };
 		store.quarantine.keep({ cause: code, detail, atMs: nowMs, hop: "", teller, ...place }, bytes);

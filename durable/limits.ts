@@ -50,6 +50,10 @@ export const CHANNEL_LIMITS = {
 	alarmLateMsMax: 2000,
 	/** Streams that one link remembers having seen: four times what the channel keeps, against a host that makes one per batch. */
 	seenStreamsMax: 256,
+	/** The sender of a stream is asked no oftener for a batch that upstream waits for and this hop does not hold. */
+	askAgainMs: 5000,
+	/** Gap records of one agent that are remembered, to tell what will not come: one per stream that was sealed again, and some. */
+	namedGapsMax: 512,
 	/** Alarms not yet taken by the store: a host that forks its history at every batch must not fill the disk. */
 	alarmsMax: 64,
 	/** Unreadable frames in a row before the link is dropped: an honest sender makes none. */

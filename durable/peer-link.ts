@@ -462,9 +462,10 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			return;
 		}
 		const { receipts, refusals } = await this.env.AGENT_CHANNEL.getByName(agent).ingest(agent, batches, link.peer);
+		// Refusals first: who hears that a batch was missing must not have let go of it by the receipt that came after it.
+		for (const refusal of refusals) this.#send(link, encodeFrame("reject", { agent, ...refusal }));
 		for (const { stream, seq } of receipts)
 			this.#send(link, encodeFrame("receipt", { agent, stream, level: "a1", seq }));
-		for (const refusal of refusals) this.#send(link, encodeFrame("reject", { agent, ...refusal }));
 	}
 
 	#takeCommandReceived(link: Link, { agent, commandId }: FrameBody<"command_received">): void {

@@ -8,8 +8,9 @@ import { equalBytes } from "#core/bytes/bytes.ts";
 import { LANES } from "#core/model/batch.ts";
 import { backoffMs } from "./backoff.ts";
 import type { ChannelStore, StoredRow } from "./channel-store.ts";
-import type { ChannelAlarm, StoreDrain, StreamCustody } from "./drain.ts";
+import type { ChannelAlarm, Delivered, StoreDrain } from "./drain.ts";
 import type { Acknowledged } from "./faces.ts";
+import { noteGaps } from "./holes.ts";
 import { CHANNEL_LIMITS, TURN_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
 import type { StoreTurns } from "./store-turns.ts";
@@ -100,7 +101,7 @@ export class StorePump {
 	async #deliver(agent: string, rows: readonly StoredRow[]): Promise<void> {
 		const delivered = await this.#parts.drain.deliver(agent, (rows[0] as StoredRow).signingKey, rows);
 		if (!delivered.ok) throw new Error(delivered.detail);
-		this.#free(rows, delivered.value.custody);
+		this.#free(rows, delivered.value);
 	}
 
 	/** Delivers some bulk when it is this channel's turn; otherwise waits, until then or until something else has come. */
@@ -139,10 +140,12 @@ export class StorePump {
 	readonly #onFree = (): void => this.#wake();
 
 	/** All of a delivery is stored, so all of it goes; A2 rises where the store can prove it to the agent. */
-	#free(rows: readonly StoredRow[], custody: readonly StreamCustody[]): void {
+	#free(rows: readonly StoredRow[], { custody, gaps }: Delivered): void {
 		const highest = new Map(rows.map((row) => [row.stream.join(), row]));
 		const receipts = this.#parts.transaction(() => {
 			for (const { stream, seq } of highest.values()) this.#parts.store.free(stream, seq);
+			const nowMs = Date.now();
+			if (noteGaps(this.#parts.store, gaps, nowMs)) this.#parts.wakeAt(nowMs + CHANNEL_LIMITS.holeAlarmMs + 1);
 			return custody.map(({ stream, seq, proof }): Acknowledged => {
 				this.#parts.store.raiseA2(stream, seq, proof);
 				return { stream, level: "a2", seq, custody: proof };

@@ -110,6 +110,15 @@ export class TailWatch {
 		this.#parts.sql.exec("DELETE FROM tails WHERE stream = ?", stream);
 	}
 
+	/** What an alarm says is missing, each stream by the batch that is to come first. */
+	missing(): { stream: Uint8Array; seq: number }[] {
+		const alarmed = [...this.#tails.values()].filter(({ isAlarmed }) => isAlarmed);
+		return alarmed.flatMap(({ stream, head }) => {
+			const seq = this.#parts.receivedOf(stream) + 1;
+			return seq <= head ? [{ stream, seq }] : [];
+		});
+	}
+
 	/** The way to the agent's proxy was lost: what was on it is told of anew when it stands again. */
 	lostSight(): void {
 		for (const key of [...this.#tails.keys()]) this.#settle(key);

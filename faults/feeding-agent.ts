@@ -208,6 +208,7 @@ function main(): void {
 		onTrust: () => undefined,
 		onCommand: () => log("command_came"),
 		reseal: (chain, from, cause) => guard(() => lanes.reseal(chain, from, cause)),
+		disown: (stream, from) => guard(() => lanes.disown(stream, from)),
 		onFatal,
 	});
 	lanes.repair();

@@ -185,7 +185,7 @@ export const ROWS: readonly FaultRow[] = [
 		where: "proxy",
 		done: "ten batches of each lane acknowledged by the proxy and by nobody behind it, then its disk emptied",
 		isInCi: false,
-		planted: "retry_as_success",
+		planted: "hole_unasked",
 		run: destroyProxyDisk,
 	},
 	{

@@ -153,6 +153,16 @@ export const PLANTED_BUGS = {
 			},
 		],
 	},
+	hole_unasked: {
+		says: "a hop that has lost what upstream waits for asks nobody for it",
+		changes: [
+			{
+				file: "durable/intake.ts",
+				from: "		if (!this.mayAsk(stream, nowMs)) return false;",
+				to: "		if (nowMs > 0) return false;",
+			},
+		],
+	},
 	inflate_uncapped: {
 		says: "frames are inflated as many and as far as they go",
 		changes: [
@@ -214,8 +224,8 @@ export const PLANTED_BUGS = {
 		changes: [
 			{
 				file: "durable/admission.ts",
-				from: "const isResumed = seq > state.received + 1 && context.mayResume(stream);",
-				to: "const isResumed = seq > state.received + 1;",
+				from: "const isResumed = !isSetBack && seq > state.received + 1 && context.mayResume(stream);",
+				to: "const isResumed = !isSetBack && seq > state.received + 1;",
 			},
 		],
 	},

@@ -88,6 +88,7 @@ function openAgent() {
 		onTrust: () => {},
 		onCommand: () => {},
 		reseal: (chainOf, from, cause) => lanes.reseal(chainOf, from, cause),
+		disown: (stream, from) => lanes.disown(stream, from),
 		onFatal: (error) => {
 			throw error;
 		},

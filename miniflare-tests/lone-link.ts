@@ -49,6 +49,7 @@ export function openLoneLink(options: LoneLinkOptions): Link {
 		onTrust: () => {},
 		onCommand: () => {},
 		reseal: () => {},
+		disown: () => {},
 		onFatal: (error) => {
 			throw error;
 		},

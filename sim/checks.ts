@@ -54,6 +54,28 @@ const hashText = (bytes: Uint8Array): string => Buffer.from(sha256(bytes)).toStr
 const hex = (value: unknown): string => Buffer.from(value as ArrayBuffer).toString("hex");
 const keyOf = (agent: string, stream: string, seq: number): string => `${agent}/${stream}/${seq}`;
 
+/** Whether a stored gap record or an alarm names a batch of `agent/stream`. */
+type IsNamed = (stream: string, seq: number) => boolean;
+
+function namesOf({ parts: { store } }: Tree): IsNamed {
+	const gaps = store.query(
+		"SELECT n.node_id AS agent, g.stream, g.first, g.last FROM gaps g JOIN nodes n ON n.id = g.agent_row WHERE g.scope = 'stream'",
+	);
+	const ranges = gaps.map((row) => ({
+		key: `${row.agent}/${hex(row.stream)}`,
+		first: Number(row.first),
+		last: Number(row.last),
+	}));
+	const alarms = store.query("SELECT agent, detail FROM alarms").map((row) => `${row.agent} ${row.detail}`);
+	return (stream, seq) => {
+		const [agent, id] = stream.split("/") as [string, string];
+		return (
+			ranges.some(({ key, first, last }) => key === stream && first <= seq && seq <= last) ||
+			alarms.some((alarm) => alarm.startsWith(`${agent} `) && alarm.includes(id))
+		);
+	};
+}
+
 /** Gathers what happens; judges at the end. */
 export class Checks implements AgentWatch {
 	readonly findings: Finding[] = [];
@@ -63,6 +85,7 @@ export class Checks implements AgentWatch {
 	readonly #acked = new Map<string, { a1: number; a2: number }>();
 	/** How far the agent's own disk says that a hop has its stream; an older disk says less. */
 	readonly #believed = new Map<string, number>();
+	readonly #restored = new Set<string>();
 	/** Hashes of batches of which an agent was told that a hop has them. */
 	readonly #taken = new Set<string>();
 	/** Hashes of batches that reached a hop; it may have refused them for a hole before them. */
@@ -111,6 +134,7 @@ export class Checks implements AgentWatch {
 	};
 
 	readonly onRestored: AgentWatch["onRestored"] = (agent) => {
+		this.#restored.add(agent);
 		for (const key of [...this.#heads.keys()])
 			if (key.startsWith(`${agent}/`)) {
 				this.#heads.set(key, this.#acked.get(key)?.a1 ?? 0);
@@ -131,6 +155,12 @@ export class Checks implements AgentWatch {
 		this.#acked.set(key, known);
 		this.#tree?.world.trace(`${level} ${key}/${seq}`);
 	};
+
+	/** What one agent's disk and one proxy's disk knew, and both are gone: nobody can be asked for it. */
+	#isForgotten(tree: Tree, stream: string): boolean {
+		const agent = stream.slice(0, stream.indexOf("/"));
+		return this.#restored.has(agent) && tree.servers.some((server) => server.hasLostDisk);
+	}
 
 	fail(invariant: Invariant, detail: string): void {
 		// A few of each kind: one lost batch is seldom alone.
@@ -169,17 +199,23 @@ export class Checks implements AgentWatch {
 			gapsUnnamed: 0,
 			forks: 0,
 		};
-		this.#judgeAcked(stored, figures);
+		const isNamed = namesOf(tree);
+		this.#judgeAcked(tree, stored, { figures, isNamed });
 		this.#judgeDuplicates(tree, figures);
 		this.#judgeBytes(stored);
-		this.#judgeGaps(tree, stored, figures);
+		this.#judgeGaps(tree, stored, { figures, isNamed });
 		this.#judgeForks(tree, stored, figures);
 		this.#judgeLedger(tree, stored);
 		return figures;
 	}
 
-	/** I1: what an agent was told is kept, is kept. */
-	#judgeAcked(stored: ReadonlyMap<string, StoredRow>, figures: Figures): void {
+	/** I1: what an agent was told is kept, is kept; bulk that one disk alone had, and that was destroyed with it, has its name. */
+	#judgeAcked(
+		tree: Tree,
+		stored: ReadonlyMap<string, StoredRow>,
+		{ figures, isNamed }: { figures: Figures; isNamed: IsNamed },
+	): void {
+		const hasLostDisk = tree.servers.some((server) => server.hasLostDisk);
 		for (const [stream, { a1, a2 }] of this.#acked)
 			for (let seq = 1; seq <= a1; seq++) {
 				const key = `${stream}/${seq}`;
@@ -188,6 +224,8 @@ export class Checks implements AgentWatch {
 				figures.acked++;
 				const row = stored.get(key);
 				if (row === undefined) {
+					if (hasLostDisk && held.lane === "bulk" && isNamed(stream, seq)) continue;
+					if (this.#isForgotten(tree, stream)) continue;
 					figures.lost++;
 					this.fail("I1", `${held.lane} batch ${key} was acknowledged (${seq <= a2 ? "a2" : "a1"}) and is not stored`);
 				} else if (seq <= a2 && row.ledgerIndex === null)
@@ -218,26 +256,16 @@ export class Checks implements AgentWatch {
 	}
 
 	/** I4: every number that is missing is named by a signed gap record or by an alarm. */
-	#judgeGaps(tree: Tree, stored: ReadonlyMap<string, StoredRow>, figures: Figures): void {
-		const { store } = tree.parts;
-		const gaps = store.query(
-			"SELECT n.node_id AS agent, g.stream, g.first, g.last FROM gaps g JOIN nodes n ON n.id = g.agent_row WHERE g.scope = 'stream'",
-		);
-		const ranges = gaps.map((row) => ({
-			key: `${row.agent}/${hex(row.stream)}`,
-			first: Number(row.first),
-			last: Number(row.last),
-		}));
-		const alarms = store.query("SELECT agent, detail FROM alarms").map((row) => `${row.agent} ${row.detail}`);
+	#judgeGaps(
+		tree: Tree,
+		stored: ReadonlyMap<string, StoredRow>,
+		{ figures, isNamed }: { figures: Figures; isNamed: IsNamed },
+	): void {
 		for (const [stream, head] of this.#heads)
 			for (let seq = 1; seq <= head; seq++) {
 				if (stored.has(`${stream}/${seq}`)) continue;
-				const [agent, id] = stream.split("/") as [string, string];
-				const isNamed =
-					ranges.some(({ key, first, last }) => key === stream && first <= seq && seq <= last) ||
-					alarms.some((alarm) => alarm.startsWith(`${agent} `) && alarm.includes(id));
-				if (isNamed) figures.gapsNamed++;
-				else {
+				if (isNamed(stream, seq)) figures.gapsNamed++;
+				else if (!this.#isForgotten(tree, stream)) {
 					figures.gapsUnnamed++;
 					this.fail("I4", `batch ${stream}/${seq} of ${head} is missing and nothing names it`);
 				}
@@ -256,18 +284,23 @@ export class Checks implements AgentWatch {
 					kept.add(hashText(new Uint8Array(row.bytes as ArrayBuffer)));
 			}
 		for (const { bytes } of stored.values()) kept.add(hashText(bytes));
-		this.#judgeHistories(stored, kept, figures);
+		this.#judgeHistories(tree, stored, { kept, figures });
 		for (const [key, { hashes }] of this.#held) {
 			const seen = hashes.filter((hash) => this.#arrived.has(hash) && this.#taken.has(hash));
 			if (seen.length < 2) continue;
 			figures.forks++;
 			for (const hash of seen)
-				if (!kept.has(hash)) this.fail("I5", `a fork of batch ${key} reached a hop and is not kept`);
+				if (!kept.has(hash) && !this.#isForgotten(tree, key))
+					this.fail("I5", `a fork of batch ${key} reached a hop and is not kept`);
 		}
 	}
 
 	/** A batch that follows another than the one stored before it is of a second history: of each such, one is kept. */
-	#judgeHistories(stored: ReadonlyMap<string, StoredRow>, kept: ReadonlySet<string>, figures: Figures): void {
+	#judgeHistories(
+		tree: Tree,
+		stored: ReadonlyMap<string, StoredRow>,
+		{ kept, figures }: { kept: ReadonlySet<string>; figures: Figures },
+	): void {
 		const second = new Map<string, boolean>();
 		for (const { key, seq, hash, follows } of this.#arrivals) {
 			const before = stored.get(`${key}/${seq - 1}`);
@@ -276,7 +309,8 @@ export class Checks implements AgentWatch {
 		}
 		figures.forks += second.size;
 		for (const [key, isKept] of second)
-			if (!isKept) this.fail("I5", `a second history of stream ${key} reached a hop and nothing of it is kept`);
+			if (!isKept && !this.#isForgotten(tree, key))
+				this.fail("I5", `a second history of stream ${key} reached a hop and nothing of it is kept`);
 	}
 
 	/** I6: one tree, which every signed one is the beginning of. */

@@ -172,6 +172,26 @@ const rewindAgent: Fault = (tree, random) => {
 	});
 };
 
+/** A proxy's disk dies with what it acknowledged and could not hand on, and perhaps the agents' history has given way meanwhile. */
+const loseProxyDisk: Fault = (tree, random) => {
+	const proxy = random.pick(tree.proxies);
+	const [, above] = tree.links.find(([name]) => name === proxy.name) ?? ["", ""];
+	const isHistoryGone = random.chance(0.5);
+	tree.network.block(proxy.name, above);
+	later(tree, random.between(300, 4000), () => {
+		proxy.kill(true);
+		proxy.loseDisk();
+		tree.network.unblock(proxy.name, above);
+		if (isHistoryGone)
+			for (const agent of tree.agents) {
+				agent.kill(false);
+				agent.start();
+				later(tree, 5, () => agent.forgetHistory());
+			}
+		later(tree, random.between(50, 2000), () => proxy.start());
+	});
+};
+
 const KINDS: readonly (readonly [weight: number, fault: Fault])[] = [
 	[5, kill],
 	[3, loseUnsynced],
@@ -265,6 +285,9 @@ export function planFaults(tree: Tree, random: Random, untilMs: number): number 
 		tree.world.schedule(null, own.between(100, untilMs), () => fault(tree, own));
 	}
 	planHabits(tree, random.stream("habits"), untilMs);
+	// Of a stream of its own, so that no other seed changes by it.
+	const lost = random.stream("lost disks");
+	if (lost.chance(0.1)) tree.world.schedule(null, lost.between(300, untilMs), () => loseProxyDisk(tree, lost));
 	return count;
 }
 

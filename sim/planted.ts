@@ -220,6 +220,30 @@ function newWindow(): SendWindow {`,
 			},
 		],
 	},
+	/** A hop whose disk was lost asks nobody for what upstream waits for. */
+	{
+		name: "hole-not-asked",
+		breaks: "stalled",
+		patches: [
+			{
+				file: "durable/intake.ts",
+				find: "		if (!this.mayAsk(stream, nowMs)) return false;",
+				replace: "		if (nowMs > 0) return false;",
+			},
+		],
+	},
+	/** What a hop lost and history no longer holds gets no name. */
+	{
+		name: "hole-not-named",
+		breaks: "I4",
+		patches: [
+			{
+				file: "agent/stream/lanes.ts",
+				find: "		for (const { cause, ...range } of missing)",
+				replace: "		for (const { cause, ...range } of missing.filter((each) => each.cause !== LOST_UPSTREAM))",
+			},
+		],
+	},
 	/** A relay resumes past a batch that it has just refused, and takes a second history. */
 	{
 		name: "resumes-past-refusal",

@@ -33,6 +33,9 @@ export interface Verdict {
 /** From the heal on: the longest pauses one behind the other (an agent's, an uplink's, a stream's) and the alarm of a hole. */
 const SETTLE_MS_MAX = 180_000;
 
+/** From the heal until a lost tail is an alarm, and is asked for. */
+const TAIL_MS = 75_000;
+
 export interface Ground {
 	readonly enclave: Enclave;
 	readonly code: WorkerCode;
@@ -148,6 +151,8 @@ async function settle(tree: Tree, healedAtMs: number): Promise<number | null> {
 		await world.run(world.nowMs + 500);
 		for (const server of tree.servers) server.start();
 		for (const agent of tree.agents) agent.start();
+		// What a disk alone had is missed when the alarm of a tail is due, and then asked for.
+		if (tree.servers.some((server) => server.hasLostDisk) && world.nowMs < healedAtMs + TAIL_MS) continue;
 		if (!isSettled(tree)) continue;
 		const atMs = world.nowMs;
 		// What is on its way arrives, the last heartbeat and state too.

@@ -96,6 +96,7 @@ async function stage(
 		onTrust: () => {},
 		onCommand: () => {},
 		reseal: (chain, from, cause) => lanes.reseal(chain, from, cause),
+		disown: (stream, from) => lanes.disown(stream, from),
 		onFatal: (error) => {
 			throw error;
 		},

@@ -80,6 +80,7 @@ export interface LinkOptions {
 	readonly onTrust: (documents: readonly Uint8Array[]) => void;
 	readonly onCommand: (envelope: Uint8Array) => void;
 	readonly reseal: (chain: Chain, from: number, fate: FirstBatch) => void;
+	readonly disown: (stream: Uint8Array, from: number) => void;
 	/** A broken invariant or a failed disk inside a handler: the process stops. */
 	readonly onFatal: (error: unknown) => void;
 }
@@ -376,13 +377,13 @@ export class Link {
 	}
 
 	#welcome(body: Extract<Frame, { type: "welcome" }>["body"]): void {
-		const { outbox, ledger, log, monotonicMs, trust, identity, onTrust, reseal } = this.#options;
+		const { outbox, ledger, log, monotonicMs, trust, identity, onTrust, reseal, disown } = this.#options;
 		onTrust(body.trust);
 		const send = (bytes: Uint8Array) => this.#send(encodeFrame("batch", { bytes }));
 		this.#sender = new Sender(
 			{
 				...{ agent: identity.agent, publicKey: this.#publicKey, refusals: this.#refusals },
-				...{ outbox, ledger, trust, log, monotonicMs, send, reseal },
+				...{ outbox, ledger, trust, log, monotonicMs, send, reseal, disown },
 			},
 			body.watermarks,
 		);

@@ -16,7 +16,7 @@ function shedInFlight(): { rig: Rig; sender: Sender; sent: Uint8Array[]; shed: r
 	const sent: Uint8Array[] = [];
 	const unused = () => assert.fail("no receipt of custody comes, and no stream ends");
 	const options = { agent: "web-01", outbox: rig.outbox, log: () => undefined, monotonicMs: () => 0 };
-	const asks = { send: (batch: Uint8Array) => sent.push(batch), trust: unused, reseal: unused };
+	const asks = { send: (batch: Uint8Array) => sent.push(batch), trust: unused, reseal: unused, disown: unused };
 	const refusals = new Refusals(() => 0);
 	const sender = new Sender({ ...options, ...asks, refusals } as unknown as SenderOptions, []);
 	for (let pid = 1; sent.length === 0 || sent.length === pid - 1; pid++) {

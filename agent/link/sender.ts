@@ -15,7 +15,7 @@ import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type Chain, freedTo, isFreed, sendableTo } from "../outbox/chain.ts";
 import type { Outbox } from "../outbox/outbox.ts";
-import type { FirstBatch } from "../stream/lanes.ts";
+import { type FirstBatch, LOST_UPSTREAM } from "../stream/lanes.ts";
 import type { LedgerMemory } from "./ledger-memory.ts";
 import type { Refusals } from "./refusals.ts";
 
@@ -44,6 +44,8 @@ export interface SenderOptions {
 	readonly send: (batch: Uint8Array) => void;
 	/** The chain cannot go on here: see `Lanes.reseal`. */
 	readonly reseal: (chain: Chain, from: number, fate: FirstBatch) => void;
+	/** Nothing of a stream that is not here comes from this batch on: see `Lanes.disown`. */
+	readonly disown: (stream: Uint8Array, from: number) => void;
 }
 
 /** A stream that is to be sealed again from a batch on. */
@@ -77,6 +79,8 @@ function freshProgress(lane: Lane, next: number): Progress {
 export class Sender {
 	readonly #options: SenderOptions;
 	readonly #progress = new Map<string, Progress>();
+	/** Streams that are gone from here and of which that was said on this link; the budget of copies bounds them. */
+	readonly #disowned = new Set<string>();
 	#inFlightBytes = 0;
 	#bulkInFlightBytes = 0;
 	/** When a kept batch was shown last on this link, if the hop took nothing since: an honest one drops a link of refusals only. */
@@ -277,6 +281,7 @@ export class Sender {
 		if (chain === undefined) {
 			// It was shed meanwhile: nothing of it is sent again, and what was on the way must not fill the window for ever.
 			this.#land(hexOf(body.stream), () => true);
+			if (body.code === "skipped") this.#disown(body.stream, body.seq);
 			return;
 		}
 		if (body.code === "skipped") this.#rewind(chain, body.seq);
@@ -284,15 +289,31 @@ export class Sender {
 		else this.#giveUp(chain, body.seq, body.code);
 	}
 
+	/** Somebody above waits for what is nowhere here any more: said once, or those who hold what follows it would wait for ever. */
+	#disown(stream: Uint8Array, from: number): void {
+		const { refusals, disown } = this.#options;
+		const id = hexOf(stream);
+		if (this.#disowned.has(id) || !refusals.takeCopy("bulk")) return;
+		this.#disowned.add(id);
+		disown(stream, from);
+	}
+
 	/**
 	 * The hop wants `expected` next. Batches that were in flight behind the hole are refused too: one rewind answers all, unless the
 	 * batch it sent again was lost as well.
 	 */
 	#rewind(chain: Chain, expected: number): void {
+		// What stands behind the end of a stream went by another.
+		if (expected > this.#lastOf(chain)) return;
 		const progress = this.#progressOf(chain);
 		const isOnItsWay = progress.inFlight[0]?.seq === expected && !this.#isOverdue(progress, AGENT_LIMITS.rejectRestMs);
 		if (progress.next <= expected || isOnItsWay) return;
 		this.#land(chain.id, () => true);
+		// The hop that acknowledged it has lost it, and history here no longer goes so far back: the hole gets its name.
+		if (chain.lane === "bulk" && expected <= freedTo(chain) && this.#options.outbox.read(chain, expected) === null) {
+			this.#reseal(chain, expected, LOST_UPSTREAM);
+			return;
+		}
 		progress.rewinds++;
 		if (progress.rewinds > AGENT_LIMITS.rewindsMax) {
 			this.#reseal(chain, freedTo(chain) + 1, null);
@@ -318,7 +339,9 @@ export class Sender {
 	 * in any case. A sound trace or alert batch is kept: it is shown again later, here and to every other hop.
 	 */
 	#giveUp(chain: Chain, seq: number, code: string): void {
-		if (seq <= freedTo(chain) || seq > this.#lastOf(chain)) return;
+		// Bulk that a hop acknowledged before another knew it for a second history has been freed by nobody who has it.
+		const isFreedHistory = seq <= freedTo(chain) && !(code === "forked" && chain.lane === "bulk");
+		if (isFreedHistory || seq > this.#lastOf(chain)) return;
 		if (code === "forked" || !this.#isSound(chain, seq)) this.#reseal(chain, seq, null);
 		else this.#reseal(chain, seq, chain.lane === "bulk" ? `refused: ${code}` : { keptFor: code });
 	}

@@ -13,7 +13,7 @@ import type { HostClock } from "../clock.ts";
 import { countGap, type EventDraft, streamGap } from "../events/draft.ts";
 import { AGENT_LIMITS } from "../limits.ts";
 import type { Log } from "../log.ts";
-import { type Chain, sendableTo } from "../outbox/chain.ts";
+import { type Chain, freedTo, sendableTo } from "../outbox/chain.ts";
 import type { AppendCode, Outbox } from "../outbox/outbox.ts";
 import { BatchWait } from "./batch-wait.ts";
 import { PendingEvents } from "./pending-events.ts";
@@ -44,6 +44,22 @@ export interface LanesOptions {
  * this is the cause; kept, it stays the last batch of its stream and is sent as it is.
  */
 export type FirstBatch = string | null | { readonly keptFor: string };
+
+/** Cause of a batch that a hop acknowledged, that is not here any more, and that the Security Center has not: its hop lost it. */
+export const LOST_UPSTREAM = "lost_upstream";
+
+/** Batches of a stream that cannot be sealed again. */
+interface Missing {
+	readonly from: number;
+	to: number;
+	readonly cause: string;
+}
+
+function addMissing(missing: Missing[], seq: number, cause: string): void {
+	const last = missing.at(-1);
+	if (last?.to === seq - 1 && last.cause === cause) last.to = seq;
+	else missing.push({ from: seq, to: seq, cause });
+}
 
 interface Pending {
 	events: PendingEvents;
@@ -330,18 +346,26 @@ export class Lanes {
 		this.#resealed.set(chain, isKept ? from : from - 1);
 		log("stream_resealed", { lane: chain.lane, batches: to - first + 1 });
 		if (outbox.current(chain.lane) === chain) outbox.close(chain.lane);
-		const range = { stream: chain.stream, from, to: from };
-		if (fate !== null) this.add("alert", streamGap(clock, range, isKept ? `refused, kept: ${fate.keptFor}` : fate));
+		const missing: Missing[] = [];
+		if (fate !== null) missing.push({ from, to: from, cause: isKept ? `refused, kept: ${fate.keptFor}` : fate });
 		for (let seq = first; seq <= to; seq++) {
 			const events = this.#eventsOf(chain, seq);
-			if (events === null)
-				this.add("alert", streamGap(clock, { stream: chain.stream, from: seq, to: seq }, "outbox_damaged"));
+			if (events === null) addMissing(missing, seq, seq <= freedTo(chain) ? LOST_UPSTREAM : "outbox_damaged");
 			for (const { seq: _, ...draft } of events ?? []) this.add(chain.lane, draft);
 		}
+		for (const { cause, ...range } of missing)
+			this.add("alert", streamGap(clock, { stream: chain.stream, ...range }, cause));
 		if (first <= to) this.add("alert", streamGap(clock, { stream: chain.stream, from: first, to }, "resealed"));
 		// Ends the stream behind it: a crash before that seals twice, which is better than not at all.
 		this.flush();
 		this.#endResealed();
+	}
+
+	/** Of a stream that was acknowledged, forgotten here and lost above, nothing comes any more; how far it went nobody knows here. */
+	disown(stream: Uint8Array, from: number): void {
+		const { clock, log } = this.#options;
+		log("stream_disowned", { from });
+		this.add("alert", streamGap(clock, { stream, from, to: Number.MAX_SAFE_INTEGER }, LOST_UPSTREAM));
 	}
 
 	#eventsOf(chain: Chain, seq: number): Event[] | null {

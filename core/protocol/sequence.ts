@@ -8,12 +8,12 @@ import { ZERO_HASH } from "#core/model/batch.ts";
 export interface StreamState {
 	/** Highest sequence taken, without holes below; 0 before the first. */
 	readonly received: number;
-	/** Header hash of that batch; zeros before the first; `UNKNOWN_HASH` where a relay let go of what it had taken. */
+	/** Header hash of that batch; zeros before the first; `UNKNOWN_HASH` where the stream was set back. */
 	readonly lastHash: Uint8Array;
 }
 
-/** Stands for any: the next batch says what it follows, and is judged where all paths meet. */
-export const UNKNOWN_HASH = new Uint8Array();
+/** In the place of a hash that this hop no longer knows: the next batch may follow any. */
+export const UNKNOWN_HASH = new Uint8Array(0);
 
 export const EMPTY_STREAM: StreamState = { received: 0, lastHash: ZERO_HASH };
 

@@ -160,7 +160,7 @@ export class AgentChannel extends AgentChannelBase<Env> {
 			const custody = [...highest.values()].map(({ stream, seq }) => {
 				return { stream, seq, proof: this.#ledger.custodyOf(agent, { stream, seq }) };
 			});
-			return ok({ custody });
+			return ok({ custody, gaps: [] });
 		},
 		onState: (state) => this.env.RECORDER.getByName("one").note(state),
 		onQuarantine: (agent, items) => this.env.RECORDER.getByName("one").setAside(agent, items),

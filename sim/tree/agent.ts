@@ -223,6 +223,7 @@ export class AgentMachine implements Machine {
 			onTrust: () => undefined,
 			onCommand: () => undefined,
 			reseal: (chain, from, cause) => guard(() => lanes.reseal(chain, from, cause)),
+			disown: (stream, from) => guard(() => lanes.disown(stream, from)),
 			onFatal: (error) => this.#fatal(place, error),
 		});
 	}
@@ -254,6 +255,17 @@ export class AgentMachine implements Machine {
 				payload: { pid, ...(text === "" ? {} : { exe: text }) },
 			}),
 		);
+	}
+
+	/** History gives way, as on a disk that others need: what is freed and not written to just now is gone. */
+	forgetHistory(): void {
+		const running = this.#running;
+		if (running === null) return;
+		this.#parts.world.enter(running.place, () => {
+			while (running.outbox.giveBack()) {
+				// One segment at a time.
+			}
+		});
 	}
 
 	/** Drops the link as an operator's restart of the hop's front would. */

@@ -41,6 +41,7 @@ export class Server implements Machine, HostMachine {
 	isPowered = true;
 	offsetMs = 0;
 	isFull = false;
+	hasLostDisk = false;
 	/** Its disk takes this many times longer. */
 	slowness = 1;
 
@@ -86,6 +87,13 @@ export class Server implements Machine, HostMachine {
 		this.isPowered = !isPowerLoss;
 		this.host.kill();
 		this.network.processEnded(this.name);
+	}
+
+	/** The disk is destroyed with everything on it; an empty one takes its place. The process is down. */
+	loseDisk(): void {
+		this.world.trace(`lost disk ${this.name}`);
+		this.hasLostDisk = true;
+		for (const slot of this.host.slots()) slot.disk.rewind(0);
 	}
 
 	/** A service binding to another machine's mTLS socket. */

@@ -14,6 +14,7 @@ import type {
 	AgentState,
 	ChannelAlarm,
 	Delivered,
+	NamedGap,
 	QuarantinedItem,
 	StoreDrain,
 	StreamCustody,
@@ -130,6 +131,15 @@ export function tamperAlarms(agent: string, events: readonly Event[]): Alarm[] {
 	return [...byWay.values()];
 }
 
+/** What the agent says will not come in its streams. */
+export function namedGapsOf(events: readonly Event[]): NamedGap[] {
+	return events.flatMap(({ kind, payload: { gapScope, gapStream, gapFrom, gapTo } }) => {
+		if (kind !== "gap" || gapScope !== "stream" || gapStream === undefined) return [];
+		const [first, last] = [Number(gapFrom ?? 0n), Number(gapTo ?? 0n)];
+		return Number.isSafeInteger(first) && Number.isSafeInteger(last) ? [{ stream: gapStream, first, last }] : [];
+	});
+}
+
 export class ScDrain implements StoreDrain {
 	readonly #env: ScEnv;
 
@@ -162,7 +172,7 @@ export class ScDrain implements StoreDrain {
 				if (sealsIgnored > 0) await this.#alarmOfSeals(store.writer, agent);
 			}
 			this.#announce(events, { lastEventRow, size });
-			return ok({ custody });
+			return ok({ custody, gaps: namedGapsOf(events) });
 		} catch (error) {
 			const detail = (error as Error).message;
 			logLine("warning", "delivery_not_stored", { agent, batches: batches.length, detail });
