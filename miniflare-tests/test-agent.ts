@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { request } from "node:https";
+import type { Socket } from "node:net";
 import WebSocket from "ws";
 import { base64Of, bytesOfBase64, bytesOfHex } from "#core/bytes/bytes.ts";
 import { decodeAs } from "#core/codec/index.ts";
@@ -164,6 +165,16 @@ export class TestLink {
 
 	sendRaw(bytes: Uint8Array): void {
 		this.#socket.send(bytes);
+	}
+
+	/** Writes these bytes past the WebSocket's framing, one a second, until the link closes. */
+	trickle(bytes: Uint8Array): void {
+		const { _socket: raw } = this.#socket as unknown as { _socket: Socket };
+		let at = 0;
+		const timer = setInterval(() => {
+			if (this.isClosed || at === bytes.length) clearInterval(timer);
+			else raw.write(bytes.subarray(at, ++at));
+		}, 1000);
 	}
 
 	/** Resolves with the first frame of the type that fits, already here or still to come. */
