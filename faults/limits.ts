@@ -107,9 +107,9 @@ export const FAULT_LIMITS = {
 	refusedCallsMs: 700,
 	/** Longer than the proxy's group commit: what was fed is acknowledged by then. */
 	acknowledgedMs: 1000,
-	/** Of each 200 ms the proxy runs 50: bulk comes faster than it takes any. */
-	throttledMs: 150,
-	unthrottledMs: 50,
+	/** Of each 200 ms the proxy runs 15: bulk comes faster than it takes any. */
+	throttledMs: 185,
+	unthrottledMs: 15,
 	/** The smallest outbox there is: it overflows within seconds. */
 	smallOutboxBytes: 8 * MIB,
 	/** Trace p99 from held to custody while all this goes on (row 33). */

@@ -75,9 +75,10 @@ export function overloadAgent(context: RowContext): Promise<RowOutcome> {
 		await Promise.all([throttled, watched]);
 		const outcome = await judgeBox(box, context, { agents: [agent] });
 		const p99 = percentile(agent.truth.custodyMs("trace"), 0.99);
-		const shed = outcome.report?.gapsNamed ?? 0;
+		const shed = agent.logged.get("outbox_shed") ?? 0;
+		const named = outcome.report?.gapsNamed ?? 0;
 		context.step(
-			`${shed} bulk batches shed and named, ${(peakBytes / 1e6).toFixed(1)} MB in the outbox, trace p99 ${Math.round(p99)} ms`,
+			`shed ${shed} times, ${named} batches named, ${(peakBytes / 1e6).toFixed(1)} MB in the outbox, trace p99 ${Math.round(p99)} ms`,
 		);
 		const violations: string[] = [];
 		if (shed === 0) violations.push("nothing was shed: the row tries nothing");
