@@ -20,7 +20,7 @@ const PLAN: Record<string, readonly string[]> = {
 	cli: ["core", "host", "verify"],
 	demo: ["core", "host", "cli"],
 	bench: ["core", "host", "cli", "demo", "agent", "tools"],
-	faults: ["core", "host", "cli", "demo", "agent", "tools", "bench", "miniflare-tests"],
+	faults: ["core", "durable", "host", "cli", "demo", "agent", "tools", "bench", "miniflare-tests"],
 	"miniflare-tests": [
 		"core",
 		"host",
