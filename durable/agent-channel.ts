@@ -343,7 +343,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	async unlink(ended: Report): Promise<void> {
 		const linkId = this.#identity?.linkId;
 		this.#arrivalsOf().unlink(ended);
-		if (this.drain !== null && this.#identity?.linkId !== linkId) this.#tailsOf().lostSight();
+		if (this.drain !== null && this.#identity?.linkId !== linkId) this.#tailsOf().lostSight(Date.now());
 	}
 
 	/** Compares what the agent says it has made with what has come. */
@@ -367,7 +367,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	#tailsOf(): TailWatch {
 		const receivedOf = (stream: Uint8Array) => this.#store.stream(stream)?.a1 ?? 0;
 		const missingMs = this.env.WATCH?.tailMissingMs ?? CHANNEL_LIMITS.holeAlarmMs;
-		this.#tails ??= new TailWatch({ sql: this.ctx.storage.sql, receivedOf, missingMs });
+		const waitMs = this.env.WATCH?.tailWaitMs ?? CHANNEL_LIMITS.tailWaitMsMax;
+		this.#tails ??= new TailWatch({ sql: this.ctx.storage.sql, receivedOf, missingMs, waitMs });
 		return this.#tails;
 	}
 

@@ -26,7 +26,7 @@ export abstract class FleetWatch<Env extends { readonly WATCH?: WatchSettings }>
 	extends DurableObject<Env>
 	implements WatchFace
 {
-	readonly #limits: Required<Omit<WatchSettings, "tailMissingMs">>;
+	readonly #limits: Required<Omit<WatchSettings, "tailMissingMs" | "tailWaitMs">>;
 	readonly #strangers = new Strangers();
 	/** The newest refusal of what each proxy told of others. */
 	readonly #refused = new Map<string, RefusedWords & { readonly atMs: number }>();

@@ -73,6 +73,13 @@ export const CHANNEL_LIMITS = {
 	deliverGuardMs: 8_000,
 	/** A stream refused for a hole this long raises an alarm: with the sender's longest pause within the 60 s of invariant I4. */
 	holeAlarmMs: 40_000,
+	/**
+	 * What is said to wait on the way and of which nothing comes for so long is an alarm like what waits nowhere: full disks and outages
+	 * that last longer are a person's business whoever is honest, and a proxy that dropped it would say the same.
+	 */
+	tailWaitMsMax: 60 * 60_000,
+	/** While the way to the agent is lost that time stands still, but for so much: a shorter loss is told by nobody. */
+	lostSightMsMax: 60_000,
 	/** Streams watched for a lost tail: eight are named by one heartbeat. */
 	tailsMax: 64,
 	/** Waiting for the store longer than this is told to the watch: a healthy store takes a delivery within a second. */

@@ -11,6 +11,8 @@ export interface WatchSettings {
 	readonly lookGapMsMax?: number;
 	/** How long the tail of a stream may be missing. */
 	readonly tailMissingMs?: number;
+	/** How long what is said to wait may wait without anything of it coming. */
+	readonly tailWaitMs?: number;
 }
 
 export const WATCH_CODES = [

@@ -13,7 +13,11 @@ export const CHANGES = {
 		to: "export const PROTOCOL_VERSION = 2;",
 	},
 	/** Heads are heard and compared with nothing. */
-	tail_unwatched: { file: "durable/tail-watch.ts", from: "received >= head ||", to: "received >= 0 ||" },
+	tail_unwatched: {
+		file: "durable/tail-watch.ts",
+		from: "else if (received >= head) this",
+		to: "else if (received >= 0) this",
+	},
 	/** A proxy forgets to pass on what it hears of the proxies below. */
 	nested_untold: { file: "durable/nested-proxies.ts", from: "if (entry.isTold) continue;", to: "continue;" },
 	/** A word of a proxy is believed whoever signed it. */
@@ -57,6 +61,18 @@ export const CHANGES = {
 		file: "durable/fleet-watch.ts",
 		from: "if (Math.abs(Date.now() - atMs) < WATCH_LIMITS.healthMs) return { storedBatches };",
 		to: "if (atMs > 0) return { storedBatches: await this.storedBatches() };",
+	},
+	/** What is said to wait may wait for ever. */
+	waiting_for_ever: {
+		file: "durable/tail-watch.ts",
+		from: "return Math.min(stuckMs + this.#waitMs, isWaiting",
+		to: "return Math.min(isWaiting ? Number.POSITIVE_INFINITY : stuckMs + this.#waitMs, isWaiting",
+	},
+	/** A lost link makes young what waits behind it. */
+	lost_sight_settles: {
+		file: "durable/tail-watch.ts",
+		from: "this.#keep({ ...tail, isWaiting: true, lostMs: nowMs });",
+		to: "this.#forget(hexOf(tail.stream), tail.stream);",
 	},
 	/** A silence is never over. */
 	silence_uncleared: {
