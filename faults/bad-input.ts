@@ -88,10 +88,15 @@ export const BAD_INPUT: readonly FaultRow[] = [
 	{
 		...{ number: ATTACKS_FROM + 18, where: PROVED.where, isInCi: false, planted: "frame_unbounded" },
 		fault: "batch or frame beyond its limit; refusals without end; more links than are remembered",
-		done: "row 32 of every CI run sends too large a frame; two flows the rest; not done: slow-loris and ten thousand sockets beside others' p99",
+		done: "row 32 of every CI run sends too large a frame; flows the rest, slow-loris among them; not done: ten thousand sockets beside others' p99",
 		run: async (context) => {
 			const rest = await provedBy(
 				{ file: EVIDENCE_PATH, title: "sixteen refusals in a row close the link" },
+				{
+					file: "miniflare-tests/slow-senders.test.ts",
+					title:
+						"hundreds that say a byte a second hold nobody else up, and what came through TLS is closed in its time",
+				},
 				{
 					file: "workers/edge/link-gate.test.ts",
 					title: "as many nonces are remembered as the limit, no more are let through, and old ones make room",

@@ -229,7 +229,7 @@ export class TestStream {
 
 	/** Seals the next batch; `changes` make bad ones without moving the chain. */
 	next(
-		changes: { agent?: string; seq?: number; seed?: Uint8Array; padBytes?: number; text?: string } = {},
+		changes: { agent?: string; lane?: Lane; seq?: number; seed?: Uint8Array; padBytes?: number; text?: string } = {},
 	): SealedBatch {
 		const seq = changes.seq ?? this.#seq + 1;
 		const nowMs = Date.now();
@@ -251,7 +251,8 @@ export class TestStream {
 			);
 		});
 		const header = {
-			...{ agent: changes.agent ?? this.#identity.id, stream: this.stream, seq, prevHash: this.#hash, lane: this.lane },
+			...{ agent: changes.agent ?? this.#identity.id, lane: changes.lane ?? this.lane },
+			...{ stream: this.stream, seq, prevHash: this.#hash },
 			...{ startMs: nowMs, endMs: nowMs, firstEvent: this.#events },
 		};
 		const sealed = sealBatch(header, events, changes.seed ?? this.#identity.seed);

@@ -235,3 +235,17 @@ test("no other evidence gives way to a copy: without room the stream rests", () 
 	assert.deepEqual(stage.wanted("trace"), range(2));
 	assert.ok(!rig.codes.includes("outbox_shed"));
 });
+
+test("a trace that the Security Center calls a gap of our own goes once more in another stream", () => {
+	const stage = new Stage();
+	stage.rig.put("trace", 1);
+	let isFirst = true;
+	stage.settle((_, lane) => {
+		const code = isFirst && lane === "trace" ? "gap_named" : null;
+		isFirst = false;
+		return code;
+	});
+	assert.equal(stage.rig.outbox.chains("trace")[0]?.end, 0);
+	assert.deepEqual(stage.wanted("trace"), [1]);
+	assert.deepEqual(stage.refusals.waiting(), []);
+});

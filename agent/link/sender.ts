@@ -342,7 +342,9 @@ export class Sender {
 		// Bulk that a hop acknowledged before another knew it for a second history has been freed by nobody who has it.
 		const isFreedHistory = seq <= freedTo(chain) && !(code === "forked" && chain.lane === "bulk");
 		if (isFreedHistory || seq > this.#lastOf(chain)) return;
-		if (code === "forked" || !this.#isSound(chain, seq)) this.#reseal(chain, seq, null);
+		// What our own gap record names was sealed again before a crash could end its stream: once more rather than not at all.
+		const isNamed = code === "gap_named" && chain.lane !== "bulk";
+		if (code === "forked" || isNamed || !this.#isSound(chain, seq)) this.#reseal(chain, seq, null);
 		else this.#reseal(chain, seq, chain.lane === "bulk" ? `refused: ${code}` : { keptFor: code });
 	}
 

@@ -6,7 +6,7 @@
  */
 import { decodeAs } from "#core/codec/index.ts";
 import { type BatchHeader, LANES, type Lane, readBatch, sealBatch, sealEventInPlace } from "#core/model/batch.ts";
-import { type Event, eventShape, type SealedEvent } from "#core/model/event.ts";
+import { type Event, eventShape, KEPT_GAP_CAUSE, type SealedEvent } from "#core/model/event.ts";
 import { MODEL_LIMITS } from "#core/model/limits.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { HostClock } from "../clock.ts";
@@ -347,7 +347,7 @@ export class Lanes {
 		log("stream_resealed", { lane: chain.lane, batches: to - first + 1 });
 		if (outbox.current(chain.lane) === chain) outbox.close(chain.lane);
 		const missing: Missing[] = [];
-		if (fate !== null) missing.push({ from, to: from, cause: isKept ? `refused, kept: ${fate.keptFor}` : fate });
+		if (fate !== null) missing.push({ from, to: from, cause: isKept ? `${KEPT_GAP_CAUSE}${fate.keptFor}` : fate });
 		for (let seq = first; seq <= to; seq++) {
 			const events = this.#eventsOf(chain, seq);
 			if (events === null) addMissing(missing, seq, seq <= freedTo(chain) ? LOST_UPSTREAM : "outbox_damaged");

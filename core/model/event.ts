@@ -69,6 +69,9 @@ export const EVENT_KINDS = [
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
+/** Begins the cause of a stream's gap whose batch the agent still has, and shows again under its number: such a gap may fill. */
+export const KEPT_GAP_CAUSE = "refused, kept: ";
+
 /** Kinds that are no deed of one process. */
 const AGENT_EVENT_KINDS = ["gap", "command_answer", "trace_seal", "source", "fidelity"] as const;
 type AgentEventKind = (typeof AGENT_EVENT_KINDS)[number];

@@ -8,7 +8,7 @@ import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { nodeUri } from "#core/identity/node-uri.ts";
 import { batchSubject, bodyHash, encodeLeaf, formatCustody, parseCheckpoint, SALT_BYTES } from "#core/ledger/index.ts";
 import { readBatch, verifyBatchEvents } from "#core/model/batch.ts";
-import type { Event } from "#core/model/event.ts";
+import { type Event, KEPT_GAP_CAUSE } from "#core/model/event.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import type {
 	AgentState,
@@ -131,9 +131,10 @@ export function tamperAlarms(agent: string, events: readonly Event[]): Alarm[] {
 	return [...byWay.values()];
 }
 
-/** What the agent says will not come in its streams. */
+/** What the agent says will not come in its streams: not what it keeps, and shows again until it is taken. */
 export function namedGapsOf(events: readonly Event[]): NamedGap[] {
-	return events.flatMap(({ kind, payload: { gapScope, gapStream, gapFrom, gapTo } }) => {
+	return events.flatMap(({ kind, payload: { gapScope, gapStream, gapFrom, gapTo, cause } }) => {
+		if (cause?.startsWith(KEPT_GAP_CAUSE)) return [];
 		if (kind !== "gap" || gapScope !== "stream" || gapStream === undefined) return [];
 		const [first, last] = [Number(gapFrom ?? 0n), Number(gapTo ?? 0n)];
 		return Number.isSafeInteger(first) && Number.isSafeInteger(last) ? [{ stream: gapStream, first, last }] : [];
