@@ -232,18 +232,6 @@ function newWindow(): SendWindow {`,
 			},
 		],
 	},
-	/** What a hop lost and history no longer holds gets no name. */
-	{
-		name: "hole-not-named",
-		breaks: "I4",
-		patches: [
-			{
-				file: "agent/stream/lanes.ts",
-				find: "		for (const { cause, ...range } of missing)",
-				replace: "		for (const { cause, ...range } of missing.filter((each) => each.cause !== LOST_UPSTREAM))",
-			},
-		],
-	},
 	/** A relay resumes past a batch that it has just refused, and takes a second history. */
 	{
 		name: "resumes-past-refusal",
