@@ -77,7 +77,7 @@ export const FAULT_LIMITS = {
 	/** The store is whole again within it after a start: a channel that nobody comes to wakes by itself every 30 s, and replays. */
 	crashReplayMsMax: 45_000,
 	/** Row 40 (24 h in the plan). */
-	soakMinutes: 10,
+	soakMinutes: 5,
 	/** The store stands still for so long and runs for so long, so that twice what it takes can be made beside it on two cores. */
 	soakStoreStillMs: 475,
 	soakStoreRunsMs: 25,

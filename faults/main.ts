@@ -25,7 +25,7 @@ Progress goes to standard error; each row ends with attempted, acked, stored, lo
   --json     one JSON object per row
   --save     keeps the results and writes docs/faults.md from them
   --seed N   of what is random
-  --minutes N  how long row 40 lasts; 10 when not given
+  --minutes N  how long row 40 lasts; 5 when not given
   --list     the rows
 
   example: npm run test:faults -- 1 22 --planted

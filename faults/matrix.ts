@@ -379,7 +379,7 @@ export const ROWS: readonly FaultRow[] = [
 		number: 40,
 		fault: "24 h at twice the load with row 4",
 		where: "tree",
-		done: "10 minutes (or --minutes N) at twice what a slowed store takes, outboxes of 8 MiB, a random process killed every few seconds; memory, descriptors and outboxes are watched",
+		done: "5 minutes (or --minutes N) at twice what a slowed store takes, outboxes of 8 MiB, a random process killed every few seconds; memory, descriptors and outboxes are watched",
 		isInCi: false,
 		planted: "ack_before_commit",
 		run: soak,
