@@ -95,6 +95,8 @@ export const AGENT_LIMITS = {
 	windowBytesMax: 4 * MIB,
 	/** The bulk lane's share of it, so that a trace never waits behind a backlog. */
 	windowBulkBytesMax: 2 * MIB,
+	/** Bulk may have so much on its way however late receipts come (PIPE_LIMITS): half of what a hop commits at once. */
+	windowBulkBytesMin: 256 * 1024,
 	/** Our hop's own limit on one message is larger; what we accept from it is not. */
 	linkMessageBytesMax: 5 * MIB,
 	/** The challenge is a small JSON object. */

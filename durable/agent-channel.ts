@@ -12,13 +12,14 @@ import { nodeProofShape } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
 import { agentStatusShape, helloTarget } from "#core/identity/hello.ts";
 import { routeShape } from "#core/identity/route.ts";
-import type { Lane } from "#core/model/batch.ts";
+import { type Lane, peekLane } from "#core/model/batch.ts";
 import { encodeFrame, type FrameBody, isPassingCode, isRoomCode } from "#core/protocol/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { AgentSession } from "./agent-session.ts";
 import { type BoxDisk, boxDiskOf, type DiskEnv, refreshDisk } from "./box-disk.ts";
 import { type ChannelIdentity, ChannelStore, type StreamRow } from "./channel-store.ts";
+import { DeferredBulk } from "./deferred-bulk.ts";
 import type { AgentState, QuarantinedItem, StoreDrain } from "./drain.ts";
 import {
 	type Acknowledged,
@@ -82,6 +83,10 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	#tails: TailWatch | null = null;
 	#identity: ChannelIdentity | null;
 	#alarmAtMs: number | null = null;
+	readonly #bulk = new DeferredBulk((error) => {
+		logLine("error", "bulk_not_taken", { agent: this.#identity?.agent, detail: error.message, stack: error.stack });
+		this.ctx.abort("bulk could not be taken");
+	});
 	#heardAtMs = 0;
 	#refusalsInRow = 0;
 
@@ -115,7 +120,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	#pumpOf(drain: StoreDrain): StorePump {
-		this.#pump ??= new StorePump({
+		this.#pump ??= new StorePump(this.#known().agent, {
 			store: this.#store,
 			drain,
 			turns: storeTurns(),
@@ -165,6 +170,8 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		};
 		// Registered before the first acknowledgement, so that a crash after it finds the backlog again.
 		const trust = (await this.#relay()?.register(newsOf(identity))) ?? [];
+		// Of the link before: it counts as that one's.
+		this.#bulk.flush();
 		this.#writeIdentity(identity);
 		// A session in which nothing is said any more ends with its certificate all the same.
 		this.#wakeAt(notAfterMs + 1);
@@ -212,17 +219,23 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			return;
 		}
 		const { type, body } = frame.value;
-		if (type === "batch") this.#takeBatch(body.bytes);
+		if (type === "batch") this.#takeInTurn(body.bytes);
 		else if (type === "heartbeat") this.#tellState({ isUp: true, health: body.health });
 		else if (type === "command_received") this.#tell("command_receipt_lost", this.commandReceived(body.commandId));
 		else if (type === "bye") this.#drop("bye", "the agent said so");
 		else this.#refuseFrame("frame_unexpected", `${type} is not for a hop`, new Uint8Array(message as ArrayBuffer));
 	}
 
-	#takeBatch(bytes: Uint8Array): void {
+	#takeInTurn(bytes: Uint8Array): void {
 		const { agent, signingKey } = this.#known();
+		const take = () => this.#takeBatch(bytes, { agent, signingKey });
+		if (peekLane(bytes) === "bulk") this.#bulk.add(bytes.length, take);
+		else take();
+	}
+
+	#takeBatch(bytes: Uint8Array, sender: Pick<ChannelIdentity, "agent" | "signingKey">): void {
 		void refreshDisk(this.env, Date.now());
-		const answer = this.#intakeOf().take(bytes, { agent, signingKey }, Date.now());
+		const answer = this.#intakeOf().take(bytes, sender, Date.now());
 		if (answer.refusal !== null) this.#refuse(answer.refusal);
 		// A repetition costs its sender nothing: it pardons none.
 		else if (answer.isNew) this.#refusalsInRow = 0;
@@ -246,8 +259,9 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		if (isPassingCode(refusal.code)) return;
 		logLine("warning", "item_refused", { agent, code: refusal.code, detail: refusal.detail });
 		this.#raiseAlarms();
-		if (++this.#refusalsInRow >= CHANNEL_LIMITS.refusalsInRowMax)
-			this.#drop("refusals_in_row", `${this.#refusalsInRow} items in a row were refused`);
+		if (++this.#refusalsInRow < CHANNEL_LIMITS.refusalsInRowMax) return;
+		this.#bulk.clear();
+		this.#drop("refusals_in_row", `${this.#refusalsInRow} items in a row were refused`);
 	}
 
 	#dropIfExpired(): boolean {
@@ -266,6 +280,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	#gone(): void {
 		const { via, isUp } = this.#known();
 		if (via !== "" || !isUp) return;
+		this.#bulk.flush();
 		this.#intakeOf().commit();
 		this.#writeIdentity({ ...this.#known(), isUp: false, heardAtMs: this.#heardAtMs });
 		this.#tellState({ isUp: false });
@@ -403,7 +418,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			return;
 		}
 		this.#wakeAt(Date.now() + CHANNEL_LIMITS.deliverGuardMs);
-		this.#tell("drain_failed", this.#pumpOf(this.drain).kick(agent));
+		this.#tell("drain_failed", this.#pumpOf(this.drain).kick());
 	}
 
 	#tellerOf(): QuarantineTeller {
@@ -559,7 +574,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		this.#raiseAlarms();
 		if (this.#store.walBytes() === 0 && this.#store.alarms().length === 0) return;
 		this.#wakeAt(Date.now() + CHANNEL_LIMITS.deliverGuardMs);
-		await this.#pumpOf(this.drain).kick(identity.agent);
+		await this.#pumpOf(this.drain).kick();
 	}
 
 	async stats(): Promise<ChannelStats> {

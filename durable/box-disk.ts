@@ -117,6 +117,11 @@ export class BoxDisk {
 		else this.#waiting.set(channel, { ...bytes });
 	}
 
+	/** What waits in a lane, over all channels. */
+	waitingBytes(lane: Lane): number {
+		return this.#waitingBytes[lane];
+	}
+
 	/** What is free now, as far as is known; null when nobody has said so lately. */
 	#current(nowMs: number): DiskReading | null {
 		if (this.#reading === null || nowMs - this.#reading.atMs > DISK_LIMITS.readingMsMax) return null;

@@ -5,7 +5,7 @@
  */
 import { hexOf } from "#core/bytes/bytes.ts";
 import { LANES, type Lane } from "#core/model/batch.ts";
-import { type FrameBody, isPassingCode, LINK_LIMITS } from "#core/protocol/index.ts";
+import { type FrameBody, isPassingCode, LINK_LIMITS, PipeDepth } from "#core/protocol/index.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import { backoffMs } from "./backoff.ts";
 import { packCarrier } from "./carrier.ts";
@@ -14,7 +14,6 @@ import { LaneScheduler, SendWindow } from "./flow.ts";
 import { forgetOldest } from "./forget-oldest.ts";
 import { UPLINK_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
-import { PipeDepth } from "./pipe-depth.ts";
 import type { FlowSettings } from "./settings.ts";
 
 export interface CarrierPumpParts {
@@ -74,6 +73,8 @@ export class CarrierPump {
 	readonly #unproved = new Map<string, Unproved>();
 	#isStarted = false;
 	#generation = 0;
+	/** The link on which a carrier of the lowest lane is being read. */
+	#lowestUnderWay: number | null = null;
 	#isRunning = false;
 	#isKicked = false;
 
@@ -173,13 +174,26 @@ export class CarrierPump {
 			while (generation === this.#generation) {
 				const lane = this.#scheduler.next((each) => this.#hasRoom(each) && this.#ready(each).length > 0);
 				if (lane === null) break;
-				await this.#sendCarrier(lane, generation);
+				// Not waited for: what comes meanwhile in a higher lane would wait for the channels of eight agents to answer.
+				if (lane === this.#lowestLane) this.#sendLowest(generation);
+				else await this.#sendCarrier(lane, generation);
 			}
 		}
 	}
 
+	#sendLowest(generation: number): void {
+		this.#lowestUnderWay = generation;
+		void this.#sendCarrier(this.#lowestLane, generation)
+			.catch((error: Error) => this.#parts.onBroken(error))
+			.finally(() => {
+				if (this.#lowestUnderWay === generation) this.#lowestUnderWay = null;
+				this.kick();
+			});
+	}
+
 	#hasRoom(lane: Lane): boolean {
 		const isLowest = lane === this.#lowestLane;
+		if (isLowest && this.#lowestUnderWay === this.#generation) return false;
 		if (isLowest && this.#window.unackedBytes >= this.#depth.bytes) return false;
 		return this.#window.hasRoom(isLowest);
 	}
@@ -379,7 +393,9 @@ function newWindow(): SendWindow {
 }
 
 function newDepth(): PipeDepth {
-	return new PipeDepth(UPLINK_LIMITS.windowBytesMax - UPLINK_LIMITS.windowReserveBytes);
+	const { windowBytesMax, windowReserveBytes, pipeBytesMin } = UPLINK_LIMITS;
+	const bytesMax = windowBytesMax - windowReserveBytes;
+	return new PipeDepth({ bytesMax, bytesMin: pipeBytesMin });
 }
 
 function newFlows(): Record<Lane, Map<string, Flow>> {

@@ -90,6 +90,14 @@ export interface NamedGap {
 	readonly last: number;
 }
 
+/** Batches of one agent for the store, in order, all signed by `signingKey`. */
+export interface Delivery {
+	readonly signingKey: Uint8Array;
+	readonly batches: readonly WalBatch[];
+	/** Called when the batches are rows: the next ones may come, while the ledger's signature for these is awaited. */
+	readonly onStored: () => void;
+}
+
 /** What the store says of a delivery. */
 export interface Delivered {
 	/** What the gap records among the delivered events say of the agent's streams. */
@@ -102,13 +110,9 @@ export interface StoreDrain {
 	/**
 	 * Stores in the order given, exactly once by (agent, stream, seq), appends the ledger leaves, and resolves when a signed
 	 * checkpoint covers them. May be called again with batches it already has (a crash between its answer and the channel's
-	 * write). All batches of one call are signed by `signingKey`. `drain_unavailable`: nothing is promised, the channel retries.
+	 * write). `drain_unavailable`: nothing is promised, also not after `onStored`; the channel retries.
 	 */
-	deliver(
-		agent: string,
-		signingKey: Uint8Array,
-		batches: readonly WalBatch[],
-	): Promise<Result<Delivered, "drain_unavailable">>;
+	deliver(agent: string, delivery: Delivery): Promise<Result<Delivered, "drain_unavailable">>;
 	/** Latest news of an agent. A throw is logged; the next state carries the same facts. */
 	onState(state: AgentState): Promise<void>;
 	/** Items refused for good, here or at a hop below. Called until it resolves once; takes a repetition. */

@@ -63,6 +63,8 @@ export const CHANNEL_LIMITS = {
 	/** One delivery to the store: keeps its transaction and the time to the next trace delivery short. */
 	deliverBytesMax: 4 * MIB,
 	deliverBatchesMax: 64,
+	/** Deliveries of a channel that are rows and wait for their checkpoint: signing takes a few times as long as writing. */
+	deliveriesAtOnce: 8,
 	/** First and longest wait before a store that said no is asked again. */
 	deliverBackoffMs: 250,
 	deliverBackoffMsMax: 15_000,
@@ -147,6 +149,8 @@ export const UPLINK_LIMITS = {
 	receiptsMax: 2 * CHANNEL_LIMITS.streamsMax,
 	/** Commands from upstream that wait for their channels: more than a site's people sign in an hour. */
 	commandsPending: { pendingBytesMax: 4 * MIB, pendingItemBytesMin: 4096 },
+	/** Bulk on its way is never less (PIPE_LIMITS): two carriers, or upstream would be idle between two. */
+	pipeBytesMin: MIB,
 	/** All reads of one carrier: small enough that a trace batch waits behind one carrier only briefly. */
 	readBytesMax: 512 * 1024,
 	/** A carrier never exceeds the reader's cap less the framing of its list. */
@@ -183,20 +187,28 @@ export const UPLINK_LIMITS = {
 	messageBytesMax: LINK_LIMITS.frame.bytesMax,
 } as const;
 
-/** How deep an Uplink fills the pipe with bulk (`pipe-depth.ts`), within its window. */
-export const PIPE_LIMITS = {
-	/** Two carriers: less would leave upstream idle between two. */
-	leastBytes: MIB,
-	/** What a trace may find ahead of it at the next hop, in time. */
-	queuedMs: 80,
-	/** Per receipt that came in time. */
-	growBytes: 32 * 1024,
-	/** Per round whose receipts came late. */
-	shrinkTo: 0.7,
-	/** A line's own time is the shortest of one to two of these. */
-	intervalMs: 30_000,
-	/** A longer wait is a lost batch or a clock. */
-	waitMsMax: 60_000,
+/** Bulk that was not looked at yet (`deferred-bulk.ts`). */
+export const DEFER_LIMITS = {
+	/** What all agents' bulk takes of one round of the event loop: six batches of a busy host, or one of each agent. */
+	roundBytes: 128 * 1024,
+	/** Of one agent: what it may have on the way in the bulk lane, twice. */
+	channelBytesMax: 4 * MIB,
+	/** Small ones cost more than their bytes. */
+	itemsMax: 4096,
+	/** Over all agents: memory that a proxy can spare. */
+	bytesMax: 128 * MIB,
+	/** A channel that took nothing for so long was reset: its turn comes with every round. */
+	goneMs: 10_000,
+} as const;
+
+/** How fast bulk of other hops is taken while enough of it waits here (`bulk-pace.ts`). */
+export const PACE_LIMITS = {
+	/** Enough: seconds of what the way up takes, so that it is never without work. */
+	enoughBytes: 16 * MIB,
+	/** From then on: some 100 batches a second, a twentieth of a thread, and what a store takes on two cores. */
+	bytesPerSecond: 2 * MIB,
+	/** Half of the time after which what has no receipt is sent again. */
+	waitMsMax: 10_000,
 } as const;
 
 export const PEER_LIMITS = {

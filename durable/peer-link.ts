@@ -15,6 +15,8 @@ import { addClockSample, clockOffsetOf } from "#core/protocol/clock-offset.ts";
 import { encodeFrame, type Frame, type FrameBody } from "#core/protocol/index.ts";
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
+import { boxDiskOf, type DiskEnv } from "./box-disk.ts";
+import { bulkPace } from "./bulk-pace.ts";
 import { unpackCarrier } from "./carrier.ts";
 import {
 	AGENT_UNPROVED,
@@ -43,7 +45,7 @@ import { StateTellers } from "./state-teller.ts";
 /** Refusals of a route that say no more than that its makers' clocks and ours disagree. */
 const CLOCK_CODES: readonly string[] = ["hello_clock", "chain_not_yet_valid", "chain_expired"] satisfies RouteCode[];
 
-export interface PeerLinkEnv {
+export interface PeerLinkEnv extends DiskEnv {
 	readonly NODE_URI: string;
 	/** DER, base64. */
 	readonly ROOT_CERT: string;
@@ -450,10 +452,21 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			batches.push(bytes);
 			byAgent.set(agent, batches);
 		}
+		const pause = body.lane === "bulk" ? this.#pauseFor(body.rawBytes) : null;
 		for (const [agent, batches] of byAgent) {
 			const bytes = batches.reduce((sum, batch) => sum + batch.length, 0);
-			link.pending.add(agent, bytes, () => this.#ingest(link, agent, batches));
+			const work = () => this.#ingest(link, agent, batches);
+			link.pending.addInLane(agent, body.lane, { bytes, work: pause === null ? work : () => pause.then(work) });
 		}
+	}
+
+	/** Null: at once. */
+	#pauseFor(bytes: number): Promise<void> | null {
+		const waitMs = bulkPace().waitMs(bytes, {
+			waitingBytes: boxDiskOf(this.env).waitingBytes("bulk"),
+			nowMs: Date.now(),
+		});
+		return waitMs === 0 ? null : new Promise((resolve) => setTimeout(resolve, waitMs));
 	}
 
 	async #ingest(link: Link, agent: string, batches: readonly Uint8Array[]): Promise<void> {

@@ -8,7 +8,7 @@ import { equalBytes, hexOf } from "#core/bytes/bytes.ts";
 import { nodeUri } from "#core/identity/node-uri.ts";
 import { type CustodyCode, ed25519Verifier, isKeyName, verifyCustody } from "#core/ledger/index.ts";
 import { batchHash, LANES, type Lane, readBatch, verifyBatch } from "#core/model/batch.ts";
-import { type FrameBody, isRoomCode } from "#core/protocol/index.ts";
+import { type FrameBody, isRoomCode, PipeDepth } from "#core/protocol/index.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { TrustDocument } from "#core/trust/trust-document.ts";
 import { AGENT_LIMITS } from "../limits.ts";
@@ -85,6 +85,11 @@ export class Sender {
 	#bulkInFlightBytes = 0;
 	/** When a kept batch was shown last on this link, if the hop took nothing since: an honest one drops a link of refusals only. */
 	#shownAtMs: number | null = null;
+	/** How much of it may be: a hop that is behind is not buried in bulk. */
+	readonly #bulkDepth = new PipeDepth({
+		bytesMax: AGENT_LIMITS.windowBulkBytesMax,
+		bytesMin: AGENT_LIMITS.windowBulkBytesMin,
+	});
 
 	constructor(options: SenderOptions, watermarks: FrameBody<"welcome">["watermarks"]) {
 		this.#options = options;
@@ -192,7 +197,7 @@ export class Sender {
 
 	#hasRoom(chain: Chain): boolean {
 		if (this.#inFlightBytes >= AGENT_LIMITS.windowBytesMax) return false;
-		return chain.lane !== "bulk" || this.#bulkInFlightBytes < AGENT_LIMITS.windowBulkBytesMax;
+		return chain.lane !== "bulk" || this.#bulkInFlightBytes < this.#bulkDepth.bytes;
 	}
 
 	/** Whether the oldest batch in flight waits so long for its receipt, and nothing of its stream was receipted meanwhile. */
@@ -224,8 +229,9 @@ export class Sender {
 		if (body.agent !== agent) return;
 		const id = hexOf(body.stream);
 		if (body.level === "a2" && !this.#isInCustody(id, body)) return;
-		this.#land(id, (seq) => seq <= body.seq);
 		const progress = this.#progress.get(id);
+		this.#measure(progress, body.seq);
+		this.#land(id, (seq) => seq <= body.seq);
 		if (progress !== undefined && outbox.acknowledge(id, body.level, body.seq)) {
 			progress.rewinds = 0;
 			progress.rests = 0;
@@ -234,6 +240,14 @@ export class Sender {
 		}
 		this.#options.refusals.taken(id, body.seq);
 		this.pump();
+	}
+
+	/** How long the newest of what a receipt names was on its way. */
+	#measure(progress: Progress | undefined, seq: number): void {
+		const newest = progress?.inFlight.findLast((each) => each.seq <= seq);
+		if (progress?.lane !== "bulk" || newest === undefined) return;
+		const nowMs = this.#options.monotonicMs();
+		this.#bulkDepth.heard(nowMs - newest.sentAtMs, nowMs);
 	}
 
 	/** Whether an A2 receipt says something new and proves it. */

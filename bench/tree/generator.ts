@@ -3,6 +3,8 @@
  * before a load is timed, that each agent keeps its own window of unacknowledged bytes, and that its own CPU is told beside every
  * result. Must never be run by hand: the bench that started it speaks to it over Node's channel, and it ends with it.
  */
+import { type PipeBounds, PipeDepth } from "#core/protocol/index.ts";
+import { AGENT_LIMITS } from "../../agent/limits.ts";
 import { quantile } from "../figure.ts";
 import type { Trouble } from "./child.ts";
 import type { Client, ClientEvents } from "./client.ts";
@@ -19,19 +21,22 @@ const trouble = (detail: string) => void process.send?.({ kind: "trouble", detai
 
 /** One agent of the load under way. */
 class Lane {
-	readonly #windowBytes: number;
+	/** As in the agent's own sender. */
+	readonly #depth: PipeDepth;
 	readonly #onTaken: (waitedMs: number) => void;
 	readonly #onStored: () => void;
 	#client: Client | null = null;
 	#frames: readonly Uint8Array[] = [];
+	/** How many of them the agent has made so far. */
+	#made = 0;
 	#sent = 0;
 	#taken = 0;
 	#stored = false;
 	#inFlightBytes = 0;
 	#sentAtMs: number[] = [];
 
-	constructor(windowBytes: number, told: { onTaken: (waitedMs: number) => void; onStored: () => void }) {
-		this.#windowBytes = windowBytes;
+	constructor(bounds: PipeBounds, told: { onTaken: (waitedMs: number) => void; onStored: () => void }) {
+		this.#depth = new PipeDepth(bounds);
 		this.#onTaken = told.onTaken;
 		this.#onStored = told.onStored;
 	}
@@ -58,6 +63,7 @@ class Lane {
 		const client = this.#client as Client;
 		client.begin(stream);
 		this.#frames = batches.map((batch) => client.prepare(batch));
+		this.#made = 0;
 		this.#sent = 0;
 		this.#taken = 0;
 		this.#stored = false;
@@ -66,30 +72,40 @@ class Lane {
 	}
 
 	pump(): void {
-		while (this.#inFlightBytes < this.#windowBytes && this.sendNext());
+		while (this.#sent < this.#made && this.#inFlightBytes < this.#depth.bytes) this.#sendNext();
 	}
 
-	/** Paced loads are sent by the clock and not by what was taken. */
-	isPaced = false;
+	/** One more was made; it waits in the outbox while the window is full. False: that was the last. */
+	makeNext(): boolean {
+		if (this.#made >= this.#frames.length) return false;
+		this.#made++;
+		this.pump();
+		return true;
+	}
+
+	/** All of the load is there at once. */
+	makeAll(): void {
+		this.#made = this.#frames.length;
+		this.pump();
+	}
 
 	#takenMore(count: number): void {
 		const nowMs = performance.now();
+		const newest = this.#sentAtMs[Math.min(this.#taken + count, this.#sent) - 1];
+		if (newest !== undefined) this.#depth.heard(nowMs - newest, nowMs);
 		for (let index = 0; index < count && this.#taken < this.#sent; index++) {
 			this.#inFlightBytes -= (this.#frames[this.#taken] as Uint8Array).length;
 			this.#onTaken(nowMs - (this.#sentAtMs[this.#taken] as number));
 			this.#taken++;
 		}
-		if (!this.isPaced) this.pump();
+		this.pump();
 	}
 
-	/** Sends one more whatever the window says: a pace is kept by who asks. */
-	sendNext(): boolean {
-		if (this.#sent >= this.#frames.length) return false;
+	#sendNext(): void {
 		const frame = this.#frames[this.#sent++] as Uint8Array;
 		this.#inFlightBytes += frame.length;
 		this.#sentAtMs.push(performance.now());
 		this.#client?.send(frame);
-		return true;
 	}
 }
 
@@ -107,7 +123,10 @@ class Generator {
 	constructor(plan: LoadPlan) {
 		this.#plan = plan;
 		const told = { onTaken: (waitedMs: number) => this.#taken(waitedMs), onStored: () => this.#storedMore() };
-		this.#lanes = plan.agents.map(() => new Lane(plan.windowBytes, told));
+		const { windowBytes: bytesMax } = plan;
+		// A yardstick keeps its whole window.
+		const bytesMin = plan.destination.kind === "tree" ? AGENT_LIMITS.windowBulkBytesMin : bytesMax;
+		this.#lanes = plan.agents.map(() => new Lane({ bytesMax, bytesMin }, told));
 	}
 
 	async #open(agent: SimulatedAgent, lane: Lane): Promise<number> {
@@ -151,7 +170,6 @@ class Generator {
 			const all = Array.from({ length: repeats }, () => batches).flat();
 			this.#bytes += all.reduce((sum, batch) => sum + batch.length, 0);
 			const own = this.#lanes[index] as Lane;
-			own.isPaced = order.perSecond !== undefined;
 			own.load(stream, all);
 		}
 		this.#order = order;
@@ -166,7 +184,7 @@ class Generator {
 		const { agentCount, perSecond } = this.#order as LoadOrder;
 		const lanes = this.#lanes.slice(0, agentCount);
 		if (perSecond !== undefined) this.#pace(lanes, perSecond);
-		else for (const lane of lanes) lane.pump();
+		else for (const lane of lanes) lane.makeAll();
 	}
 
 	/** So many batches a second, from one agent after the other. */
@@ -175,7 +193,7 @@ class Generator {
 		const timer = setInterval(() => {
 			const due = ((performance.now() - this.#startedAtMs) / 1000) * perSecond;
 			while (sent < due)
-				if (!(lanes[sent++ % lanes.length] as Lane).sendNext()) {
+				if (!(lanes[sent++ % lanes.length] as Lane).makeNext()) {
 					clearInterval(timer);
 					return;
 				}

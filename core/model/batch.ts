@@ -131,6 +131,20 @@ export function sealEventInPlace(event: Event, seed: Uint8Array | null): SealedE
 	return { bytes: encoded, signature: ed25519Sign(seed, preAuthEncoding(PAYLOAD_TYPES.event, encoded)) };
 }
 
+/**
+ * The lane that a batch names, without a look at its events; null where that much does not read. Nothing is believed by it: it says
+ * whose turn it is.
+ */
+export function peekLane(bytes: Uint8Array): Lane | null {
+	// Key 1 of a map of three: the header, a byte string whose head is two or three bytes, because it holds two hashes and a name.
+	const isLong = bytes[2] === 0x59;
+	if (bytes[0] !== 0xa3 || bytes[1] !== 1 || !(isLong || bytes[2] === 0x58)) return null;
+	const at = isLong ? 5 : 4;
+	const length = isLong ? 256 * (bytes[3] ?? 0) + (bytes[4] ?? 0) : (bytes[3] ?? 0);
+	const header = decodeAs(batchHeaderShape, bytes.subarray(at, at + length));
+	return header.ok ? header.value.lane : null;
+}
+
 /** Reads foreign bytes as a batch; proves nothing yet. */
 export function readBatch(bytes: Uint8Array): Result<ReadBatch, BatchCode> {
 	if (bytes.length > MODEL_LIMITS.batchBytesMax)

@@ -15,6 +15,7 @@ export {
 } from "./frames.ts";
 export { LINK_LIMITS } from "./limits.ts";
 export { DEFAULT_PARENT_TIMES, PARENT_LIMITS, Parents, type ParentTimes } from "./parents.ts";
+export { type PipeBounds, PipeDepth } from "./pipe-depth.ts";
 export {
 	PROXY_WORD_LIMITS,
 	type ProxyWord,

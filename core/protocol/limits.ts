@@ -19,3 +19,17 @@ export const LINK_LIMITS = {
 	/** The largest frame: a carrier that did not compress, or a batch. */
 	frame: { bytesMax: 4 * 1024 * 1024 + 65_536, depthMax: 16, itemsMax: 100_000 },
 } as const;
+
+/** How deep a sender fills the pipe with bulk (`pipe-depth.ts`), within its window. */
+export const PIPE_LIMITS = {
+	/** What a trace may find ahead of it at the next hop, in time. */
+	queuedMs: 80,
+	/** Per receipt that came in time. */
+	growBytes: 32 * 1024,
+	/** Per round whose receipts came late. */
+	shrinkTo: 0.7,
+	/** A line's own time is the shortest of one to two of these. */
+	intervalMs: 30_000,
+	/** A longer wait is a lost batch or a clock. */
+	waitMsMax: 60_000,
+} as const;

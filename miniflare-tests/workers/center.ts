@@ -152,9 +152,10 @@ export class FleetWatch extends DurableObject<Env> implements ProxyWatch {
 export class AgentChannel extends AgentChannelBase<Env> {
 	readonly #ledger = new TestLedger();
 	protected override readonly drain: StoreDrain = {
-		deliver: async (agent, _signingKey, batches) => {
+		deliver: async (agent, { batches, onStored }) => {
 			const isStored = await this.env.RECORDER.getByName("one").store(agent, batches);
 			if (!isStored) return { ok: false, code: "drain_unavailable", detail: "the test said so" };
+			onStored();
 			const highest = new Map(batches.map((batch) => [hexOf(batch.stream), batch]));
 			for (const { bytes } of batches) this.#ledger.appendBatch(bytes);
 			const custody = [...highest.values()].map(({ stream, seq }) => {

@@ -14,6 +14,7 @@ import type {
 	AgentState,
 	ChannelAlarm,
 	Delivered,
+	Delivery,
 	NamedGap,
 	QuarantinedItem,
 	StoreDrain,
@@ -148,7 +149,7 @@ export class ScDrain implements StoreDrain {
 		this.#env = env;
 	}
 
-	async deliver(agent: string, signingKey: Uint8Array, batches: readonly WalBatch[]): Promise<Outcome<Delivered>> {
+	async deliver(agent: string, { signingKey, batches, onStored }: Delivery): Promise<Outcome<Delivered>> {
 		try {
 			const store = await storeOf(this.#env);
 			const desk = this.#env.TRACE_DESK.getByName(OBJECT_NAMES.desk);
@@ -156,6 +157,7 @@ export class ScDrain implements StoreDrain {
 			const { batches: incoming, alarms } = await attribute(desk, agent, read);
 			for (const alarm of alarms) await raiseAlarm(this.#env, store.writer, alarm);
 			const { stored, lastEventRow } = await storeDelivery(store.writer, { agent, batches: incoming });
+			onStored();
 			await this.#alarms(store.writer, { agent, incoming, stored });
 			for (const alarm of tamperAlarms(
 				agent,
