@@ -40,3 +40,25 @@ test("room ends at the limit and not before, however short the messages are, and
 	await settle();
 	deepEqual([pending.bytes, pending.hasRoom(1000)], [0, true]);
 });
+
+test("lanes of one agent go beside each other; what is of no lane waits for all of them, and they for it", async () => {
+	const done: string[] = [];
+	const pending = new PendingWork(LIMITS, () => undefined);
+	let release: () => void = () => undefined;
+	const held = new Promise<void>((resolve) => {
+		release = resolve;
+	});
+	const note = (name: string) => async () => void done.push(name);
+	pending.addInLane("a", "bulk", { bytes: 1, work: () => held });
+	pending.addInLane("a", "bulk", { bytes: 1, work: note("bulk 2") });
+	pending.addInLane("a", "trace", { bytes: 1, work: note("trace") });
+	await settle();
+	deepEqual(done, ["trace"]);
+	pending.add("a", 1, note("proof"));
+	pending.addInLane("a", "trace", { bytes: 1, work: note("trace after it") });
+	await settle();
+	deepEqual(done, ["trace"]);
+	release();
+	await settle();
+	deepEqual([done, pending.bytes], [["trace", "bulk 2", "proof", "trace after it"], 0]);
+});

@@ -56,3 +56,32 @@ for (const [title, answer] of [
 		assert.ok(sent.length > before, "the window is still full");
 		assert.deepEqual(streamOf(sent.at(-1) as Uint8Array), rig.outbox.current("bulk").stream);
 	});
+
+test("a hop that is behind is not buried in bulk: less is on the way while receipts come late", () => {
+	const rig = new Rig(64 * 1024 * 1024);
+	let nowMs = 0;
+	let bytes = 0;
+	const unused = () => assert.fail("no receipt of custody comes, and no stream ends");
+	const options = { agent: "web-01", outbox: rig.outbox, log: () => undefined, monotonicMs: () => nowMs };
+	const asks = { send: (batch: Uint8Array) => (bytes += batch.length), trust: unused, reseal: unused, disown: unused };
+	const sender = new Sender({ ...options, ...asks, refusals: new Refusals(() => 0) } as unknown as SenderOptions, []);
+	let pid = 0;
+	let taken = 0;
+	/** Everything on the way is receipted after so long; answers how much goes then. */
+	const round = (waitedMs: number): number => {
+		for (let count = 0; count < 90; count++) rig.put("bulk", ++pid, TEXT);
+		sender.pump();
+		const sent = bytes;
+		bytes = 0;
+		nowMs += waitedMs;
+		taken += Math.round(sent / 30_500);
+		for (const chain of rig.outbox.chains("bulk"))
+			sender.receipt({ agent: "web-01", stream: chain.stream, level: "a1", seq: taken });
+		return sent;
+	};
+	const first = round(5);
+	assert.ok(first >= AGENT_LIMITS.windowBulkBytesMax, `${first} bytes`);
+	let last = first;
+	for (let count = 0; count < 12; count++) last = round(1000);
+	assert.ok(last < 2 * AGENT_LIMITS.windowBulkBytesMin, `${last} bytes while receipts take a second`);
+});

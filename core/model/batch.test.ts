@@ -2,7 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { equalBytes } from "#core/bytes/bytes.ts";
 import { ed25519PublicKey } from "#crypto";
-import { type Lane, readBatch, sealBatch, sealEvent, verifyBatch, verifyBatchEvents, ZERO_HASH } from "./batch.ts";
+import {
+	LANES,
+	type Lane,
+	peekLane,
+	readBatch,
+	sealBatch,
+	sealEvent,
+	verifyBatch,
+	verifyBatchEvents,
+	ZERO_HASH,
+} from "./batch.ts";
 import type { Event } from "./event.ts";
 import { processKeyOf } from "./ids.ts";
 import { MODEL_LIMITS } from "./limits.ts";
@@ -129,4 +139,14 @@ test("a process key tells machines, boots, pids and start times apart and repeat
 			processKeyOf({ ...identity, machineId: "ab", bootId: "c" }),
 		),
 	);
+});
+
+test("the lane is seen without a look at the events, and nothing where that much does not read", () => {
+	for (const lane of LANES) {
+		const bytes = batch(3, lane);
+		assert.equal(peekLane(bytes), lane);
+		assert.equal(peekLane(bytes.slice(0, 20)), null);
+		assert.equal(peekLane(Uint8Array.from([0, ...bytes])), null);
+	}
+	assert.equal(peekLane(new Uint8Array()), null);
 });
