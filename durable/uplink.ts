@@ -116,7 +116,7 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 				const news = this.#registry.newsOf(agent);
 				if (news !== null) this.#sendState(news);
 			},
-			onDrained: (agent) => this.#store.forget(agent),
+			onDrained: (agent) => this.#forget(agent),
 			onBroken: (error) => {
 				logLine("error", "pump_broken", { detail: error.message, stack: error.stack });
 				this.#ways.close("pump_broken", "the proxy could not send on");
@@ -164,6 +164,15 @@ export class Uplink extends DurableObject<UplinkEnv> implements UplinkFace {
 		for (const news of this.#registry.everyone()) this.#sendState(news);
 		this.#flushStates();
 		this.#pump.start();
+	}
+
+	/** On a full disk it stays registered there: the next start finds that nothing of it waits. */
+	#forget(agent: string): void {
+		try {
+			this.#store.forget(agent);
+		} catch (error) {
+			logLine("warning", "agent_not_forgotten", { agent, detail: (error as Error).message });
+		}
 	}
 
 	#tellPath(path: readonly string[]): void {

@@ -85,7 +85,6 @@ export class Checks implements AgentWatch {
 	readonly #acked = new Map<string, { a1: number; a2: number }>();
 	/** How far the agent's own disk says that a hop has its stream; an older disk says less. */
 	readonly #believed = new Map<string, number>();
-	readonly #restored = new Set<string>();
 	/** Hashes of batches of which an agent was told that a hop has them. */
 	readonly #taken = new Set<string>();
 	/** Hashes of batches that reached a hop; it may have refused them for a hole before them. */
@@ -134,7 +133,6 @@ export class Checks implements AgentWatch {
 	};
 
 	readonly onRestored: AgentWatch["onRestored"] = (agent) => {
-		this.#restored.add(agent);
 		for (const key of [...this.#heads.keys()])
 			if (key.startsWith(`${agent}/`)) {
 				this.#heads.set(key, this.#acked.get(key)?.a1 ?? 0);
@@ -155,12 +153,6 @@ export class Checks implements AgentWatch {
 		this.#acked.set(key, known);
 		this.#tree?.world.trace(`${level} ${key}/${seq}`);
 	};
-
-	/** What one agent's disk and one proxy's disk knew, and both are gone: nobody can be asked for it. */
-	#isForgotten(tree: Tree, stream: string): boolean {
-		const agent = stream.slice(0, stream.indexOf("/"));
-		return this.#restored.has(agent) && tree.servers.some((server) => server.hasLostDisk);
-	}
 
 	fail(invariant: Invariant, detail: string): void {
 		// A few of each kind: one lost batch is seldom alone.
@@ -225,7 +217,6 @@ export class Checks implements AgentWatch {
 				const row = stored.get(key);
 				if (row === undefined) {
 					if (hasLostDisk && held.lane === "bulk" && isNamed(stream, seq)) continue;
-					if (this.#isForgotten(tree, stream)) continue;
 					figures.lost++;
 					this.fail("I1", `${held.lane} batch ${key} was acknowledged (${seq <= a2 ? "a2" : "a1"}) and is not stored`);
 				} else if (seq <= a2 && row.ledgerIndex === null)
@@ -265,7 +256,7 @@ export class Checks implements AgentWatch {
 			for (let seq = 1; seq <= head; seq++) {
 				if (stored.has(`${stream}/${seq}`)) continue;
 				if (isNamed(stream, seq)) figures.gapsNamed++;
-				else if (!this.#isForgotten(tree, stream)) {
+				else {
 					figures.gapsUnnamed++;
 					this.fail("I4", `batch ${stream}/${seq} of ${head} is missing and nothing names it`);
 				}
@@ -290,8 +281,7 @@ export class Checks implements AgentWatch {
 			if (seen.length < 2) continue;
 			figures.forks++;
 			for (const hash of seen)
-				if (!kept.has(hash) && !this.#isForgotten(tree, key))
-					this.fail("I5", `a fork of batch ${key} reached a hop and is not kept`);
+				if (!kept.has(hash)) this.fail("I5", `a fork of batch ${key} reached a hop and is not kept`);
 		}
 	}
 
@@ -309,8 +299,7 @@ export class Checks implements AgentWatch {
 		}
 		figures.forks += second.size;
 		for (const [key, isKept] of second)
-			if (!isKept && !this.#isForgotten(tree, key))
-				this.fail("I5", `a second history of stream ${key} reached a hop and nothing of it is kept`);
+			if (!isKept) this.fail("I5", `a second history of stream ${key} reached a hop and nothing of it is kept`);
 	}
 
 	/** I6: one tree, which every signed one is the beginning of. */

@@ -154,12 +154,17 @@ const loseMemory: Fault = (tree, random) => {
 	else slot.abort("the runtime broke it");
 };
 
-/** An older image of an agent's disk is put back, as who restores a snapshot of a virtual machine does. */
+/**
+ * What an agent's disk and a proxy's disk knew, and both are gone, nobody can be asked for: what waits behind it at a proxy waits, with an
+ * alarm. So in one run agents' disks are replaced by older images of themselves (as who restores a snapshot of a virtual machine does), or
+ * a proxy's disk is lost.
+ */
 const rewindAgent: Fault = (tree, random) => {
 	const agent = random.pick(tree.agents);
 	if (!agent.isUp) return;
 	const image = agent.disk.image();
 	later(tree, random.between(500, 5000), () => {
+		if (tree.servers.some(({ hasLostDisk }) => hasLostDisk)) return;
 		tree.world.trace(`rewind ${agent.name}`);
 		agent.kill(false);
 		agent.restore(image);
@@ -179,9 +184,10 @@ const loseProxyDisk: Fault = (tree, random) => {
 	const isHistoryGone = random.chance(0.5);
 	tree.network.block(proxy.name, above);
 	later(tree, random.between(300, 4000), () => {
+		tree.network.unblock(proxy.name, above);
+		if (tree.agents.some(({ wasRestored }) => wasRestored)) return;
 		proxy.kill(true);
 		proxy.loseDisk();
-		tree.network.unblock(proxy.name, above);
 		if (isHistoryGone)
 			for (const agent of tree.agents) {
 				agent.kill(false);

@@ -64,6 +64,8 @@ export class AgentMachine implements Machine {
 	/** The one small file: which signed tree was seen last. */
 	#ledgerSeen: Uint8Array | null = null;
 	isPowered = true;
+	/** Its disk was replaced by an older image of itself. */
+	wasRestored = false;
 	offsetMs = 0;
 	attempted = 0;
 	#nextPid = 1;
@@ -300,6 +302,7 @@ export class AgentMachine implements Machine {
 
 	/** An older image of the disk takes its place; the process is down. */
 	restore(image: ReadonlyMap<string, Uint8Array>): void {
+		this.wasRestored = true;
 		this.disk.restore(image);
 		this.#parts.watch.onRestored(this.name);
 	}
