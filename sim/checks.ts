@@ -195,7 +195,7 @@ export class Checks implements AgentWatch {
 		this.#judgeAcked(tree, stored, { figures, isNamed });
 		this.#judgeDuplicates(tree, figures);
 		this.#judgeBytes(stored);
-		this.#judgeGaps(tree, stored, { figures, isNamed });
+		this.#judgeGaps(stored, { figures, isNamed });
 		this.#judgeForks(tree, stored, figures);
 		this.#judgeLedger(tree, stored);
 		return figures;
@@ -248,7 +248,6 @@ export class Checks implements AgentWatch {
 
 	/** I4: every number that is missing is named by a signed gap record or by an alarm. */
 	#judgeGaps(
-		tree: Tree,
 		stored: ReadonlyMap<string, StoredRow>,
 		{ figures, isNamed }: { figures: Figures; isNamed: IsNamed },
 	): void {
@@ -275,7 +274,7 @@ export class Checks implements AgentWatch {
 					kept.add(hashText(new Uint8Array(row.bytes as ArrayBuffer)));
 			}
 		for (const { bytes } of stored.values()) kept.add(hashText(bytes));
-		this.#judgeHistories(tree, stored, { kept, figures });
+		this.#judgeHistories(stored, { kept, figures });
 		for (const [key, { hashes }] of this.#held) {
 			const seen = hashes.filter((hash) => this.#arrived.has(hash) && this.#taken.has(hash));
 			if (seen.length < 2) continue;
@@ -287,7 +286,6 @@ export class Checks implements AgentWatch {
 
 	/** A batch that follows another than the one stored before it is of a second history: of each such, one is kept. */
 	#judgeHistories(
-		tree: Tree,
 		stored: ReadonlyMap<string, StoredRow>,
 		{ kept, figures }: { kept: ReadonlySet<string>; figures: Figures },
 	): void {
