@@ -6,15 +6,14 @@
  * for an id that has not proved itself: its mere existence is a file.
  */
 import { DurableObject } from "cloudflare:workers";
-import { hexOf } from "#core/bytes/bytes.ts";
-import { decodeAs, encodeAs } from "#core/codec/index.ts";
+import { encodeAs } from "#core/codec/index.ts";
 import { nodeProofShape } from "#core/identity/binding.ts";
 import { LINK_SUBPROTOCOL } from "#core/identity/challenge.ts";
-import { agentStatusShape, helloTarget } from "#core/identity/hello.ts";
+import { agentStatusShape } from "#core/identity/hello.ts";
 import { routeShape } from "#core/identity/route.ts";
 import { type Lane, peekLane } from "#core/model/batch.ts";
 import { encodeFrame, type FrameBody, isPassingCode, isRoomCode } from "#core/protocol/index.ts";
-import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
+import { assertInvariant, fail, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { AgentSession } from "./agent-session.ts";
 import { type BoxDisk, boxDiskOf, type DiskEnv, refreshDisk } from "./box-disk.ts";
@@ -44,7 +43,7 @@ import { alarmHoles } from "./holes.ts";
 import { Intake } from "./intake.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
-import { PeerArrivals } from "./peer-arrivals.ts";
+import { ownProxyOf, PeerArrivals } from "./peer-arrivals.ts";
 import { TELLERS } from "./quarantine.ts";
 import { QuarantineTeller } from "./quarantine-teller.ts";
 import { readMessage } from "./read-message.ts";
@@ -53,6 +52,7 @@ import { StateTeller } from "./state-teller.ts";
 import { StorePump } from "./store-pump.ts";
 import { storeTurns } from "./store-turns.ts";
 import { TailWatch } from "./tail-watch.ts";
+import { WaitingCommands } from "./waiting-commands.ts";
 import type { WatchSettings } from "./watch-face.ts";
 
 export interface ChannelEnv extends DiskEnv {
@@ -80,6 +80,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		(error) => logLine("warning", "state_not_told", { agent: this.#identity?.agent, detail: error.message }),
 	);
 	#pump: StorePump | null = null;
+	#commands: WaitingCommands | null = null;
 	#tails: TailWatch | null = null;
 	#identity: ChannelIdentity | null;
 	#alarmAtMs: number | null = null;
@@ -185,7 +186,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		});
 		this.#session.send(encodeFrame("welcome", { timeMs: nowMs, watermarks, trust }));
 		this.#sendCustody("");
-		this.#sendCommands();
+		this.#commandsOf().sendAll(Date.now());
 		this.#tellState({ isUp: true, ...(status === undefined ? {} : { status }) });
 		const headers = { "sec-websocket-protocol": LINK_SUBPROTOCOL };
 		return new Response(null, { status: 101, webSocket: client, headers });
@@ -343,7 +344,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		for (const { stream, a1 } of this.#store.streams())
 			if (a1 > 0) this.#sendVia(via, receiptFrame(agent, { stream, level: "a1", seq: a1 }));
 		this.#sendCustody(via);
-		if (hasTakenOver) this.#sendCommands();
+		if (hasTakenOver) this.#commandsOf().sendAll(Date.now());
 	}
 
 	async arrive(arrival: Arrival): Promise<void> {
@@ -524,37 +525,27 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 
 	// ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+	#commandsOf(): WaitingCommands {
+		this.#commands ??= new WaitingCommands({
+			store: this.#store,
+			send: (command) => {
+				const { agent, via } = this.#known();
+				this.#sendVia(via, encodeFrame("command", { agent, ...command }));
+			},
+			tellReceived: (commandId) =>
+				this.#tell("command_receipt_lost", this.#relay()?.commandReceived(this.#known().agent, commandId)),
+			wakeAt: (atMs) => this.#wakeAt(atMs),
+		});
+		return this.#commands;
+	}
+
 	async enqueueCommand(agent: string, command: QueuedCommand): Promise<Result<true, EnqueueCode>> {
 		if (this.#identity?.agent !== agent) return fail("agent_unknown", `${agent} has never been seen here`);
-		const nowMs = Date.now();
-		if (command.expiresAtMs < nowMs) return fail("command_expired", `it expired ${nowMs - command.expiresAtMs} ms ago`);
-		const waiting = this.#store.commands(nowMs);
-		const isKnown = waiting.some((each) => hexOf(each.commandId) === hexOf(command.commandId));
-		if (!isKnown && waiting.length >= CHANNEL_LIMITS.commandsMax)
-			return fail("command_queue_full", `${CHANNEL_LIMITS.commandsMax} commands wait for ${agent}`);
-		if (this.#store.isReceived(command.commandId)) {
-			this.#tellReceived(command.commandId);
-			return ok(true);
-		}
-		this.#store.addCommand(command);
-		this.#wakeAt(command.expiresAtMs + 1);
-		this.#sendVia(this.#identity.via, encodeFrame("command", { agent, ...command }));
-		return ok(true);
+		return this.#commandsOf().add(command, Date.now());
 	}
 
-	#sendCommands(): void {
-		const { agent, via } = this.#known();
-		for (const command of this.#store.commands(Date.now()))
-			this.#sendVia(via, encodeFrame("command", { agent, ...command }));
-	}
-
-	/** Told onward once: what a captured host makes up, or says again, costs the way up nothing. */
 	async commandReceived(commandId: Uint8Array): Promise<void> {
-		if (this.#store.markReceived(commandId)) this.#tellReceived(commandId);
-	}
-
-	#tellReceived(commandId: Uint8Array): void {
-		this.#tell("command_receipt_lost", this.#relay()?.commandReceived(this.#known().agent, commandId));
+		this.#commandsOf().received(commandId);
 	}
 
 	// ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -564,8 +555,7 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 		const identity = this.#identity;
 		if (identity === null) return;
 		if (this.#session.isOpen && !this.#dropIfExpired()) this.#wakeAt(identity.notAfterMs + 1);
-		const left = this.#store.commands(Date.now());
-		if (left.length > 0) this.#wakeAt(Math.min(...left.map((command) => command.expiresAtMs)) + 1);
+		this.#commandsOf().expire(Date.now());
 		this.#tellerOf().kick();
 		if (this.drain === null) return;
 		this.#judgeTails();
@@ -588,13 +578,6 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 			streams: this.#store.streams().map(({ stream, lane, a1, a2 }) => ({ stream, lane, a1, a2 })),
 		};
 	}
-}
-
-/** The proxy that the agent's own hello was made for; null where its route is not known. */
-function ownProxyOf({ route }: ChannelIdentity): string | null {
-	const hellos = decodeAs(routeShape, route);
-	const [hello] = hellos.ok ? hellos.value : [];
-	return hello === undefined ? null : helloTarget(hello);
 }
 
 /** Whether what is on disk ends with the batch whose hash is known. */

@@ -4,9 +4,9 @@
  * displaces a newer one, and that news of a link that no longer leads to the agent changes nothing. It keeps nothing itself: the
  * channel's identity is the state. Must never believe a proxy about more than whether and when it heard the agent.
  */
-import { encodeAs } from "#core/codec/index.ts";
+import { decodeAs, encodeAs } from "#core/codec/index.ts";
 import { type NodeProof, nodeProofShape } from "#core/identity/binding.ts";
-import { agentStatusShape } from "#core/identity/hello.ts";
+import { agentStatusShape, helloTarget } from "#core/identity/hello.ts";
 import { isNewerRoute, routeShape } from "#core/identity/route.ts";
 import { assertInvariant } from "#core/result.ts";
 import type { ChannelIdentity, ChannelPlace } from "./channel-store.ts";
@@ -35,6 +35,13 @@ const NOWHERE = { via: "", linkId: "", isUp: false, route: encodeAs(routeShape, 
 function placeOf({ via, linkId, isUp, heardAtMs, route }: Arrival): ChannelPlace {
 	assertInvariant(route !== undefined, "a place was taken without a route");
 	return { via, linkId, isUp, heardAtMs, route: encodeAs(routeShape, route.hellos), routeTimesMs: route.timesMs };
+}
+
+/** The proxy that the agent's own hello was made for; null where its route is not known. */
+export function ownProxyOf({ route }: ChannelIdentity): string | null {
+	const hellos = decodeAs(routeShape, route);
+	const [hello] = hellos.ok ? hellos.value : [];
+	return hello === undefined ? null : helloTarget(hello);
 }
 
 export class PeerArrivals {
