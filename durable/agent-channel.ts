@@ -477,15 +477,19 @@ export class AgentChannelBase<E extends ChannelEnv = ChannelEnv> extends Durable
 	}
 
 	async acked(receipts: readonly Acknowledged[]): Promise<LaneDepths> {
+		let isOpened = false;
 		const raised = this.ctx.storage.transactionSync(() =>
 			receipts.filter(({ stream, level, seq, custody }) => {
-				this.#store.free(stream, seq);
+				const wasAhead = this.#store.hasAhead(stream);
+				if (this.#store.free(stream, seq) > 0 && wasAhead) isOpened = true;
 				if (level !== "a2") return false;
 				// A proof of a stream that this disk has never seen, or lost, is passed on all the same: the agent waits for it.
 				return this.#store.stream(stream) === undefined || this.#store.raiseA2(stream, seq, custody ?? null);
 			}),
 		);
 		if (raised.length > 0) this.#sendReceipts(raised);
+		// What a reader passed over, because a hole was before it, may be read now.
+		if (isOpened) this.#drainOrTell(this.#known().agent);
 		this.#giveBackDisk();
 		return this.#store.depths();
 	}

@@ -35,6 +35,15 @@ export class AheadRows {
 		else this.#streams.delete(hexOf(stream));
 	}
 
+	/** How far the batches that are held follow each other without a hole from behind a number. */
+	contiguous(stream: Uint8Array, from: number): number {
+		const query = `SELECT min(w.seq) AS last FROM wal w WHERE w.stream = ?1 AND w.seq > ?2
+			AND NOT EXISTS (SELECT 1 FROM wal n WHERE n.stream = ?1 AND n.seq = w.seq + 1)
+			AND EXISTS (SELECT 1 FROM wal f WHERE f.stream = ?1 AND f.seq = ?2 + 1)`;
+		const [row] = this.#sql.exec(query, stream, from).toArray();
+		return (row?.last ?? from) as number;
+	}
+
 	/** The first of a stream's batches that wait here. */
 	lowest(stream: Uint8Array): number | null {
 		const [row] = this.#sql.exec("SELECT min(seq) AS seq FROM wal WHERE stream = ?", stream).toArray();

@@ -1,7 +1,7 @@
 /**
  * How fast a hop takes bulk from other hops. What a hop takes from its neighbour it took custody of before, so nothing is safer for
  * haste; and each batch costs the one thread that carries traces, too. So while enough bulk waits here to keep the way up busy, more
- * of it comes at a steady pace, over all links of an isolate. The neighbour notices it by its receipts and sends no more than that.
+ * of it comes at a steady pace on each link: one that sends too much slows nobody else. The neighbour notices it by its receipts and sends no more than that.
  * Must never hold anything longer than its sender waits for a receipt, and nothing but bulk.
  */
 import { PACE_LIMITS } from "./limits.ts";
@@ -20,12 +20,4 @@ export class BulkPace {
 		this.#nextAtMs = Math.min(nowMs + waitMsMax, atMs + (1000 * bytes) / bytesPerSecond);
 		return atMs - nowMs;
 	}
-}
-
-let shared: BulkPace | null = null;
-
-/** The one of this isolate. */
-export function bulkPace(): BulkPace {
-	shared ??= new BulkPace();
-	return shared;
 }

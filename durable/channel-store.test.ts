@@ -519,9 +519,35 @@ test("a stream that was set back and that upstream has by another way goes on be
 	const intake = intakeOf(0, []);
 	for (const seq of [5, 6]) take(intake, seq);
 	intake.misses(stream, 2, 0);
-	store.free(stream, 7);
-	deepEqual([store.stream(stream)?.a1, readable()], [7, []]);
-	equal(take(intake, 9), "skipped");
+	equal(store.free(stream, 7), 2);
+	deepEqual([store.stream(stream)?.a1, readable()], [6, []], "upstream's word goes no further than what was here");
+	equal(take(intake, 8), "skipped");
+	equal(take(intake, 7), "taken");
+});
+
+test("a receipt for more than was ever here makes this hop call nothing taken that it never saw", () => {
+	const { stream, take } = nine();
+	const intake = intakeOf(0, []);
+	equal(take(intake, 5), "taken");
+	equal(store.free(stream, 5), 1);
+	intake.misses(stream, 1, 0);
+	equal(store.free(stream, Number.MAX_SAFE_INTEGER), 0);
+	equal(store.stream(stream)?.a1, 0);
+	equal(take(intake, 1), "taken");
+});
+
+test("when upstream has what filled a hole, all that is held behind it is read, and the stream goes on at its end", () => {
+	const { stream, take } = nine();
+	const intake = intakeOf(0, []);
+	for (const seq of [4, 5, 6, 7]) take(intake, seq);
+	intake.misses(stream, 2, 0);
+	equal(store.read("bulk", 0, ROOM).length, 1, "the first, by which upstream says again that it waits");
+	equal(store.free(stream, 5), 2);
+	deepEqual(
+		store.read("bulk", 0, ROOM).map(({ seq }) => seq),
+		[6, 7],
+	);
+	equal(store.stream(stream)?.a1, 7);
 	equal(take(intake, 8), "taken");
 });
 

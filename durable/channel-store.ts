@@ -456,19 +456,23 @@ export class ChannelStore {
 		return out;
 	}
 
-	/** Frees what has reached the next custody level. */
-	free(stream: Uint8Array, seq: number): void {
+	/** Frees what has reached the next custody level; answers how many batches of it were here. */
+	free(stream: Uint8Array, seq: number): number {
 		const freed = this.#rows(
-			"DELETE FROM wal WHERE stream = ? AND seq <= ? RETURNING lane, length(bytes) AS bytes",
+			"DELETE FROM wal WHERE stream = ? AND seq <= ? RETURNING lane, seq, length(bytes) AS bytes",
 			stream,
 			seq,
 		);
 		for (const row of freed) this.#count(laneOf(row.lane), -1, -(row.bytes as number));
 		const known = this.stream(stream);
-		if (known === undefined || known.state.lastHash.length > 0) return;
-		// Upstream has the missing batches by another way.
-		if (seq > known.state.received) this.#write(known, seq);
+		if (known === undefined || (known.state.lastHash.length > 0 && !this.hasAhead(stream))) return freed.length;
+		// Upstream has the missing batches by another way. Its word goes no further than what was here: a made-up number would have this hop
+		// call taken what it never saw.
+		const highest = freed.reduce((most, row) => Math.max(most, row.seq as number), known.state.received);
+		const received = this.#ahead.contiguous(stream, highest);
+		if (received > known.state.received && known.state.received === known.a1) this.#write(known, received);
 		this.#settleAhead(stream);
+		return freed.length;
 	}
 
 	#count(lane: Lane, batches: number, bytes: number): void {

@@ -2,7 +2,7 @@
  * Bulk that one agent sent and that was not looked at yet. An event loop knows no lanes: a message waits behind every message that came
  * before it, of whatever agent, and bulk costs each of them half a millisecond. So bulk is put aside as it came, which costs little, and
  * taken in small slices, each in a turn of its own; what comes meanwhile in other lanes is ahead of the rest.
- * Guarantees the order within bulk and a bound on what is put aside: beyond it everything is taken at once. Nothing of it is
+ * Guarantees the order within bulk and a bound on what is put aside: beyond it some is taken at once. Nothing of it is
  * acknowledged or on disk; what dies with the process is sent again. Must never see anything but bulk.
  */
 import { DEFER_LIMITS } from "./limits.ts";
@@ -66,7 +66,7 @@ export class DeferredBulk {
 			this.#bytes > DEFER_LIMITS.channelBytesMax ||
 			shelf.bytes > DEFER_LIMITS.bytesMax ||
 			this.#items.length > DEFER_LIMITS.itemsMax;
-		if (isTooMuch) this.flush();
+		if (isTooMuch) this.#take(DEFER_LIMITS.roundBytes);
 		else if (!this.#isRunning) void this.#run();
 	}
 

@@ -18,6 +18,11 @@ export const CHANNEL_LIMITS = {
 	compactBytesMin: 16 * MIB,
 	/** The file's largest size is noted in steps of this: a note costs a write, and the rest is only less to reuse. */
 	highMarkStepBytes: MIB,
+	/**
+	 * What was acknowledged here and refused above is evidence in custody: as many bytes are kept as may wait (`bulkWalBytesMax`), so that
+	 * who refuses everything cannot have it thrown away.
+	 */
+	quarantineUpstreamRowsMax: 4096,
 	/** Refused items of one agent kept for a person to look at, of those that came on its own link; the oldest go first. */
 	quarantineRowsMax: 256,
 	/** The same in bytes: about ten whole batches. */

@@ -16,7 +16,7 @@ import { encodeFrame, type Frame, type FrameBody } from "#core/protocol/index.ts
 import { assertInvariant, fail, ok, type Result } from "#core/result.ts";
 import { readAdmitted } from "./admitted.ts";
 import { boxDiskOf, type DiskEnv } from "./box-disk.ts";
-import { bulkPace } from "./bulk-pace.ts";
+import { BulkPace } from "./bulk-pace.ts";
 import { unpackCarrier } from "./carrier.ts";
 import {
 	AGENT_UNPROVED,
@@ -58,6 +58,9 @@ export interface PeerLinkEnv extends DiskEnv {
 }
 
 /** One accepted socket: what is said of an older one is ignored. */
+/** What is said of an agent beside its evidence, as a lane of its own. */
+const WORDS = "words";
+
 interface Link {
 	readonly id: string;
 	readonly peer: string;
@@ -73,6 +76,7 @@ interface Link {
 	readonly unjudged: Map<string, number>;
 	/** What is still being done for an agent: its batches stay in order behind it. */
 	readonly pending: PendingWork;
+	readonly pace: BulkPace;
 	heardAtMs: number;
 	/** What the proxy was last told to have above it. */
 	path: readonly string[];
@@ -147,6 +151,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 				logLine("warning", "proxy_word_not_judged", { peer, proxy, detail: error.message }),
 			),
 			// A failure is told to the proxy, which sends everything again.
+			pace: new BulkPace(),
 			pending: new PendingWork(PEER_LIMITS, (agent, error) => {
 				logLine("warning", "channel_unavailable", { peer, agent, detail: error.message });
 				this.#refuse(link, agent, CHANNEL_UNAVAILABLE, "the agent's channel did not answer");
@@ -282,8 +287,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 
 	#take(link: Link, { type, body }: Frame, message: ArrayBuffer): void {
 		if (type === "carrier") this.#takeCarrier(link, body);
-		else if (type === "agent_state")
-			link.pending.add(body.agent, message.byteLength, () => this.#takeState(link, body));
+		else if (type === "agent_state") this.#takeStateInTurn(link, body, message.byteLength);
 		else if (type === "command_received") this.#takeCommandReceived(link, body);
 		else if (type === "heartbeat") this.#takeHeartbeat(link, body, new Uint8Array(message));
 		else if (type === "proxy_state") this.#takeProxyState(link, body, message.byteLength);
@@ -299,10 +303,11 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		logLine("warning", "peer_refused", { peer: link.peer, code, agent, isKept: item !== null });
 		if (item === null || agent === undefined) return;
 		// In order: the proof of the agent may be being checked.
-		link.pending.add(agent, 0, async () => {
+		const work = async () => {
 			if (link.agents.has(agent)) await this.env.AGENT_CHANNEL.getByName(agent).quarantinedBelow(item);
 			else this.#refuse(link, agent, AGENT_UNPROVED, "no proof of this agent on this link");
-		});
+		};
+		link.pending.addInLane(agent, WORDS, { bytes: 0, work });
 	}
 
 	#takeHeartbeat(link: Link, { link: health, word }: FrameBody<"heartbeat">, message: Uint8Array): void {
@@ -436,6 +441,13 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 		return ok({ hellos: [...hellos, link.hello], timesMs: [...steps.value, link.helloTimeMs] });
 	}
 
+	/** A proof is waited for by all that follows; a word on how the agent is waits for no bulk, nor does anything wait for it. */
+	#takeStateInTurn(link: Link, body: FrameBody<"agent_state">, bytes: number): void {
+		const work = () => this.#takeState(link, body);
+		if (body.proof !== undefined) link.pending.add(body.agent, bytes, work);
+		else link.pending.addInLane(body.agent, WORDS, { bytes, work });
+	}
+
 	#takeCarrier(link: Link, body: FrameBody<"carrier">): void {
 		const carried = unpackCarrier(body);
 		if (!carried.ok) {
@@ -452,7 +464,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			batches.push(bytes);
 			byAgent.set(agent, batches);
 		}
-		const pause = body.lane === "bulk" ? this.#pauseFor(body.rawBytes) : null;
+		const pause = body.lane === "bulk" ? this.#pauseFor(link, body.rawBytes) : null;
 		for (const [agent, batches] of byAgent) {
 			const bytes = batches.reduce((sum, batch) => sum + batch.length, 0);
 			const work = () => this.#ingest(link, agent, batches);
@@ -461,8 +473,8 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 	}
 
 	/** Null: at once. */
-	#pauseFor(bytes: number): Promise<void> | null {
-		const waitMs = bulkPace().waitMs(bytes, {
+	#pauseFor(link: Link, bytes: number): Promise<void> | null {
+		const waitMs = link.pace.waitMs(bytes, {
 			waitingBytes: boxDiskOf(this.env).waitingBytes("bulk"),
 			nowMs: Date.now(),
 		});
@@ -486,6 +498,7 @@ export class PeerLink<E extends PeerLinkEnv = PeerLinkEnv> extends DurableObject
 			this.#refuse(link, agent, AGENT_UNPROVED, "no proof of this agent on this link");
 			return;
 		}
-		link.pending.add(agent, 0, () => this.env.AGENT_CHANNEL.getByName(agent).commandReceived(commandId));
+		const work = () => this.env.AGENT_CHANNEL.getByName(agent).commandReceived(commandId);
+		link.pending.addInLane(agent, WORDS, { bytes: 0, work });
 	}
 }

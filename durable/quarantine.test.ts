@@ -78,13 +78,21 @@ test("a relay that has the agent's public proof pushes out nothing but its own i
 		count(({ hop }) => hop.startsWith("px-9/")),
 		quarantineNotesMax,
 	);
-	equal(items.length, 2 * quarantineRowsMax + quarantineRelayRowsMax + quarantineNotesMax + 1);
+	equal(items.length, 3 * quarantineRowsMax + quarantineRelayRowsMax + quarantineNotesMax + 1);
 	const large = new Uint8Array(MIB);
 	for (let index = 0; index <= quarantineRelayBytesMax / MIB; index++)
 		store.keep({ ...ITEM, teller: "px-9", atMs: 5000 + index }, large);
 	const kept = store.items().filter(({ broughtBy }) => broughtBy === "px-9");
 	deepEqual([kept.length, kept[0]?.atMs], [quarantineRelayBytesMax / MIB, 5001]);
 	equal(store.items().filter(({ bytesKept }) => bytesKept === 9).length, quarantineRowsMax);
+});
+
+test("what upstream refused is evidence that was acknowledged here: much more of it is kept, up to a bound of its own", () => {
+	const { quarantineUpstreamRowsMax } = CHANNEL_LIMITS;
+	for (let atMs = 1; atMs <= quarantineUpstreamRowsMax + 1; atMs++)
+		store.keep({ ...ITEM, teller: TELLERS.upstream, atMs }, new Uint8Array(1), true);
+	const kept = store.items();
+	deepEqual([kept.length, kept[0]?.atMs], [quarantineUpstreamRowsMax, 2]);
 });
 
 test("relays beyond the bound share one ring, and those before keep theirs", () => {

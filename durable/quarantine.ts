@@ -9,7 +9,7 @@ import type { Lane } from "#core/model/batch.ts";
 import type { FrameBody } from "#core/protocol/index.ts";
 import type { QuarantinedItem } from "./drain.ts";
 import { CHANNEL_LIMITS } from "./limits.ts";
-import { paceNext, type Sum } from "./quarantine-pace.ts";
+import { paceNext, type Sum, sumOf } from "./quarantine-pace.ts";
 
 export const QUARANTINE_SCHEMA = `
 CREATE TABLE IF NOT EXISTS quarantine (
@@ -64,7 +64,9 @@ function itemOf(row: Row): QuarantinedItem {
 function boundsOf(teller: string, isNote: boolean): { rows: number; bytes: number } {
 	const { quarantineRowsMax, quarantineBytesMax, quarantineRelayRowsMax, quarantineRelayBytesMax } = CHANNEL_LIMITS;
 	if (isNote) return { rows: CHANNEL_LIMITS.quarantineNotesMax, bytes: 0 };
-	const isOfRelay = teller !== TELLERS.agent && teller !== TELLERS.upstream;
+	if (teller === TELLERS.upstream)
+		return { rows: CHANNEL_LIMITS.quarantineUpstreamRowsMax, bytes: CHANNEL_LIMITS.bulkWalBytesMax };
+	const isOfRelay = teller !== TELLERS.agent;
 	if (isOfRelay) return { rows: quarantineRelayRowsMax, bytes: quarantineRelayBytesMax };
 	return { rows: quarantineRowsMax, bytes: quarantineBytesMax };
 }
@@ -153,7 +155,7 @@ export class QuarantineStore {
 
 	#add(teller: string, item: Pick<QuarantinedItem, "hop" | "cause">, came: { count: number; nowMs: number }): void {
 		const { key, sum } = this.#sumOf(teller, item, came.nowMs);
-		this.#write(key, { ...sum, more: sum.more + came.count });
+		this.#write(key, { ...sum, more: sumOf(sum.more, came.count) });
 	}
 
 	#sumOf(teller: string, { hop, cause }: Pick<QuarantinedItem, "hop" | "cause">, nowMs: number) {

@@ -108,6 +108,7 @@ export class StorePump {
 	async #deliver(drain: LaneDrain): Promise<void> {
 		const { store } = this.#parts;
 		const handedTo = { trace: 0, alert: 0, bulk: 0 };
+		const deliveries = new Set<Promise<unknown>>();
 		let underWay = 0;
 		let freed: Promise<void> = Promise.resolve();
 		try {
@@ -122,16 +123,19 @@ export class StorePump {
 					if (handed === null) continue;
 					handedTo[lane] = (handed.rows.at(-1) as StoredRow).row;
 					underWay++;
+					deliveries.add(handed.delivered);
 					const before = freed;
 					freed = this.#freeAfter(before, handed).then(() => {
 						underWay--;
+						deliveries.delete(handed.delivered);
 					});
 					// Whoever waits for it hears of a failure; nobody may.
 					freed.catch(() => undefined);
 				}
 			}
 		} finally {
-			await freed.catch(() => undefined);
+			// None is still under way when they are tried again.
+			await Promise.allSettled([freed, ...deliveries]);
 		}
 	}
 

@@ -293,7 +293,9 @@ export function planFaults(tree: Tree, random: Random, untilMs: number): number 
 	planHabits(tree, random.stream("habits"), untilMs);
 	// Of a stream of its own, so that no other seed changes by it.
 	const lost = random.stream("lost disks");
-	if (lost.chance(0.1)) tree.world.schedule(null, lost.between(300, untilMs), () => loseProxyDisk(tree, lost));
+	const isSpared = tree.world.planted?.sparesDisks === true;
+	if (lost.chance(0.1) && !isSpared)
+		tree.world.schedule(null, lost.between(300, untilMs), () => loseProxyDisk(tree, lost));
 	return count;
 }
 

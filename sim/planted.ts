@@ -8,6 +8,8 @@ export interface Planted {
 	readonly breaks: "I1" | "I2" | "I3" | "I4" | "I5" | "I6" | "stalled";
 	/** The class of objects that speak before they have written; `*` = all. */
 	readonly opensGateOf?: string;
+	/** No proxy's disk is lost: where nobody asks for what is missing, that alone would be found. */
+	readonly sparesDisks?: true;
 	/** Changes of sources; without any the runtime itself misbehaves. */
 	readonly patches?: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
 }
@@ -33,9 +35,23 @@ const LINKS_OUTLIVE_CLOCKS = [
 	},
 ];
 
+/** What upstream waits for is asked for by whoever misses it, which alone would bring on what a bug held back. */
+const NOBODY_ASKS = [
+	{
+		file: "durable/intake.ts",
+		find: "		if (!this.mayAsk(stream, nowMs)) return false;",
+		replace: "		if (nowMs > 0) return false;",
+	},
+	{
+		file: "durable/agent-channel.ts",
+		find: "			if (!this.#intakeOf().mayAsk(stream, Date.now())) continue;",
+		replace: "			if (Date.now() > 0) continue;",
+	},
+];
+
 export const PLANTED: readonly Planted[] = [
 	/** The output gate is open: what is said leaves before what was written is on the disk. */
-	{ name: "ack-before-durable", breaks: "I1", opensGateOf: "*" },
+	{ name: "ack-before-durable", breaks: "I1", opensGateOf: "AgentChannel", sparesDisks: true, patches: NOBODY_ASKS },
 	/** A receipt names one batch more than was stored. */
 	{
 		name: "receipt-ahead",
@@ -158,12 +174,14 @@ function newWindow(): SendWindow {`,
 	{
 		name: "lost-not-resent",
 		breaks: "stalled",
+		sparesDisks: true,
 		patches: [
 			{
 				file: "agent/link/sender.ts",
 				find: "if (this.#isOverdue(progress, AGENT_LIMITS.resendMs))",
 				replace: "if (this.#isOverdue(progress, Number.POSITIVE_INFINITY))",
 			},
+			...NOBODY_ASKS,
 		],
 	},
 	/** An Uplink that lost its memory lets go of agents that are connected and silent. */
@@ -199,13 +217,15 @@ function newWindow(): SendWindow {`,
 	/** A channel that slept forgets what its link has brought, and lets a stream resume past a hole. */
 	{
 		name: "sleep-forgets",
-		breaks: "I1",
+		breaks: "stalled",
+		sparesDisks: true,
 		patches: [
 			{
 				file: "durable/intake.ts",
 				find: "const known = parts.store.linkStreams();",
 				replace: "const known = parts.store.linkStreams().slice(0, 0);",
 			},
+			...NOBODY_ASKS,
 		],
 	},
 	/** What an agent sheds on a full disk is on record in its memory alone. */
@@ -229,19 +249,6 @@ function newWindow(): SendWindow {`,
 				file: "durable/intake.ts",
 				find: "		if (!this.mayAsk(stream, nowMs)) return false;",
 				replace: "		if (nowMs > 0) return false;",
-			},
-		],
-	},
-	/** A relay resumes past a batch that it has just refused, and takes a second history. */
-	{
-		name: "resumes-past-refusal",
-		breaks: "stalled",
-		patches: [
-			BLIND_AGENT,
-			{
-				file: "durable/intake.ts",
-				find: 'else if (admission.refusal.code === "forked") this.#seeForked(admission.refusal, admission.lane);',
-				replace: "",
 			},
 		],
 	},

@@ -70,7 +70,7 @@ export const healthShape = openRecord({
 	eventCount: field(6, uint()),
 	gapCount: field(7, uint()),
 	/** Fastest answer to the newest pings of this link: the clock estimate is off by no more. Absent until one came. */
-	roundTripMs: optional(8, uint()),
+	roundTripMs: optional(8, uint(LINK_LIMITS.durationMsMax)),
 	/** Links opened since start, less the first. */
 	reconnects: optional(9, uint()),
 	/** Why the link before this one ended. */
@@ -90,7 +90,7 @@ const keptShape = openRecord({
 	atMs: field(3, wallMs()),
 	lane: optional(4, laneShape),
 	/** So many items of this cause are told at once; absent: one. */
-	count: optional(5, uint()),
+	count: optional(5, uint(LINK_LIMITS.keptCountMax)),
 });
 
 /** How a proxy's own link to its upstream is, by its own clock and count. */
@@ -121,7 +121,7 @@ export const linkHealthShape = openRecord({
 	unackedBytes: field(7, uint()),
 	windowBytes: field(8, uint()),
 	/** Fastest answer to the newest heartbeats. Absent until one came. */
-	roundTripMs: optional(9, uint()),
+	roundTripMs: optional(9, uint(LINK_LIMITS.durationMsMax)),
 	agents: field(10, uint()),
 	agentsUp: field(11, uint()),
 	softwareVersion: field(12, text(32)),
@@ -226,7 +226,7 @@ const FRAME_SHAPES = {
 		ageMs: field(4, uint()),
 		/** The proxy's clock less its parent's, and by how much that may be off; absent until measured. */
 		clockOffsetMs: optional(5, int32()),
-		clockBoundMs: optional(6, uint()),
+		clockBoundMs: optional(6, uint(LINK_LIMITS.durationMsMax)),
 		/** Unsigned: of earlier builds, and not read any more. */
 		link: optional(7, linkHealthShape),
 		/** The proxy's signed word, verbatim (`proxy-word.ts`). */

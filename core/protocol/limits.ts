@@ -16,6 +16,10 @@ export const LINK_LIMITS = {
 	strangersMax: 8,
 	/** A proxy's signed word: two certificates of 8 KiB at most, the binding, and the payload (`proxy-word.ts`). */
 	proxyWordBytesMax: 26_000,
+	/** A measured time: what a store adds to it must stay an exact number. */
+	durationMsMax: 0x7fff_ffff,
+	/** Refused items that one frame counts: what is beyond it nobody needs to know exactly, and sums stay exact numbers. */
+	keptCountMax: 1_000_000,
 	/** The largest frame: a carrier that did not compress, or a batch. */
 	frame: { bytesMax: 4 * 1024 * 1024 + 65_536, depthMax: 16, itemsMax: 100_000 },
 } as const;
