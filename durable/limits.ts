@@ -113,8 +113,6 @@ export const TURN_LIMITS = {
 	leastBytes: 256 * 1024,
 	/** The store has given up an answer long before: whoever holds a turn for so long is gone. */
 	holdMsMax: 60_000,
-	/** A channel that waits looks for itself this often: who was to wake it may be gone. */
-	lookMs: 1000,
 	/** Channels in the queue: all agents of a Security Center's proxies may wait at once. */
 	waitingMax: 65_536,
 } as const;

@@ -5,6 +5,19 @@
  */
 import { forgetOldest } from "./forget-oldest.ts";
 
+/** Whoever waits looks for itself this often: who was to wake it may be gone. */
+const LOOK_MS = 1000;
+
+/** Waits until what `hand` was given is called, by another object or by this one, or until it is time to look. */
+export async function untilWoken(hand: (wake: () => void) => void): Promise<void> {
+	const { promise, resolve } = Promise.withResolvers<void>();
+	const timer = setTimeout(resolve, LOOK_MS);
+	hand(resolve);
+	await promise;
+	// Here and not in the callback: that runs in another object's turn, whose timers are not ours.
+	clearTimeout(timer);
+}
+
 export interface PlaceLimits {
 	readonly atOnce: number;
 	/** Whoever holds a place for so long is gone. */

@@ -10,8 +10,9 @@ import type { ChannelStore, StoredRow } from "./channel-store.ts";
 import type { ChannelAlarm, Delivered, StoreDrain } from "./drain.ts";
 import type { Acknowledged } from "./faces.ts";
 import { noteGaps } from "./holes.ts";
-import { CHANNEL_LIMITS, TURN_LIMITS } from "./limits.ts";
+import { CHANNEL_LIMITS } from "./limits.ts";
 import { logLine } from "./log.ts";
+import { untilWoken } from "./places.ts";
 import { RetryLoop } from "./retry-loop.ts";
 import type { StoreTurns } from "./store-turns.ts";
 
@@ -109,24 +110,21 @@ export class StorePump {
 		const { store } = this.#parts;
 		const handedTo = { trace: 0, alert: 0, bulk: 0 };
 		const deliveries = new Set<Promise<unknown>>();
-		let underWay = 0;
 		let freed: Promise<void> = Promise.resolve();
 		try {
 			for (;;) {
 				const isWaiting = (lane: Lane) => store.read(lane, handedTo[lane], { bytesMax: 0, batchesMax: 1 }).length > 0;
 				const lane = drain.lanes.find(isWaiting);
-				if (lane === undefined && underWay === 0) return;
+				if (lane === undefined && deliveries.size === 0) return;
 				if (lane === undefined) await Promise.race([freed, drain.untilWoken()]);
-				else if (underWay >= CHANNEL_LIMITS.deliveriesAtOnce) await freed;
+				else if (deliveries.size >= CHANNEL_LIMITS.deliveriesAtOnce) await freed;
 				else {
 					const handed = await drain.hand(lane, handedTo[lane]);
 					if (handed === null) continue;
 					handedTo[lane] = (handed.rows.at(-1) as StoredRow).row;
-					underWay++;
 					deliveries.add(handed.delivered);
 					const before = freed;
 					freed = this.#freeAfter(before, handed).then(() => {
-						underWay--;
 						deliveries.delete(handed.delivered);
 					});
 					// Whoever waits for it hears of a failure; nobody may.
@@ -192,14 +190,11 @@ export class StorePump {
 		}
 	}
 
-	async #waitForTurn(): Promise<void> {
-		const { promise, resolve } = Promise.withResolvers<void>();
-		const timer = setTimeout(resolve, TURN_LIMITS.lookMs);
-		this.#wake = resolve;
-		this.#parts.turns.await(this.#onFree);
-		await promise;
-		// Here and not in the callback: that runs in another object's turn, whose timers are not ours.
-		clearTimeout(timer);
+	#waitForTurn(): Promise<void> {
+		return untilWoken((wake) => {
+			this.#wake = wake;
+			this.#parts.turns.await(this.#onFree);
+		});
 	}
 
 	/** One function for the life of this pump: it has one place in the queue. */

@@ -3,10 +3,7 @@
  * each: a thousand agents that come back at once would be told that the store is down, while it answers. Guarantees that whoever waits
  * is asked for in order, and that a question whose asker died does not keep its place. Must never hold back an answer.
  */
-import { type PlaceLimits, Places } from "../../../durable/places.ts";
-
-/** Who waits looks for itself this often: who was to wake it may be gone. */
-const LOOK_MS = 1000;
+import { type PlaceLimits, Places, untilWoken } from "../../../durable/places.ts";
 
 export class AskGate {
 	readonly #places: Places;
@@ -30,12 +27,11 @@ export class AskGate {
 	}
 
 	async #wait(): Promise<void> {
-		const { promise, resolve } = Promise.withResolvers<void>();
-		const timer = setTimeout(resolve, LOOK_MS);
-		this.#places.await(resolve);
-		await promise;
-		// Here and not in the callback: that runs in another object's turn, whose timers are not ours.
-		clearTimeout(timer);
-		this.#places.forget(resolve);
+		let onFree = (): void => undefined;
+		await untilWoken((wake) => {
+			onFree = wake;
+			this.#places.await(wake);
+		});
+		this.#places.forget(onFree);
 	}
 }

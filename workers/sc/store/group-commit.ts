@@ -5,7 +5,7 @@
  * wrote for others does not keep them for ever. Must only be given writes that may be repeated: who was not answered tries again.
  */
 import { forgetOldest } from "../../../durable/forget-oldest.ts";
-import { type Place, Places } from "../../../durable/places.ts";
+import { type Place, Places, untilWoken } from "../../../durable/places.ts";
 
 export interface GroupLimits {
 	/** One transaction: what comes behind it waits so long. */
@@ -37,9 +37,6 @@ interface Entry<Item, Answer> {
 	/** Its one place in the queue of those who may write next. */
 	readonly onTurn: () => void;
 }
-
-/** Whoever waits looks for itself this often: who was to wake it may be gone. */
-const LOOK_MS = 1000;
 
 export class GroupCommit<Item, Answer> {
 	readonly #limits: GroupLimits;
@@ -112,13 +109,10 @@ export class GroupCommit<Item, Answer> {
 		}
 	}
 
-	async #wait(entry: Entry<Item, Answer>): Promise<void> {
-		const { promise, resolve } = Promise.withResolvers<void>();
-		const timer = setTimeout(resolve, LOOK_MS);
-		entry.wake = resolve;
-		if (entry.takenMs === null) this.#writer.await(entry.onTurn);
-		await promise;
-		// Here and not in the callback: that runs in another object's turn, whose timers are not ours.
-		clearTimeout(timer);
+	#wait(entry: Entry<Item, Answer>): Promise<void> {
+		return untilWoken((wake) => {
+			entry.wake = wake;
+			if (entry.takenMs === null) this.#writer.await(entry.onTurn);
+		});
 	}
 }
